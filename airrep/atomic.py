@@ -1,0 +1,81 @@
+"""Results appear whole or not at all: write beside the destination, then rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from airrep.errors import OutputError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success it becomes `path`, on failure nothing is left.
+
+    Raises:
+        OutputError: The directory cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    with _as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary directory; on success its files become `path`'s (others stay).
+
+    Raises:
+        OutputError: The directory cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    with _as_output_error(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                _move_files(temporary, path)
+            else:
+                temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything json can hold)
+    """Write `content` as indented UTF-8 JSON, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _move_files(source: Path, destination: Path) -> None:
+    for file in sorted(source.rglob("*")):
+        target = destination / file.relative_to(source)
+        if file.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            file.replace(target)
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            error.errno, f"cannot write ({reason}); free space or choose another place", str(path)
+        ) from error

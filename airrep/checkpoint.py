@@ -1,0 +1,183 @@
+"""A directory or hub id -> (model, tokenizer), checked.
+
+Two kinds load: checkpoints of ours and of the AirRep release (`model_type: "airrep"`), and any
+BERT-family sentence encoder, which gets its own pooling and an identity projector.
+Weights are read from safetensors only, and no code from a checkpoint is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from airrep.errors import CheckpointError, MissingInputError
+from airrep.modeling import AirRepConfig, AirRepModel
+from airrep.sentence_layout import read_modules
+
+SENTENCE_BACKBONES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet", "electra")
+# Cosines differ by a few tenths at most; at scale 1 the attention would be all but uniform.
+COSINE_SCALE = 5.0
+
+
+def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path:
+    """The local directory of a checkpoint; a hub id is downloaded (JSON, text, safetensors only).
+
+    Raises:
+        MissingInputError: Neither a directory nor a hub id that can be had.
+    """
+    path = Path(path_or_id)
+    if path.is_dir():
+        return path
+    name = str(path_or_id)
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise MissingInputError(f"checkpoint {name!r} is not a directory.")
+    try:
+        files = snapshot_download(
+            name, revision=revision, allow_patterns=["*.json", "*.txt", "*.safetensors"]
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise MissingInputError(
+            f"checkpoint {name!r} is neither a local directory nor a model on the hub that could "
+            f"be downloaded ({type(error).__name__}: {str(error).splitlines()[0]})."
+        ) from error
+    return Path(files)
+
+
+def load_checkpoint(
+    directory: Path, dtype: torch.dtype
+) -> tuple[AirRepModel, PreTrainedTokenizerBase]:
+    """Build the model with its weights in `dtype`, and the tokenizer beside it.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or weights and config do not fit.
+    """
+    config = _read_config(directory)
+    kind = config.get("model_type")
+    if kind == AirRepConfig.model_type:
+        model = _load_airrep(directory, dtype)
+    elif kind in SENTENCE_BACKBONES:
+        model = _load_sentence_encoder(directory, config, dtype)
+    else:
+        raise CheckpointError(
+            f"{directory}: model_type {kind!r} is not an AirRep checkpoint nor a supported "
+            f"sentence encoder ({', '.join(SENTENCE_BACKBONES)})."
+        )
+    _check_finite(model, directory)
+    return model.eval(), _load_tokenizer(directory)
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    file = directory / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{directory}: config.json is missing; is this a model directory?")
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file}: not valid JSON ({error}).") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{file}: expected a JSON object, found {type(config).__name__}.")
+    return config
+
+
+def _load_airrep(directory: Path, dtype: torch.dtype) -> AirRepModel:
+    try:
+        config = AirRepConfig.from_pretrained(directory)
+        config.text_template()
+    except CheckpointError:
+        raise
+    except Exception as error:  # config classes raise many kinds on a wrong value
+        raise CheckpointError(f"{directory}/config.json: {_first_line(error)}") from error
+    return _load_weights(AirRepModel, directory, dtype, config=config)
+
+
+def _load_sentence_encoder(
+    directory: Path, config: dict[str, Any], dtype: torch.dtype
+) -> AirRepModel:
+    modules = read_modules(directory)
+    settings = {
+        "token_pooling": modules.token_pooling,
+        "normalize": modules.normalize,
+        "attention_scale": COSINE_SCALE if modules.normalize else 1.0,
+        "projection_dim": None if modules.weight is None else int(modules.weight.shape[0]),
+    }
+    if config["model_type"] == "bert":
+        flat = {k: v for k, v in config.items() if k not in ("model_type", "architectures")}
+        airrep_config = AirRepConfig(**{**flat, **settings})
+    else:
+        airrep_config = AirRepConfig(
+            backbone=config, hidden_size=config["hidden_size"], vocab_size=config["vocab_size"],
+            max_position_embeddings=config["max_position_embeddings"],
+            pad_token_id=config.get("pad_token_id"), **settings,
+        )  # fmt: skip
+    model = AirRepModel(airrep_config).to(dtype)
+    backbone = type(model.bert)
+    kwargs = {"add_pooling_layer": False} if config["model_type"] == "bert" else {}
+    model.bert = _load_weights(backbone, directory, dtype, **kwargs)
+    with torch.no_grad():
+        if modules.weight is None:
+            model.projector.weight.copy_(torch.eye(model.projector.in_features))
+            model.projector.bias.zero_()
+        else:
+            model.projector.weight.copy_(modules.weight)
+            model.projector.bias.copy_(modules.bias)
+    return model
+
+
+def _load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
+    """`kind.from_pretrained`, strict: every parameter must come from the file, in its shape."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()  # its load report; we raise instead
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = kind.from_pretrained(
+            directory, dtype=dtype, use_safetensors=True, local_files_only=True,
+            trust_remote_code=False, output_loading_info=True, **kwargs,
+        )  # fmt: skip
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{directory}: the weights could not be loaded ({_first_line(error)}). Expected "
+            "safetensors that match config.json."
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    unused_head = "pooler."  # sentence encoders keep a pooling layer that nothing here uses
+    missing = sorted(name for name in report["missing_keys"] if unused_head not in name)
+    if missing:
+        raise CheckpointError(
+            f"{directory}: {len(missing)} weights are missing, the first is {missing[0]!r}."
+        )
+    return model
+
+
+def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, use_fast=True, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # tokenizers raise bare Exceptions on damaged files
+        raise CheckpointError(f"{directory}: no tokenizer ({_first_line(error)}).") from error
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(f"{directory}: the tokenizer has no padding token.")
+    tokenizer.truncation_side = "right"
+    return tokenizer
+
+
+def _check_finite(model: AirRepModel, directory: Path) -> None:
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise CheckpointError(f"{directory}: weight {name!r} holds NaN or infinity.")
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -1,0 +1,291 @@
+"""AirRep: texts, rows or examples in, embeddings and influence scores out.
+
+Shapes: Q queries (targets), N corpus rows (pool), D embedding size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from huggingface_hub import HfApi
+from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from airrep.atomic import atomic_directory
+from airrep.batching import pad, plan_batches
+from airrep.checkpoint import find_checkpoint, load_checkpoint
+from airrep.errors import ArgumentError, EmbeddingError
+from airrep.modeling import AirRepModel
+from airrep.pooling import Pooling, group_influence
+from airrep.processes import processes, rank
+from airrep.records import Example, normalise
+from airrep.sentence_layout import write_modules
+
+Encodable = str | Mapping[str, Any] | Example
+Embeddings = npt.NDArray[np.float32]
+
+DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
+
+
+class AirRep:
+    """The encoder: `encode` texts, compare them with `scores`, pool groups with `similarity`."""
+
+    def __init__(
+        self, model: AirRepModel, tokenizer: PreTrainedTokenizerBase, name: str = "encoder"
+    ) -> None:
+        """Wrap a model; `name` is what summaries call it."""
+        self.name = name
+        self.model = model
+        self.tokenizer = tokenizer
+        self.template = model.config.text_template()
+        positions = model.config.backbone_config().max_position_embeddings
+        if model.config.backbone is not None and "roberta" in model.bert.config.model_type:
+            positions -= 2  # RoBERTa counts positions from its padding id plus one
+        self._longest = min(self.template.max_tokens, positions)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str = "auto",
+        revision: str | None = None,
+    ) -> AirRep:
+        """Load an AirRep checkpoint, or any BERT-family sentence encoder with identity projector.
+
+        Args:
+            path_or_id: A directory, or a model id on the Hugging Face hub (downloaded).
+            device: Where to compute; default the process's GPU if there is one, else the CPU.
+            dtype: "float32", "bfloat16", or "auto": bfloat16 where the hardware has it.
+            revision: Branch, tag or commit of a hub id.
+
+        Raises:
+            MissingInputError: No such checkpoint.
+            CheckpointError: The checkpoint is damaged or of an unsupported kind.
+            ArgumentError: `dtype` is unknown.
+        """
+        device = torch.device(device) if device is not None else _default_device()
+        if dtype not in ("auto", *_DTYPES):
+            raise ArgumentError(f"dtype {dtype!r} is unknown; choose auto, float32 or bfloat16.")
+        chosen = _fastest_dtype(device) if dtype == "auto" else _DTYPES[dtype]
+        model, tokenizer = load_checkpoint(find_checkpoint(path_or_id, revision), chosen)
+        name = "the built-in encoder" if path_or_id == DEFAULT_CHECKPOINT else str(path_or_id)
+        return cls(model.to(device), tokenizer, name)
+
+    @classmethod
+    def default(cls, *, device: str | torch.device | None = None, dtype: str = "auto") -> AirRep:
+        """The encoder that ships with the package; nothing is downloaded."""
+        return cls.from_pretrained(DEFAULT_CHECKPOINT, device=device, dtype=dtype)
+
+    @property
+    def dim(self) -> int:
+        """Embedding size D."""
+        return int(self.model.projector.out_features)
+
+    @property
+    def attention_scale(self) -> float:
+        """Inverse temperature at which this encoder's scores are pooled over a group."""
+        return float(self.model.config.attention_scale)
+
+    @property
+    def precision(self) -> str:
+        """What the backbone computes in ("bfloat16"); embeddings are float32 all the same."""
+        return str(next(self.model.bert.parameters()).dtype).removeprefix("torch.")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
+        digest = blake2b(digest_size=16)
+        config = {k: v for k, v in self.model.config.to_dict().items() if not k.startswith("_")}
+        for volatile in ("transformers_version", "dtype", "architectures"):
+            config.pop(volatile, None)
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        digest.update(self.tokenizer.backend_tokenizer.get_vocab_size().to_bytes(8, "little"))
+        digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def encode(
+        self,
+        inputs: str | Sequence[Encodable],
+        *,
+        tokens_per_batch: int = 4096,
+        progress: bool = False,
+    ) -> Embeddings:
+        """Embed texts, rows or examples.
+
+        Strings are encoded as they are; rows (in any layout that `normalise` reads) and examples
+        go through the checkpoint's text template. Under `accelerate launch` every process encodes
+        a share and all return the whole.
+
+        Args:
+            inputs: What to embed; a single string counts as one text.
+            tokens_per_batch: Padded tokens encoded at once. It bounds memory, and does not change
+                the result (see `airrep.batching`).
+            progress: Show a progress bar on standard error.
+
+        Returns:
+            (len(inputs), D) float32, in input order.
+
+        Raises:
+            RecordError: A row cannot be read.
+            EmbeddingError: The model produced NaN or infinity for some text.
+        """
+        if tokens_per_batch < 1:
+            raise ArgumentError(f"tokens_per_batch should be >= 1, found {tokens_per_batch}.")
+        texts = self._texts([inputs] if isinstance(inputs, str) else inputs)
+        embeddings = np.zeros((len(texts), self.dim), dtype=np.float32)
+        if not texts:
+            return embeddings
+        token_ids = self.tokenizer(
+            texts, truncation=True, max_length=self._longest, padding=False,
+            return_attention_mask=False, return_token_type_ids=False,
+        )["input_ids"]  # fmt: skip
+        lengths = [len(tokens) for tokens in token_ids]
+        batches = plan_batches(lengths, tokens_per_batch, self._longest)[rank() :: processes()]
+        with tqdm(
+            total=sum(len(members) for _, members in batches), desc="encode", unit="row",
+            disable=not progress or rank() > 0,
+        ) as bar:  # fmt: skip
+            for length, members in batches:
+                embeddings[members] = self._forward([token_ids[i] for i in members], length)
+                bar.update(len(members))
+        if processes() > 1:
+            PartialState()  # joins the process group, if nobody has yet
+            # Every row is zero on all processes but one, so the sum is exact.
+            shared = torch.from_numpy(embeddings).to(self.model.device)
+            embeddings = reduce(shared, reduction="sum").cpu().numpy()
+        broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if broken.size:
+            raise EmbeddingError(
+                f"the encoder produced NaN or infinity for {broken.size} of {len(texts)} texts, "
+                f"the first is number {broken[0]}: {texts[broken[0]]!r:.80}"
+            )
+        return embeddings
+
+    def scores(
+        self, queries: Embeddings | Sequence[Encodable], corpus: Embeddings | Sequence[Encodable]
+    ) -> Embeddings:
+        """Influence of each corpus row on each query: inner products, larger lowers loss more.
+
+        Args:
+            queries: Q things to encode, or their embeddings (Q, D).
+            corpus: N things to encode, or their embeddings (N, D).
+
+        Returns:
+            (Q, N) float32.
+        """
+        left, right = self._embeddings(queries, "queries"), self._embeddings(corpus, "corpus")
+        return left @ right.T
+
+    def similarity(
+        self,
+        queries: Embeddings | Sequence[Encodable],
+        corpus: Embeddings | Sequence[Encodable],
+        pooling: Pooling = "attention",
+    ) -> Embeddings:
+        """Influence of the whole corpus, as one group, on each query (see `airrep.pooling`).
+
+        Args:
+            queries: Q things to encode, or their embeddings (Q, D).
+            corpus: The N members of the group, or their embeddings (N, D).
+            pooling: "attention", "sum" or "mean".
+
+        Returns:
+            (Q,) float32.
+        """
+        left, right = self._embeddings(queries, "queries"), self._embeddings(corpus, "corpus")
+        pooled = np.empty(len(left), dtype=np.float32)
+        step = max(1, _SCORES_AT_ONCE // max(len(right), 1))
+        for start in range(0, len(left), step):
+            block = torch.from_numpy(left[start : start + step] @ right.T)
+            pooled[start : start + step] = group_influence(
+                block, pooling=pooling, scale=self.attention_scale
+            ).numpy()
+        return pooled
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write config, safetensors and tokenizer; `from_pretrained` reads them back."""
+        with atomic_directory(Path(directory)) as temporary:
+            self.model.save_pretrained(temporary)
+            self.tokenizer.save_pretrained(temporary)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, message: str = "Upload AirRep encoder"
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub; returns the commit's URL.
+
+        Raises:
+            OutputError: The files could not be prepared.
+        """
+        api = HfApi()
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(Path(folder) / "encoder")
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id, folder_path=Path(folder) / "encoder", commit_message=message
+            )
+        return str(commit.commit_url)
+
+    def export_sentence_transformers(self, directory: str | Path) -> None:
+        """Write the encoder in the sentence-transformers layout.
+
+        That layout has no place for the text template: render rows with `template.render` first.
+        """
+        write_modules(self.model, self.tokenizer, Path(directory), self._longest)
+
+    def _texts(self, inputs: Sequence[Encodable]) -> list[str]:
+        return [
+            item if isinstance(item, str) else self.template.render(
+                item if isinstance(item, Example) else normalise(item, index=i, origin="inputs")
+            )
+            for i, item in enumerate(inputs)
+        ]  # fmt: skip
+
+    def _embeddings(self, given: Embeddings | Sequence[Encodable], name: str) -> Embeddings:
+        if not isinstance(given, np.ndarray):
+            return self.encode(given)
+        if given.ndim != 2 or given.shape[1] != self.dim:
+            raise EmbeddingError(f"{name}: expected (n, {self.dim}), found {given.shape}.")
+        if not np.isfinite(given).all():
+            raise EmbeddingError(f"{name}: the embeddings hold NaN or infinity.")
+        return np.ascontiguousarray(given, dtype=np.float32)
+
+    def _forward(self, token_ids: list[list[int]], length: int) -> Embeddings:
+        ids, mask = pad(token_ids, length, int(self.tokenizer.pad_token_id))
+        device = self.model.device
+        with torch.inference_mode():
+            embeddings: torch.Tensor = self.model(ids.to(device), mask.to(device))
+        return embeddings.cpu().numpy()
+
+
+def _default_device() -> torch.device:
+    if processes() > 1:
+        return torch.device(PartialState().device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _fastest_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # oneDNN emulates bfloat16 slowly on CPUs without the instructions, so ask for those.
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        supported = device.type == "cpu" and bool(probe())
+    return torch.bfloat16 if supported else torch.float32

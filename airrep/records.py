@@ -1,0 +1,285 @@
+"""Rows of any common instruction format, read as one kind of record.
+
+`normalise` is the only place in the project that guesses which field means what. The user's rows
+are read, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from airrep.errors import ArgumentError, RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training or target example.
+
+    Attributes:
+        id: Unique within its collection; the row's position unless the user named an id column.
+        prompt: What the model is given; empty for plain text.
+        completion: What the model should produce; for plain text, all of it.
+        source: Where the row says it comes from (a task or dataset name), or "".
+        row: Position in the user's rows, from 0.
+    """
+
+    id: str
+    prompt: str
+    completion: str
+    source: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A known record layout: the fields it must have and the ones it may have."""
+
+    prompt: tuple[str, ...]
+    completion: str
+    optional: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> frozenset[str]:
+        return frozenset((*self.prompt, self.completion)) - frozenset(self.optional)
+
+
+_MESSAGES, _SHAREGPT, _TEXT = "messages", "conversations", "text"
+_SHAPES = (
+    _Shape(("prompt",), "completion"),  # TRL
+    _Shape((), _MESSAGES),  # TRL, chat
+    _Shape((), _TEXT),  # TRL, plain text
+    _Shape(("instruction", "input"), "output", optional=("input",)),  # Alpaca
+    _Shape(("instruction", "context"), "response", optional=("context",)),  # Dolly
+    _Shape(("input",), "output"),  # the AirRep release
+    _Shape((), _SHAREGPT),  # ShareGPT
+    _Shape(("inputs",), "targets"),  # FLAN
+    _Shape(("question",), "answer"),
+    _Shape(("prompt",), "response"),
+)
+_SOURCE_FIELDS = ("source", "dataset", "task")
+_ROLES = ("prompt", "completion", "messages", "text", "source", "id")
+_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
+             "assistant": "assistant", "model": "assistant", "system": "system", "tool": "tool",
+             "function": "tool"}  # fmt: skip
+_COLUMNS_HINT = 'columns={"prompt": "<field>", "completion": "<field>"}'
+
+
+def normalise(
+    row: Mapping[str, Any] | str,
+    *,
+    index: int = 0,
+    origin: str = "rows",
+    columns: Mapping[str, str] | None = None,
+) -> Example:
+    """Read one row as an `Example`.
+
+    Known layouts: TRL (`prompt`/`completion`, `messages`, `text`), Alpaca, Dolly, ShareGPT
+    (`conversations`), FLAN (`inputs`/`targets`), `question`/`answer`, `input`/`output`,
+    `prompt`/`response`. Prompts and completions may be strings or lists of chat messages; of a
+    conversation, the last assistant turn is the completion and all before it the prompt. Fields
+    whose value is None count as absent.
+
+    Args:
+        row: A mapping of fields, or a string (plain text).
+        index: Position of the row, from 0; used in messages and as the default id.
+        origin: Name of the collection, used in messages.
+        columns: Role to field name, where the guess would be wrong or ambiguous. Roles: `prompt`
+            and `completion`, or `messages`, or `text`; also `source` and `id`.
+
+    Raises:
+        ArgumentError: `columns` names an unknown role or an impossible combination.
+        RecordError: The row fits no layout, fits several, lacks a field or holds no text.
+    """
+    where = f"{origin}, row {index} (counting from 0)"
+    if isinstance(row, str):
+        return Example(str(index), "", _checked(row, "text", where), "", index)
+    if not isinstance(row, Mapping):
+        raise RecordError(f"{where}: expected a mapping or a string, found {type(row).__name__}.")
+    present = tuple(field for field, value in row.items() if value is not None)
+    shape = _mapped_shape(tuple(sorted((columns or {}).items())))
+    if shape is None:
+        shape = _guess_shape(present, where)
+    missing = sorted(shape.required - set(present))
+    if missing:
+        raise RecordError(f"{where}: field {missing[0]!r} is missing; found {_names(row)}.")
+    prompt, completion = _prompt_and_completion(row, shape, where)
+    return Example(
+        id=_label(row, (columns or {}).get("id"), where) or str(index),
+        prompt=prompt,
+        completion=_checked(completion, shape.completion, where),
+        source=_source(row, columns or {}, where),
+        row=index,
+    )
+
+
+def trl_record(
+    row: Mapping[str, Any], *, columns: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The row in the one TRL layout that fits it, for a row that `normalise` accepts.
+
+    Conversations become `messages` (ShareGPT's roles renamed), plain text `text`, and the rest
+    `prompt` and `completion`. What is in a TRL layout already is passed on as it is.
+    """
+    present = tuple(field for field, value in row.items() if value is not None)
+    shape = _mapped_shape(tuple(sorted((columns or {}).items()))) or _guess_shape(present, "row")
+    answer = row[shape.completion]
+    if not shape.prompt:
+        if isinstance(answer, str):
+            return {"text": answer}
+        if all("role" in message for message in answer):
+            return {"messages": answer}
+        turns = _turns(answer, shape.completion, "row")
+        return {"messages": [{"role": role, "content": text} for role, text in turns]}
+    if len(shape.prompt) == 1 and not isinstance(answer, str):
+        return {"prompt": row[shape.prompt[0]], "completion": answer}
+    prompt, completion = _prompt_and_completion(row, shape, "row")
+    return {"prompt": prompt, "completion": completion}
+
+
+@lru_cache(maxsize=256)
+def _mapped_shape(columns: tuple[tuple[str, str], ...]) -> _Shape | None:
+    """The layout that an explicit `columns` mapping describes; None if it leaves it to us."""
+    roles = dict(columns)
+    unknown = sorted(set(roles) - set(_ROLES))
+    if unknown:
+        raise ArgumentError(f"columns: unknown role {unknown[0]!r}; roles are {', '.join(_ROLES)}.")
+    content = sorted(set(roles) - {"source", "id"})
+    if not content:
+        return None
+    if content == ["completion", "prompt"]:
+        return _Shape((roles["prompt"],), roles["completion"])
+    if content in (["completion"], ["messages"], ["text"]):
+        return _Shape((), roles[content[0]])
+    raise ArgumentError(
+        f"columns: roles {content} do not describe one record; give prompt and completion, or "
+        "messages, or text."
+    )
+
+
+def _guess_shape(present: tuple[str, ...], where: str) -> _Shape:
+    shapes = _fitting_shapes(present)
+    if len(shapes) == 1:
+        return shapes[0]
+    found = f"found the fields {list(present)}"
+    if not shapes:
+        raise RecordError(
+            f"{where}: no known record layout ({found}). Say which fields to read, for instance "
+            f"{_COLUMNS_HINT}."
+        )
+    readings = " or ".join("+".join((*s.prompt, s.completion)) for s in shapes)
+    raise RecordError(
+        f"{where}: ambiguous record, it could be read as {readings} ({found}). Settle it with "
+        f"{_COLUMNS_HINT}."
+    )
+
+
+@lru_cache(maxsize=1024)
+def _fitting_shapes(present: tuple[str, ...]) -> tuple[_Shape, ...]:
+    """Layouts that fit; one that uses only part of another's fields gives way to it."""
+    fields = frozenset(present)
+    used = {s: (s.required | set(s.optional)) & fields for s in _SHAPES if s.required <= fields}
+    return tuple(s for s in used if not any(used[s] < other for other in used.values()))
+
+
+def _prompt_and_completion(row: Mapping[str, Any], shape: _Shape, where: str) -> tuple[str, str]:
+    answer = row[shape.completion]
+    if not shape.prompt and isinstance(answer, Sequence) and not isinstance(answer, str):
+        return _conversation(answer, shape.completion, where)
+    parts = (_flat(row.get(field), field, where) for field in shape.prompt)
+    return "\n".join(part for part in parts if part), _flat(answer, shape.completion, where)
+
+
+def _flat(value: object, field: str, where: str) -> str:
+    """A field's text: a string as it is, chat messages joined by newlines, None as ""."""
+    if value is None:
+        return ""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\n".join(text for _, text in _turns(value, field, where))
+    return _string(value, field, where)
+
+
+def _conversation(messages: Sequence[Any], field: str, where: str) -> tuple[str, str]:
+    turns = _turns(messages, field, where)
+    last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=None)
+    if last is None:
+        raise RecordError(f"{where}: {field!r} has no assistant turn to learn from.")
+    return "\n".join(text for _, text in turns[:last]), turns[last][1]
+
+
+def _turns(messages: Sequence[Any], field: str, where: str) -> list[tuple[str, str]]:
+    turns = []
+    for number, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise RecordError(
+                f"{where}: {field}[{number}] should be a message with role and content, found "
+                f"{type(message).__name__}."
+            )
+        speaker = message.get("role", message.get("from"))
+        content = message.get("content", message.get("value"))
+        if speaker not in _SPEAKERS:
+            raise RecordError(
+                f"{where}: {field}[{number}] has the role {speaker!r}; known roles are "
+                f"{', '.join(_SPEAKERS)}."
+            )
+        turns.append((_SPEAKERS[speaker], _content(content, f"{field}[{number}]", where)))
+    return turns
+
+
+def _content(content: object, field: str, where: str) -> str:
+    """A message's text; of multi-part content, its text parts (other parts cannot be read)."""
+    if content is None:
+        return ""  # a turn that only calls a tool
+    if not isinstance(content, Sequence) or isinstance(content, str):
+        return _string(content, field, where)
+    texts = []
+    for part in content:
+        if not isinstance(part, Mapping) or part.get("type") != "text":
+            raise RecordError(f"{where}: {field} has a part that is not text: {part!r:.80}.")
+        texts.append(_string(part.get("text"), field, where))
+    return "\n".join(texts)
+
+
+def _string(value: object, field: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise RecordError(
+            f"{where}: field {field!r} should be text, found {type(value).__name__} "
+            f"({value!r:.60}). Convert it, or choose other fields with {_COLUMNS_HINT}."
+        )
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"{where}: field {field!r} holds half of a surrogate pair at character {error.start}; "
+            "repair the text's encoding."
+        ) from None
+    return value
+
+
+def _checked(text: str, field: str, where: str) -> str:
+    if not _string(text, field, where).strip():
+        raise RecordError(f"{where}: {field!r} is empty; there is nothing to learn from it.")
+    return text
+
+
+def _source(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> str:
+    if "source" in columns:
+        return _label(row, columns["source"], where)
+    guesses = (row.get(field) for field in _SOURCE_FIELDS)
+    return next((value for value in guesses if isinstance(value, str)), "")
+
+
+def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
+    """The value of an id or source column as text; "" where no column was named."""
+    if field is None:
+        return ""
+    value = row.get(field)
+    if value is None or not str(value):
+        raise RecordError(f"{where}: field {field!r} is missing; found {_names(row)}.")
+    return str(value)
+
+
+def _names(row: Mapping[str, Any]) -> str:
+    return f"the fields {list(row)}"

@@ -1,0 +1,140 @@
+"""The sentence-transformers directory layout, read and written without that library.
+
+`modules.json` lists a pipeline: Transformer, Pooling, then optionally Dense (our projector) and
+Normalize.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from airrep.atomic import atomic_directory
+from airrep.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from airrep.modeling import AirRepModel
+
+_PREFIX = "sentence_transformers.models"
+_IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+@dataclass(frozen=True)
+class Modules:
+    """What a sentence encoder does after its backbone; weight (D, H) and bias (D,) of a Dense."""
+
+    token_pooling: str = "mean"
+    normalize: bool = False
+    weight: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+
+
+def read_modules(directory: Path) -> Modules:
+    """Read `modules.json`; a directory without one is mean-pooled.
+
+    Raises:
+        CheckpointError: A module this project cannot express.
+    """
+    file = directory / "modules.json"
+    if not file.is_file():
+        return Modules()
+    pooling, normalize, weight, bias = "mean", False, None, None
+    for module in json.loads(file.read_text("utf-8")):
+        kind, place = module["type"].rsplit(".", 1)[-1], directory / module["path"]
+        if kind == "Pooling":
+            pooling = _token_pooling(place / "config.json")
+        elif kind == "Normalize":
+            normalize = True
+        elif kind == "Dense":
+            weight, bias = _dense(place)
+        elif kind != "Transformer":
+            raise CheckpointError(f"{file}: module {kind!r} is not supported.")
+    return Modules(pooling, normalize, weight, bias)
+
+
+def _token_pooling(file: Path) -> str:
+    config = json.loads(file.read_text("utf-8"))
+    modes = [
+        key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens")
+        for key, value in config.items()
+        if key.startswith("pooling_mode_") and value is True
+    ] or [config.get("pooling_mode")]
+    if modes not in (["mean"], ["cls"]):
+        raise CheckpointError(f"{file}: pooling {modes} is not supported; expected mean or cls.")
+    return str(modes[0])
+
+
+def _dense(place: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    config = json.loads((place / "config.json").read_text("utf-8"))
+    if config["activation_function"] != _IDENTITY:
+        raise CheckpointError(
+            f"{place}: a dense layer with activation {config['activation_function']!r} is not a "
+            "linear projector."
+        )
+    tensors = load_file(place / "model.safetensors")
+    weight = tensors["linear.weight"].float()
+    return weight, tensors.get("linear.bias", torch.zeros(weight.shape[0])).float()
+
+
+def write_modules(
+    model: AirRepModel, tokenizer: PreTrainedTokenizerBase, directory: Path, max_tokens: int
+) -> None:
+    """Write the encoder so that sentence-transformers (and what reads its layout) can load it."""
+    weight, bias = model.projector.weight.detach().float(), model.projector.bias.detach().float()
+    pipeline = ["Transformer", "Pooling", "Dense"] + ["Normalize"] * model.config.normalize
+    paths = ["", *(f"{i}_{kind}" for i, kind in enumerate(pipeline) if i)]
+    with atomic_directory(directory) as temporary:
+        model.bert.save_pretrained(temporary)
+        if model.config.backbone is None:
+            _write(temporary / "config.json", _as_bert(temporary / "config.json"))
+        tokenizer.save_pretrained(temporary)
+        for path in paths[1:]:
+            (temporary / path).mkdir()
+        modules = [
+            {"idx": i, "name": str(i), "path": path, "type": f"{_PREFIX}.{kind}"}
+            for i, (kind, path) in enumerate(zip(pipeline, paths, strict=True))
+        ]
+        _write(temporary / "modules.json", modules)
+        _write(
+            temporary / "sentence_bert_config.json",
+            {"max_seq_length": max_tokens, "do_lower_case": False},
+        )
+        _write(
+            temporary / paths[1] / "config.json",
+            {
+                "word_embedding_dimension": weight.shape[1],
+                "pooling_mode_cls_token": model.config.token_pooling == "cls",
+                "pooling_mode_mean_tokens": model.config.token_pooling == "mean",
+            },
+        )
+        _write(
+            temporary / paths[2] / "config.json",
+            {
+                "in_features": weight.shape[1],
+                "out_features": weight.shape[0],
+                "bias": True,
+                "activation_function": _IDENTITY,
+            },
+        )
+        dense = {"linear.weight": weight.contiguous(), "linear.bias": bias.contiguous()}
+        save_file(dense, temporary / paths[2] / "model.safetensors")
+
+
+def _as_bert(file: Path) -> dict[str, Any]:
+    """A config of ours with the fields that only we know taken out, as plain BERT."""
+    ours = ("backbone", "projection_dim", "token_pooling", "normalize", "attention_scale",
+            "template")  # fmt: skip
+    config = json.loads(file.read_text("utf-8"))
+    kept = {key: value for key, value in config.items() if key not in ours}
+    return {**kept, "model_type": "bert", "architectures": ["BertModel"]}
+
+
+def _write(file: Path, content: Any) -> None:  # noqa: ANN401 (anything json can hold)
+    file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

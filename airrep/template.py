@@ -1,0 +1,74 @@
+"""The text that stands for an example.
+
+One template serves scoring, stores and training. It is part of the checkpoint's config, so a
+model, a store and a score cannot disagree about what was read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
+
+from airrep.errors import CheckpointError
+from airrep.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class TextTemplate:
+    """Example -> text, with the defaults of the released AirRep model.
+
+    Attributes:
+        prompt_prefix: Put before the prompt.
+        completion_prefix: Put between prompt and completion.
+        prompt_words: The prompt is cut after this many whitespace-separated words.
+        max_tokens: The text is cut after this many tokens, special tokens included.
+    """
+
+    prompt_prefix: str = "Question: "
+    completion_prefix: str = "\nAnswer: "
+    prompt_words: int = 256
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_words", "max_tokens"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise CheckpointError(f"template.{name} should be an integer >= 1, found {value!r}")
+
+    def render(self, example: Example) -> str:
+        """The example's text. A record without a prompt (plain text) is its completion alone."""
+        if not example.prompt:
+            return example.completion
+        prompt = " ".join(example.prompt.split()[: self.prompt_words])
+        return f"{self.prompt_prefix}{prompt}{self.completion_prefix}{example.completion}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the checkpoint's config."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TextTemplate:
+        """The template that `to_dict` described.
+
+        Raises:
+            CheckpointError: A setting this version does not know, or a value out of range.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CheckpointError(
+                f"the checkpoint's text template {values} is not understood ({error}); it may come "
+                "from a newer version of airrep-curate."
+            ) from None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any text could come out differently."""
+        return blake2b(json.dumps(self.to_dict()).encode(), digest_size=16).hexdigest()
+
+
+def text_fingerprint(text: str) -> bytes:
+    """A 16-byte digest that names a text by its content."""
+    return blake2b(text.encode("utf-8"), digest_size=16).digest()

@@ -1,0 +1,47 @@
+"""Choose the training examples that help a language model most, with the evidence that they do.
+
+    import curate
+
+    chosen = curate.select("pool.jsonl", "targets.jsonl", k=1000)
+    chosen.dataset      # your rows, plus why each one is in
+    chosen.to_trl()     # ready for trl.SFTTrainer
+    chosen.save("out")
+
+Everything loads on first use: importing this package imports neither torch nor datasets.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airrep.errors import CurateError
+    from airrep.version import __version__
+    from curate.api import embed, select
+    from curate.demo_data import demo_pool, demo_targets
+    from curate.training_set import TrainingSet
+
+_HOME = {
+    "CurateError": "airrep.errors",
+    "TrainingSet": "curate.training_set",
+    "__version__": "airrep.version",
+    "demo_pool": "curate.demo_data",
+    "demo_targets": "curate.demo_data",
+    "embed": "curate.api",
+    "select": "curate.api",
+}
+
+__all__ = [
+    "CurateError",
+    "TrainingSet",
+    "__version__",
+    "demo_pool",
+    "demo_targets",
+    "embed",
+    "select",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'curate' has no attribute {name!r}")

@@ -1,0 +1,139 @@
+"""The command line: verbs, options and help come from the API's own signatures."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser, get_loader, set_loader
+
+from airrep.errors import CurateError
+from airrep.processes import rank
+from airrep.version import __version__
+from curate import api, demo
+from curate.manifest import differences
+from curate.training_set import TrainingSet
+from selection.selectors import SelectorName
+
+_DESCRIPTION = "Choose the training examples that help a language model most."
+_VERBS: Mapping[str, Callable[..., Any]] = {
+    "select": api.select,
+    "embed": api.embed,
+    "demo": demo.demo,
+}
+# What a command line can hold of the types that also take Python objects.
+_AS_TEXT: Mapping[str, Any] = {
+    "Source": str,
+    "str | Path": str,
+    "str | Path | None": str | None,
+    "str | Path | AirRep | None": str | None,
+    "str | Path | Encoder | None": str | None,
+    "ScorerName | Scorer": api.ScorerName,
+    "SelectorName | Selector": SelectorName,
+}
+_ON_A_TERMINAL = {"progress": True}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status: 0 fine, 1 an error, 2 wrong usage, 130 interrupted."""
+    parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
+    options = parsed[parsed.verb].as_dict()
+    config = options.pop("config", None) or []
+    try:
+        result = _VERBS[parsed.verb](**options)
+        if rank() == 0:
+            _show(parsed.verb, options, result)
+        return _compare(_manifest(str(config[-1])), result) if config else 0
+    except CurateError as error:
+        return _complain(f"curate {parsed.verb}: {error}", 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on where it stopped", 130)
+
+
+def _parser() -> ArgumentParser:
+    set_loader("curate", _load_config)
+    parser = ArgumentParser(prog="curate", description=_DESCRIPTION, version=__version__)
+    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
+    for name, function in _VERBS.items():
+        summary = (inspect.getdoc(function) or "").split("\n")[0]
+        verb = ArgumentParser(description=summary, parser_mode="curate")
+        verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
+        verb.add_function_arguments(_command(function), nested_key=None, as_group=False)
+        verbs.add_subcommand(name, verb, help=summary)
+    return parser
+
+
+def _command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a signature that a command line can fill; names and help stay its own."""
+
+    def command(**options: Any) -> Any:  # noqa: ANN401
+        return function(**options)
+
+    parameters = [
+        parameter.replace(
+            annotation=_AS_TEXT.get(parameter.annotation, parameter.annotation),
+            default=_ON_A_TERMINAL.get(name, parameter.default),
+            kind=inspect.Parameter.KEYWORD_ONLY,
+        )
+        for name, parameter in inspect.signature(function, eval_str=False).parameters.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = function.__doc__
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__module__ = function.__module__
+    return command
+
+
+def _load_config(text: str) -> Any:  # noqa: ANN401 (whatever YAML holds)
+    """A config file's content; of a manifest, the arguments it records."""
+    content = get_loader("yaml")(text)
+    if isinstance(content, dict) and "manifest_version" in content:
+        return content["arguments"]
+    return content
+
+
+def _manifest(path: str) -> dict[str, Any] | None:
+    with open(path, encoding="utf-8") as stream:  # noqa: PTH123 (parsed once already)
+        content = get_loader("yaml")(stream.read())
+    return content if isinstance(content, dict) and "manifest_version" in content else None
+
+
+def _compare(manifest: dict[str, Any] | None, result: object) -> int:
+    """After a run from a manifest: did it choose the same rows?"""
+    if manifest is None or not isinstance(result, TrainingSet):
+        return 0
+    found = differences(manifest, json.loads(json.dumps(result.manifest.to_dict())))
+    if not found:
+        _say("same rows as in the manifest")
+        return 0
+    return _complain("not the manifest's selection: " + "; ".join(found), 1)
+
+
+def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: ANN401
+    if verb == "select":
+        _say(result.summary())
+        output = options["output"]
+        _say(f"wrote   {output}" if output else "nothing written; name a directory with --output")
+    elif verb == "embed":
+        _say(
+            f"{len(result):,} rows in {options['store']}: {result.reused:,} were there or repeat "
+            f"another row, {result.encoded:,} encoded ({result.changed:,} of them changed)"
+        )
+    else:
+        _say(str(result))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _complain(text: str, status: int) -> int:
+    sys.stderr.write(text + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

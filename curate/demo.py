@@ -1,0 +1,138 @@
+"""The demonstration: one pool with known tasks, a few targets of one task, every selector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airrep.atomic import atomic_file
+from airrep.errors import ArgumentError
+from airrep.records import Example, normalise
+from airrep.store import EmbeddingStore
+from curate.api import load_encoder, select
+from curate.demo_data import TASKS, demo_pool, demo_targets
+from curate.summary import short, table
+from curate.training_set import TrainingSet
+from eval_harness.precision import source_precision
+from selection.scorers import EmbeddingScorer, TfidfScorer
+from selection.scores import ScoreMatrix
+from selection.selectors import SELECTORS, make_selector
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demonstration made.
+
+    Attributes:
+        chosen: The training set for the one task.
+        precision: (scorer, selector) -> share of picks of the right task, mean over all tasks.
+        text: All of it, to read.
+    """
+
+    chosen: TrainingSet
+    precision: dict[tuple[str, str], float]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def demo(
+    output: str | Path = "curate-demo",
+    *,
+    task: str = "dialogue_summary",
+    rows: int = 3000,
+    k: int = 50,
+    targets: int = 10,
+    seed: int = 0,
+    progress: bool = False,
+) -> Demo:
+    """Select from a made-up pool of many tasks, and show how well the picks match the targets.
+
+    Args:
+        output: Directory for the pool, the targets and the selection.
+        task: The task whose targets are written and selected for.
+        rows: Size of the pool.
+        k: Rows to choose for each task.
+        targets: Targets of each task.
+        seed: Of the pool and the targets.
+        progress: Show progress bars.
+
+    Returns:
+        The selection for `task`, and the precision of every selector over all tasks.
+
+    Raises:
+        ArgumentError: The task is unknown, or a size cannot be had.
+    """
+    if task not in TASKS:
+        raise ArgumentError(f"task {task!r} is unknown; choose from {', '.join(TASKS)}.")
+    directory = Path(output)
+    pool = demo_pool(rows, seed)
+    _write(directory / "pool.jsonl", pool)
+    _write(directory / "targets.jsonl", demo_targets(task, targets, seed))
+    encoder = load_encoder(None)
+    place = directory / "selection"
+    chosen = select(
+        directory / "pool.jsonl", directory / "targets.jsonl", k,
+        encoder=encoder, output=place, seed=seed, progress=progress,
+    )  # fmt: skip
+    scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
+    precision = _precision(chosen.pool, k, targets, seed, scorer)
+    return Demo(chosen, precision, _describe(directory, chosen, precision, k))
+
+
+def _precision(
+    pool: list[Example], k: int, targets: int, seed: int, encoder_scorer: EmbeddingScorer
+) -> dict[tuple[str, str], float]:
+    """Mean over tasks of the share of right picks, for every scorer and selector."""
+    wanted = [
+        normalise(row, index=i, origin=task)
+        for task in TASKS
+        for i, row in enumerate(demo_targets(task, targets, seed))
+    ]
+    found: dict[tuple[str, str], float] = {}
+    for scorer in (encoder_scorer, TfidfScorer()):
+        values = scorer.score(wanted, pool)
+        for name in SELECTORS:
+            shares = []
+            for number, task in enumerate(TASKS):
+                mine = values.values()[number * targets : (number + 1) * targets]
+                scores = ScoreMatrix.from_array(mine, method=values.method, scale=values.scale)
+                selection = make_selector(name, seed=seed + number).select(scores, k)
+                shares.append(source_precision(selection, pool, [task]))
+            found[scorer.name, name] = sum(shares) / len(shares)
+    return found
+
+
+def _describe(
+    directory: Path, chosen: TrainingSet, precision: dict[tuple[str, str], float], k: int
+) -> str:
+    scorers = list(dict.fromkeys(scorer for scorer, _ in precision))
+    lines = [
+        chosen.summary(),
+        "",
+        f"share of {k} picks that are of the targets' task, mean over {len(TASKS)} tasks",
+        *table(
+            ("selector", *scorers),
+            [
+                (name, *(f"{precision[scorer, name]:.3f}" for scorer in scorers))
+                for name in SELECTORS
+            ],
+        ),
+        "",
+        "first three picks:",
+        *(
+            f"  {number + 1}. [{row['task']}] {short(row['prompt'])} → {short(row['completion'])}"
+            for number, row in enumerate(chosen.dataset.select(range(min(3, len(chosen)))))
+        ),
+        "",
+        f"wrote   {directory}/pool.jsonl, {directory}/targets.jsonl and {directory}/selection/",
+    ]
+    return "\n".join(lines)
+
+
+def _write(file: Path, rows: Sequence[dict[str, str]]) -> None:
+    with atomic_file(file) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

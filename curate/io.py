@@ -1,0 +1,209 @@
+"""Whatever the user has -> rows: files, globs, Hugging Face datasets, data frames, lists."""
+
+from __future__ import annotations
+
+import glob
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+from datasets.table import InMemoryTable
+
+from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
+from airrep.records import Example, normalise
+from curate.files import SUFFIXES, read_file, table_of
+
+OnBadRow = Literal["error", "skip"]
+_HUB_NAME = re.compile(
+    r"(?P<name>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.\[\]:%+-]+))?"
+)
+_READ_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The user's rows as they are, and where they come from.
+
+    Attributes:
+        dataset: The rows.
+        name: What to call them in messages.
+        files: (first row, file) of each input file, ascending; empty for rows from memory.
+    """
+
+    dataset: Dataset
+    name: str
+    files: tuple[tuple[int, str], ...] = ()
+
+    def place(self, row: int) -> tuple[str, int]:
+        """The file (or the collection) that holds a row, and its number there."""
+        if not self.files:
+            return self.name, row
+        first, file = self.files[bisect_right(self.files, (row, "\U0010ffff")) - 1]
+        return file, row - first
+
+    def examples(
+        self, columns: Mapping[str, str] | None, on_bad_row: OnBadRow = "error"
+    ) -> tuple[list[Example], list[str]]:
+        """Every row as an `Example`, and why rows were skipped (if `on_bad_row` is "skip").
+
+        Raises:
+            RecordError: A row cannot be read; two rows have the same id; no row is left.
+            ArgumentError: `on_bad_row` or `columns` is wrong.
+        """
+        if on_bad_row not in ("error", "skip"):
+            raise ArgumentError(f"on_bad_row {on_bad_row!r} is unknown; choose error or skip.")
+        examples: list[Example] = []
+        skipped: list[str] = []
+        first_with: dict[str, int] = {}
+        for number, row in enumerate(_iterate(self.dataset)):
+            file, local = self.place(number)
+            try:
+                read = normalise(row, index=local, origin=file, columns=columns)
+            except RecordError as error:
+                if on_bad_row == "error":
+                    raise
+                skipped.append(str(error))
+                continue
+            named = "id" in (columns or {})
+            source = read.source or (Path(file).name.split(".")[0] if self.files else "")
+            example = replace(read, id=read.id if named else str(number), source=source, row=number)
+            if named and first_with.setdefault(example.id, number) != number:
+                raise RecordError(
+                    f"{file}, row {local} (counting from 0): the id {example.id!r} is taken by "
+                    f"row {first_with[example.id]}; ids have to be unique."
+                )
+            examples.append(example)
+        if not examples:
+            reason = (
+                f"; all {len(skipped)} were skipped, the first: {skipped[0]}" if skipped else ""
+            )
+            raise RecordError(f"{self.name}: no usable rows{reason}")
+        return examples, skipped
+
+
+def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.api.Source`)
+    """Read `given` (see `curate.select`) as rows; `name` is "pool" or "targets".
+
+    Raises:
+        MissingInputError: No such file, glob or dataset.
+        FileFormatError: A file's content is not what its suffix promises.
+        ArgumentError: Nothing that holds rows, or nothing in it.
+    """
+    if isinstance(given, str | Path):
+        rows = _from_name(given, name)
+    elif isinstance(given, list | tuple) and given and all(isinstance(f, Path) for f in given):
+        rows = _from_files(list(given), name)
+    else:
+        rows = Rows(_from_memory(given, name), name)
+    if len(rows.dataset) == 0:
+        raise ArgumentError(f"{name}: {rows.name} holds no rows.")
+    return rows
+
+
+def _iterate(dataset: Dataset) -> Iterable[dict[str, Any]]:
+    for batch in dataset.iter(batch_size=_READ_AT_ONCE):
+        fields = list(batch)
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(fields, values, strict=True))
+
+
+def _from_name(given: str | Path, name: str) -> Rows:
+    path = Path(given).expanduser()
+    text = str(given)
+    if path.is_dir():
+        return Rows(_from_directory(path), str(path))
+    if path.is_file():
+        return _from_files([path], name)
+    if any(sign in text for sign in "*?["):
+        found = sorted(Path(file) for file in glob.glob(str(path), recursive=True))
+        files = [file for file in found if file.is_file()]
+        if files:
+            return _from_files(files, name)
+    elif isinstance(given, str) and not text.lower().endswith((*SUFFIXES, ".gz")):
+        match = _HUB_NAME.fullmatch(text)
+        if match:
+            return Rows(_from_hub(text, **match.groupdict()), text)
+    raise MissingInputError(f"{name}: no file matches {text!r} (looked in {Path.cwd()}).")
+
+
+def _from_files(files: list[Path], name: str) -> Rows:
+    tables, starts, row = [], [], 0
+    for file in files:
+        try:
+            table = read_file(file)
+        except OSError as error:
+            raise MissingInputError(f"{name}: {file} cannot be read ({error}).") from error
+        tables.append(table)
+        starts.append((row, str(file)))
+        row += table.num_rows
+    try:
+        whole = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise FileFormatError(
+            f"{name}: the files {', '.join(map(str, files))} have columns that do not go together "
+            f"({error})."
+        ) from error
+    label = str(files[0]) if len(files) == 1 else f"{len(files)} files"
+    return Rows(_dataset(whole), label, tuple(starts))
+
+
+def _from_directory(path: Path) -> Dataset:
+    try:
+        dataset = load_from_disk(str(path))
+    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+        raise MissingInputError(
+            f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
+            f"instance '{path}/*.jsonl'."
+        ) from error
+    return _from_memory(dataset, str(path))
+
+
+def _from_hub(text: str, name: str, config: str | None, split: str | None) -> Dataset:
+    try:
+        return load_dataset(name, config, split=split or "train")
+    except Exception as error:  # the hub, its cache and dataset readers raise many kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MissingInputError(
+            f"{text!r} is no local file, and could not be loaded from the Hugging Face hub as "
+            f"dataset {name!r}, config {config or 'default'!r}, split {split or 'train'!r} "
+            f"({reason})."
+        ) from error
+
+
+def _from_memory(given: Any, name: str) -> Dataset:  # noqa: ANN401 (told apart below)
+    if isinstance(given, Dataset):
+        return given.with_format(None)
+    if isinstance(given, DatasetDict):
+        raise ArgumentError(
+            f"{name}: this is a DatasetDict with the splits {list(given)}; pass one of them."
+        )
+    if isinstance(given, pd.DataFrame):
+        return _dataset(pa.Table.from_pandas(given, preserve_index=False))
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise ArgumentError(
+            f"{name}: expected a path, a dataset, a data frame or a list of rows, found "
+            f"{type(given).__name__}."
+        )
+    rows = given.with_format(None) if isinstance(given, IterableDataset) else given
+    return _dataset(table_of((_as_mapping(row, i, name) for i, row in enumerate(rows)), name))
+
+
+def _as_mapping(row: Any, index: int, name: str) -> Mapping[str, Any]:  # noqa: ANN401
+    if isinstance(row, str):
+        return {"text": row}
+    if isinstance(row, Mapping):
+        return row
+    raise RecordError(
+        f"{name}, row {index} (counting from 0): expected a mapping or a string, found "
+        f"{type(row).__name__}."
+    )
+
+
+def _dataset(table: pa.Table) -> Dataset:
+    return Dataset(InMemoryTable(table))

@@ -1,0 +1,89 @@
+"""Provenance: what went in, what came out, and the arguments that repeat it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from airrep.records import Example
+from airrep.version import __version__
+
+MANIFEST_VERSION = 1
+_PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """One input: its name, its rows, those skipped and why, and a digest of what was read."""
+
+    name: str
+    rows: int
+    fingerprint: str
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One run of `curate.select`.
+
+    Attributes:
+        arguments: The call's arguments; an input that came from memory is left out.
+        inputs: "pool" and "targets".
+        encoder: Fingerprint, compute dtype, rows encoded and reused; empty without an encoder.
+        chosen: Selector, scorer, number of rows, layers, and a digest of the chosen rows in order.
+        seconds: Time of each stage.
+    """
+
+    arguments: dict[str, Any]
+    inputs: dict[str, InputRecord]
+    encoder: dict[str, Any]
+    chosen: dict[str, Any]
+    seconds: dict[str, float]
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    versions: dict[str, str] = field(default_factory=lambda: _versions())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"manifest_version": MANIFEST_VERSION, "verb": "select", **asdict(self)}
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What a repeated run did differently, in words; empty if it chose the same rows."""
+    if before["chosen"]["fingerprint"] == after["chosen"]["fingerprint"]:
+        return []
+    found = ["the chosen rows differ"]
+    for name, record in before["inputs"].items():
+        if record["fingerprint"] != after["inputs"][name]["fingerprint"]:
+            found.append(f"the {name} is not the one of the manifest")
+    if before["encoder"].get("fingerprint") != after["encoder"].get("fingerprint"):
+        found.append("the encoder (or the precision it computes in) is another one")
+    for package, number in before["versions"].items():
+        if after["versions"].get(package) != number:
+            found.append(f"{package} was {number}, is {after['versions'].get(package)}")
+    return found
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """A digest of examples in order: ids, prompts and completions."""
+    digest = blake2b(digest_size=16)
+    for example in examples:
+        for part in (example.id, example.prompt, example.completion):
+            encoded = part.encode("utf-8")
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"airrep-curate": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # faiss under another distribution name, for instance
+            continue
+    return found

@@ -1,0 +1,114 @@
+"""A selection in words, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from airrep.records import Example
+from curate.manifest import Manifest
+from selection.result import Selection
+
+_MOST_LINES = 12
+
+
+def summarise(
+    selection: Selection,
+    pool: Sequence[Example],
+    targets: Sequence[Example],
+    manifest: Manifest,
+) -> str:
+    """What was read, chosen, from which sources, for which targets, and how long it took."""
+    sections = [
+        _read(manifest),
+        _chosen(selection, manifest),
+        _sources(selection, pool),
+        _targets(selection, targets),
+        _time(manifest),
+    ]
+    return "\n".join(line for section in sections for line in section)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a plain table: the first column to the left, numbers to the right."""
+    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        rest = (f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
+        return "  ".join([f"{cells[0]:<{widths[0]}}", *rest]).rstrip()
+
+    return [line(header), *(line(row) for row in rows)]
+
+
+def _read(manifest: Manifest) -> list[str]:
+    lines = []
+    for role, record in manifest.inputs.items():
+        skipped = f", {len(record.skipped):,} unreadable rows skipped" if record.skipped else ""
+        lines.append(f"read    {role:<8}{record.rows:>10,} rows from {record.name}{skipped}")
+    if manifest.encoder:
+        encoder = manifest.encoder
+        lines.append(
+            f"encoded {'pool':<8}{encoder['encoded']:>10,} rows with {encoder['name']} "
+            f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
+        )
+    return lines
+
+
+def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
+    layers = int(selection.layers[-1]) + 1
+    how = f"{selection.method} on {manifest.chosen['scorer']} scores"
+    details = [f"{layers} layers"] if layers > 1 else []
+    if selection.shortlist is not None:
+        details.append(f"from a shortlist of {selection.shortlist:,} candidates")
+    return [
+        f"chose   {len(selection):>18,} rows by {how}" + "".join(f", {d}" for d in details),
+    ]
+
+
+def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
+    available = Counter(example.source or "(no source)" for example in pool)
+    chosen = Counter(pool[i].source or "(no source)" for i in selection.indices.tolist())
+    ranked = sorted(available, key=lambda source: (-chosen[source], source))
+    rows = [
+        (
+            short(source),
+            f"{available[source]:,}",
+            f"{chosen[source]:,}",
+            f"{chosen[source] / len(selection):.1%}",
+        )
+        for source in ranked[:_MOST_LINES]
+    ]
+    lines = ["", *table(("source", "pool", "chosen", "share"), rows)]
+    if len(ranked) > _MOST_LINES:
+        rest = sum(chosen[source] for source in ranked[_MOST_LINES:])
+        lines.append(f"… and {len(ranked) - _MOST_LINES} more sources with {rest:,} chosen rows")
+    return lines
+
+
+def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
+    earned = Counter(selection.targets.tolist())
+    ranked = sorted(range(len(targets)), key=lambda x: (-earned[x], x))
+    shown = ranked[:_MOST_LINES]
+    counts = table(
+        ("target", "rows"), [(short(targets[x].id, 12), f"{earned[x]:,}") for x in shown]
+    )
+    texts = ["text", *(short(targets[x].prompt or targets[x].completion) for x in shown)]
+    lines = ["", *(f"{count}  {text}" for count, text in zip(counts, texts, strict=True))]
+    if len(ranked) > _MOST_LINES:
+        rest = sum(earned[x] for x in ranked[_MOST_LINES:])
+        lines.append(f"… and {len(ranked) - _MOST_LINES} more targets with {rest:,} chosen rows")
+    starved = sum(earned[x] == 0 for x in ranked)
+    if starved:
+        lines.append(f"{starved} of {len(targets)} targets earned no row")
+    return lines
+
+
+def _time(manifest: Manifest) -> list[str]:
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in manifest.seconds.items())
+    return ["", f"time    {stages}"]
+
+
+def short(text: str, width: int = 60) -> str:
+    """The text on one line, cut with an ellipsis if it is longer than `width`."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"

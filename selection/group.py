@@ -1,0 +1,213 @@
+"""Group influence that grows by one row at a time, and the gain of every candidate at once.
+
+For a target x with scores s_i, a group S, and scale τ (`airrep.pooling` states the formula):
+
+    f(x, S) = N / D,   N = Σ_{i∈S} e_i s_i,   D = Σ_{i∈S} e_i,   e_i = exp(τ|s_i|)
+
+so adding row j moves f by  (s_j - f) · e_j / (D + e_j)  =  (s_j - f) / (1 + D / e_j).
+The objective is F(S) = Σ_x w_x f(x, S), with f(x, ∅) = 0. One step costs O(T · N).
+
+exp overflows, so every e_i and D of a target carry a common factor exp(-ref). `ref` follows the
+largest logit in the group, and only moves when that leaves a window; then the target's row of
+1/e_i is computed afresh.
+
+Gains of all candidates are float32; the state of the group, the choice among candidates that
+float32 cannot tell apart, and the gain of the row that is picked are float64.
+
+Shapes: T targets, N candidates.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+_LIMIT = 80.0  # exp(±80) is safe in float32, and 80 nats below the group is no weight at all
+_WINDOW = (-50.0, 40.0)  # how far the group's largest logit may be from ref
+_TILE = 1 << 19  # scores per tile: two float32 scratch tiles of 2 MiB stay in cache
+_ROUNDING = 2.0**-20  # of float32 gains, relative to max |score|, for logits of order 1
+_MOST_TIED = 256
+
+
+class GroupInfluence:
+    """The objective F over one growing group of candidates.
+
+    Use as a context manager: it owns worker threads.
+
+    Attributes:
+        size: Rows in the group.
+        values: f(x, S) of every target, (T,) float64.
+    """
+
+    def __init__(
+        self,
+        scores: npt.NDArray[np.float32],
+        weights: npt.NDArray[np.float64],
+        scale: float,
+        threads: int | None = None,
+    ) -> None:
+        """Start with an empty group.
+
+        Args:
+            scores: (T, N), finite; read, never written.
+            weights: (T,), see `target_weights`.
+            scale: τ > 0.
+            threads: Worker threads; default the CPUs this process may use. No effect on results.
+        """
+        counted = np.flatnonzero(weights)
+        self._all_weights = weights
+        self._rows = counted
+        self._scores = scores if len(counted) == len(weights) else scores[counted]
+        self._weights = weights[counted]
+        self._scale = float(scale)
+        self._inverse = np.empty(self._scores.shape, dtype=np.float32)  # exp(ref - τ|s|)
+        self._largest = max(float(np.abs(row).max()) for row in self._scores)
+        self._ref = np.full(len(counted), np.nan)
+        self._gains = np.empty(scores.shape[1], dtype=np.float32)
+        self._taken = np.zeros(scores.shape[1], dtype=bool)
+        self._threads = threads or _usable_cpus()
+        self._workers = ThreadPoolExecutor(self._threads)
+        self.start_group()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.shutdown()
+
+    def start_group(self) -> None:
+        """Empty the group; rows that were added stay out of reach."""
+        targets = len(self._rows)
+        self._numerator = np.zeros(targets)
+        self._denominator = np.zeros(targets)
+        self._top = np.full(targets, -np.inf)
+        self.size = 0
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """f(x, S) for every target, (T,); 0 for an empty group and for targets of weight 0."""
+        full = np.zeros(len(self._all_weights))
+        full[self._rows] = self._current()
+        return full
+
+    @property
+    def rounding(self) -> float:
+        """Gains no larger than this are zero, as far as float64 sums of scores can tell."""
+        return 1e-12 * self._largest
+
+    def gains(self) -> npt.NDArray[np.float32]:
+        """Gain in F from adding each candidate, (N,) float32; -inf for rows added before."""
+        width = max(256, _TILE // max(len(self._rows), 1))
+        tiles = [(i, min(i + width, len(self._gains))) for i in range(0, len(self._gains), width)]
+        share = -(-len(tiles) // self._threads)
+        parts = [tiles[i : i + share] for i in range(0, len(tiles), share)]
+        list(self._workers.map(self._fill, parts))
+        self._gains[self._taken] = -np.inf
+        return self._gains
+
+    def best(self) -> tuple[int, float]:
+        """The candidate with the largest gain, and that gain in float64.
+
+        Of exact ties the first candidate wins. Candidates that float32 cannot tell apart are
+        compared in float64 (the first 256 of them, if there are more).
+        """
+        gains = self.gains()
+        # exp turns the rounding of a logit (its size times 2^-24) into one of the weight
+        doubt = _ROUNDING * (4.0 + self._scale * self._largest) * self._largest
+        threshold = gains.max() - np.float32(doubt)
+        tied = np.flatnonzero((gains >= threshold) & ~self._taken)[:_MOST_TIED]
+        exact = self._weights @ self._deltas(tied)
+        winner = int(np.argmax(exact))
+        return int(tied[winner]), float(exact[winner])
+
+    def add(self, candidate: int) -> npt.NDArray[np.float64]:
+        """Put a candidate into the group.
+
+        Returns:
+            What it changed: w_x · (new f(x, S) - old f(x, S)) per target, (T,); sums to its gain.
+        """
+        change = np.zeros(len(self._all_weights))
+        change[self._rows] = self._weights * self._deltas(np.array([candidate]))[:, 0]
+        column = self._scores[:, candidate].astype(np.float64)
+        logits = self._scale * np.abs(column)
+        self._top = np.maximum(self._top, logits)
+        self._rebase()
+        factor = np.exp(logits - self._ref)
+        self._denominator += factor
+        self._numerator += factor * column
+        self._taken[candidate] = True
+        self.size += 1
+        return change
+
+    def _current(self) -> npt.NDArray[np.float64]:
+        if self.size == 0:
+            return np.zeros(len(self._rows))
+        return self._numerator / self._denominator
+
+    def _deltas(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Change of f per target and candidate (T, C), float64."""
+        scores = self._scores[:, candidates].astype(np.float64)
+        if self.size == 0:
+            return scores
+        # log(D / e_j) is finite whatever the scale, D / e_j need not be
+        log_ratio = (np.log(self._denominator) + self._ref)[:, None] - self._scale * np.abs(scores)
+        share = np.exp(-np.logaddexp(0.0, log_ratio))  # 1 / (1 + D / e_j)
+        return share * (scores - self._current()[:, None])
+
+    def _rebase(self) -> None:
+        """Move `ref` of the targets whose largest logit left the window."""
+        offset = self._top - self._ref
+        inside = (offset >= _WINDOW[0]) & (offset <= _WINDOW[1])  # False while ref is NaN
+        for x in np.flatnonzero(~inside):
+            # Rows more alike than the window never move again: start from their middle.
+            row = self._scores[x]
+            new = self._top[x] if self.size else self._first_reference(row, self._top[x])
+            if self.size:
+                rescale = np.exp(self._ref[x] - new)
+                self._numerator[x] *= rescale
+                self._denominator[x] *= rescale
+            self._ref[x] = new
+            inverse = self._inverse[x]
+            np.abs(row, out=inverse)
+            inverse *= np.float32(-self._scale)
+            inverse += np.float32(new)
+            np.clip(inverse, -_LIMIT, _LIMIT, out=inverse)
+            np.exp(inverse, out=inverse)
+
+    def _first_reference(self, row: npt.NDArray[np.float32], top: float) -> float:
+        """A reference that serves any group, if the row's logits span less than the window."""
+        highest = self._scale * float(np.abs(row).max()) - _WINDOW[1]
+        return highest if top - highest >= _WINDOW[0] else top
+
+    def _fill(self, tiles: list[tuple[int, int]]) -> None:
+        if not tiles:
+            return
+        width = tiles[0][1] - tiles[0][0]
+        shape = (len(self._rows), width)
+        bottom, top = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        if self.size == 0:
+            weights = self._weights.astype(np.float32)
+            for start, stop in tiles:
+                block = self._scores[:, start:stop]
+                np.einsum("t,tn->n", weights, block, out=self._gains[start:stop])
+            return
+        # w (s - f) / (1 + D/e)  =  (w/D) (s - f) / (1/D + 1/e)
+        weights = (self._weights / self._denominator).astype(np.float32)
+        offset = (1.0 / self._denominator).astype(np.float32)[:, None]
+        value = self._current().astype(np.float32)[:, None]
+        for start, stop in tiles:
+            size = stop - start
+            np.add(self._inverse[:, start:stop], offset, out=bottom[:, :size])
+            np.subtract(self._scores[:, start:stop], value, out=top[:, :size])
+            np.divide(top[:, :size], bottom[:, :size], out=top[:, :size])
+            np.einsum("t,tn->n", weights, top[:, :size], out=self._gains[start:stop])
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,26 @@
+"""Scorers: targets and pool to scores. Each loads on first use; some need torch."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selection.scorers.base import Scorer
+    from selection.scorers.embedding import EmbeddingScorer
+    from selection.scorers.lexical import Bm25Scorer, TfidfScorer
+    from selection.scorers.random import RandomScorer
+
+_HOME = {
+    "Bm25Scorer": "lexical",
+    "EmbeddingScorer": "embedding",
+    "RandomScorer": "random",
+    "Scorer": "base",
+    "TfidfScorer": "lexical",
+}
+
+__all__ = ["Bm25Scorer", "EmbeddingScorer", "RandomScorer", "Scorer", "TfidfScorer"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"selection.scorers.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'selection.scorers' has no attribute {name!r}")

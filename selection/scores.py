@@ -1,0 +1,190 @@
+"""Scores of pool rows for targets: the one statement of orientation and sign.
+
+A score matrix is (targets, pool), float32. Larger means: training on this row lowers this
+target's loss more. Negative means that it hurts. `-loss` is what scores are compared with.
+
+Shapes: T targets, N pool rows, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.errors import ArgumentError, EmbeddingError
+
+Float32 = npt.NDArray[np.float32]
+BlockFunction = Callable[[int, int], Float32]
+
+
+class EmbeddingRows(Protocol):
+    """Embeddings (n, D) that are read a slice at a time: an array, or rows on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, D)."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> npt.NDArray[np.floating]: ...
+
+
+# Columns computed at once. Fixed, so that the floating-point result does not depend on a setting.
+BLOCK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreMatrix:
+    """Scores (T, N), computed block by block; the whole only exists if asked for.
+
+    Attributes:
+        block: (start, stop) -> scores (T, stop - start) of those pool rows; `start` is a multiple
+            of BLOCK and the span at most BLOCK.
+        target_ids: T ids.
+        pool_ids: N ids.
+        method: Name of the scorer.
+        scale: Inverse temperature at which these scores are to be pooled over a group.
+        embeddings: (targets (T, D), pool (N, D)) if the scores are their inner products.
+        dense: The whole matrix, if it exists already.
+    """
+
+    block: BlockFunction = field(repr=False)
+    target_ids: Sequence[str] = field(repr=False)
+    pool_ids: Sequence[str] = field(repr=False)
+    method: str
+    scale: float = 1.0
+    embeddings: tuple[Float32, EmbeddingRows] | None = field(default=None, repr=False)
+    dense: Float32 | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.target_ids):
+            raise ArgumentError("no targets: give at least one example to select for.")
+        if not len(self.pool_ids):
+            raise ArgumentError("the pool is empty: there is nothing to select from.")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ArgumentError(f"scale should be a finite number > 0, found {self.scale}.")
+
+    @classmethod
+    def from_array(
+        cls,
+        values: npt.ArrayLike,
+        *,
+        target_ids: Sequence[str] | None = None,
+        pool_ids: Sequence[str] | None = None,
+        method: str = "given",
+        scale: float = 1.0,
+    ) -> ScoreMatrix:
+        """Scores that exist already, (T, N); ids default to positions.
+
+        Raises:
+            EmbeddingError: Not two-dimensional, or NaN or infinite somewhere.
+            ArgumentError: Empty, or ids that do not fit the shape.
+        """
+        array = np.asarray(values)
+        if array.ndim != 2:
+            raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
+        array = array.astype(np.float32, copy=False)
+        matrix = cls(
+            lambda start, stop: array[:, start:stop],
+            _ids(target_ids, array.shape[0], "target_ids"),
+            _ids(pool_ids, array.shape[1], "pool_ids"),
+            method,
+            scale,
+            dense=array,
+        )
+        for start, block in matrix.blocks():
+            _check_finite(block, start)
+        return matrix
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        targets: npt.NDArray[np.floating],
+        pool: EmbeddingRows,
+        *,
+        target_ids: Sequence[str] | None = None,
+        pool_ids: Sequence[str] | None = None,
+        method: str = "embedding",
+        scale: float = 1.0,
+    ) -> ScoreMatrix:
+        """Inner products of target (T, D) and pool (N, D) embeddings; the pool may be on disk.
+
+        Raises:
+            EmbeddingError: Shapes that do not fit; NaN or infinity (found when a block is read).
+        """
+        if targets.ndim != 2 or len(pool.shape) != 2 or targets.shape[1] != pool.shape[1]:
+            raise EmbeddingError(
+                "embeddings: expected targets (T, D) and pool (N, D) of one D, found "
+                f"{targets.shape} and {pool.shape}."
+            )
+        queries = np.ascontiguousarray(targets, dtype=np.float32)
+        _check_finite(queries.T, 0, "target")
+
+        def block(start: int, stop: int) -> Float32:
+            scores = queries @ np.asarray(pool[start:stop], dtype=np.float32).T
+            _check_finite(scores, start)
+            return scores
+
+        return cls(
+            block,
+            _ids(target_ids, targets.shape[0], "target_ids"),
+            _ids(pool_ids, pool.shape[0], "pool_ids"),
+            method,
+            scale,
+            (queries, pool),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, N)."""
+        return len(self.target_ids), len(self.pool_ids)
+
+    def blocks(self) -> Iterator[tuple[int, Float32]]:
+        """(first column, scores (T, up to BLOCK)) from left to right."""
+        pool = self.shape[1]
+        for start in range(0, pool, BLOCK):
+            yield start, self.block(start, min(start + BLOCK, pool))
+
+    def values(self) -> Float32:
+        """The whole matrix (T, N): 4·T·N bytes (no copy if it exists already)."""
+        if self.dense is not None:
+            return self.dense
+        dense = np.empty(self.shape, dtype=np.float32)
+        for start, block in self.blocks():
+            dense[:, start : start + block.shape[1]] = block
+        return dense
+
+    def columns(self, rows: npt.NDArray[np.int64]) -> ScoreMatrix:
+        """The same targets against some pool rows only, as an existing (T, len(rows)) matrix."""
+        dense = np.empty((self.shape[0], len(rows)), dtype=np.float32)
+        for start in range(0, self.shape[1], BLOCK):
+            inside = np.flatnonzero((rows >= start) & (rows < start + BLOCK))
+            if inside.size:
+                block = self.block(start, min(start + BLOCK, self.shape[1]))
+                dense[:, inside] = block[:, rows[inside] - start]
+        return ScoreMatrix.from_array(
+            dense, target_ids=self.target_ids, pool_ids=[self.pool_ids[i] for i in rows],
+            method=self.method, scale=self.scale,
+        )  # fmt: skip
+
+
+def _ids(ids: Sequence[str] | None, count: int, name: str) -> Sequence[str]:
+    if ids is None:
+        return [str(i) for i in range(count)]
+    if len(ids) != count:
+        raise ArgumentError(f"{name}: expected {count}, found {len(ids)}.")
+    return ids
+
+
+def _check_finite(block: npt.NDArray[np.floating], start: int, kind: str = "pool") -> None:
+    """Every column of `block` belongs to one row of the pool (or one target)."""
+    finite = np.isfinite(block).all(axis=0)
+    if not finite.all():
+        first = start + int(np.argmin(finite))
+        raise EmbeddingError(
+            f"{kind} row {first} (counting from 0) has NaN or infinite scores; its embedding is "
+            "broken. Re-encode it, or remove the row."
+        )

@@ -1,0 +1,61 @@
+"""Selectors: scores to a chosen set."""
+
+from typing import Literal, get_args
+
+from airrep.errors import ArgumentError
+from selection.selectors.base import Selector
+from selection.selectors.coverage import Coverage
+from selection.selectors.group_greedy import GroupGreedy
+from selection.selectors.random import RandomSelector
+from selection.selectors.round_robin import RoundRobin
+from selection.selectors.top_k import TopK
+
+__all__ = [
+    "SELECTORS",
+    "Coverage",
+    "GroupGreedy",
+    "RandomSelector",
+    "RoundRobin",
+    "Selector",
+    "SelectorName",
+    "TopK",
+    "make_selector",
+]
+
+SelectorName = Literal[
+    "layered_greedy",
+    "plain_greedy",
+    "coverage",
+    "round_robin",
+    "top_k_max",
+    "top_k_mean",
+    "random",
+]
+SELECTORS: tuple[SelectorName, ...] = get_args(SelectorName)
+
+
+def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Selector:
+    """A selector by its name.
+
+    Args:
+        name: One of `SELECTORS`.
+        scale: For those that pool scores: inverse temperature, default the scores' own.
+        seed: For the random one.
+
+    Raises:
+        ArgumentError: The name is unknown.
+    """
+    match name:
+        case "layered_greedy" | "plain_greedy":
+            return GroupGreedy(layered=name == "layered_greedy", scale=scale)
+        case "coverage":
+            return Coverage(scale=scale)
+        case "round_robin":
+            return RoundRobin()
+        case "top_k_max":
+            return TopK("max")
+        case "top_k_mean":
+            return TopK("mean")
+        case "random":
+            return RandomSelector(seed)
+    raise ArgumentError(f"selector {name!r} is unknown; choose from {', '.join(SELECTORS)}.")
