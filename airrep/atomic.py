@@ -53,6 +53,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(directory: Path) -> None:
+    """Find out now, not after hours of work, that results cannot be written.
+
+    Raises:
+        OutputError: The directory cannot be made or written to.
+    """
+    probe = directory / f".{uuid4().hex}.tmp"
+    with _as_output_error(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+
+
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything json can hold)
     """Write `content` as indented UTF-8 JSON, atomically."""
     with atomic_file(path) as temporary:
@@ -75,7 +88,8 @@ def _as_output_error(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            error.errno, f"cannot write ({reason}); free space or choose another place", str(path)
-        ) from error
+        found = OutputError(
+            f"cannot write {path} ({error.strerror or error}); free space, or choose another place."
+        )
+        found.errno = error.errno
+        raise found from error

@@ -64,7 +64,10 @@ _ROLES = ("prompt", "completion", "messages", "text", "source", "id")
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
              "assistant": "assistant", "model": "assistant", "system": "system", "tool": "tool",
              "function": "tool"}  # fmt: skip
-_COLUMNS_HINT = 'columns={"prompt": "<field>", "completion": "<field>"}'
+_COLUMNS_HINT = (
+    'columns={"prompt": "<field>", "completion": "<field>"} '
+    "(--columns.prompt <field> --columns.completion <field>)"
+)
 
 
 def normalise(

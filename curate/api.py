@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from airrep.atomic import atomic_file
+from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
 from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.io import OnBadRow, Rows, read_rows
 from curate.manifest import InputRecord, Manifest, fingerprint
-from curate.training_set import FileFormat, TrainingSet
+from curate.training_set import FileFormat, TrainingSet, check_format
 from selection import scorers
 from selection.candidates import shortlist
 from selection.result import Selection
@@ -100,8 +100,9 @@ def select(
     seconds: dict[str, float] = {}
     if isinstance(selector, str):
         selector = make_selector(selector, scale=scale, seed=seed)
+    check_format(format)
     if output is not None:
-        _check_output(Path(output), format)
+        check_writable(Path(output))
     with _timed(seconds, "read"):
         pool_input = _read(pool, "pool", columns, on_bad_row)
         wanted = columns if target_columns is None else target_columns
@@ -272,15 +273,6 @@ def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "weights":
             arguments[name] = [float(weight) for weight in value]
     return arguments
-
-
-def _check_output(output: Path, format: str) -> None:  # noqa: A002
-    """Find out now, not after an hour of encoding, that the result cannot be written."""
-    if format not in get_args(FileFormat):
-        raise ArgumentError(f"format {format!r} is unknown; choose parquet or jsonl.")
-    with atomic_file(output / ".writable") as probe:
-        probe.touch()
-    (output / ".writable").unlink(missing_ok=True)
 
 
 @contextmanager

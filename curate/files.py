@@ -87,9 +87,15 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        except ValueError as error:  # malformed JSON and malformed UTF-8 alike
-            raise FileFormatError(f"{path}, line {number}: not a JSON object ({error}).") from None
+            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip())
+        except json.JSONDecodeError as error:
+            raise FileFormatError(
+                f"{path}, line {number}: not valid JSON ({error.msg}, character {error.pos})."
+            ) from None
+        except UnicodeDecodeError as error:
+            raise FileFormatError(f"{path}, line {number}: not UTF-8 ({error.reason}).") from None
+        except RecursionError:
+            raise FileFormatError(f"{path}, line {number}: nested too deeply.") from None
         if not isinstance(row, dict):
             raise FileFormatError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}."

@@ -121,7 +121,7 @@ def _from_name(given: str | Path, name: str) -> Rows:
     if path.is_file():
         return _from_files([path], name)
     if any(sign in text for sign in "*?["):
-        found = sorted(Path(file) for file in glob.glob(str(path), recursive=True))
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
         files = [file for file in found if file.is_file()]
         if files:
             return _from_files(files, name)

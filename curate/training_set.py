@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
@@ -114,14 +114,25 @@ class TrainingSet:
             OutputError: The directory cannot be written to.
             ArgumentError: `format` is unknown.
         """
-        if format not in ("parquet", "jsonl"):
-            raise ArgumentError(f"format {format!r} is unknown; choose parquet or jsonl.")
+        check_format(format)
         directory = Path(directory)
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
                 _write(dataset, temporary, format)
         write_json(directory / MANIFEST_FILE, self.manifest.to_dict())
         return directory
+
+
+def check_format(format: str) -> None:  # noqa: A002
+    """Refuse a file format that `TrainingSet.save` cannot write.
+
+    Raises:
+        ArgumentError: The format is unknown.
+    """
+    if format not in get_args(FileFormat):
+        raise ArgumentError(
+            f"format {format!r} is unknown; choose {' or '.join(get_args(FileFormat))}."
+        )
 
 
 def _flat(rows: Dataset) -> Dataset:

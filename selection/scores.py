@@ -64,8 +64,7 @@ class ScoreMatrix:
             raise ArgumentError("no targets: give at least one example to select for.")
         if not len(self.pool_ids):
             raise ArgumentError("the pool is empty: there is nothing to select from.")
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise ArgumentError(f"scale should be a finite number > 0, found {self.scale}.")
+        check_scale(self.scale)
 
     @classmethod
     def from_array(
@@ -169,6 +168,16 @@ class ScoreMatrix:
             dense, target_ids=self.target_ids, pool_ids=[self.pool_ids[i] for i in rows],
             method=self.method, scale=self.scale,
         )  # fmt: skip
+
+
+def check_scale(scale: float | None) -> None:
+    """Refuse a scale that pools nothing; None stands for the scores' own.
+
+    Raises:
+        ArgumentError: Not a finite number above 0.
+    """
+    if scale is not None and not (np.isfinite(scale) and scale > 0):
+        raise ArgumentError(f"scale should be a finite number > 0, found {scale}.")
 
 
 def _ids(ids: Sequence[str] | None, count: int, name: str) -> Sequence[str]:

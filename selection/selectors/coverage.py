@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import ScoreMatrix, check_scale
 from selection.selectors.base import Weights, build, check_k
 from selection.weights import target_weights
 
@@ -34,6 +34,9 @@ class Coverage:
     scale: float | None = None
     name = "coverage"
     needs_matrix = True
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
 
     def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
         """See `Selector.select`. A row's gain is what it added to C."""

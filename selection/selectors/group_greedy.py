@@ -15,7 +15,7 @@ import numpy as np
 
 from selection.group import GroupInfluence
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import ScoreMatrix, check_scale
 from selection.selectors.base import Weights, build, check_k
 from selection.weights import target_weights
 
@@ -33,6 +33,9 @@ class GroupGreedy:
     layered: bool = True
     scale: float | None = None
     needs_matrix = True
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
 
     @property
     def name(self) -> str:

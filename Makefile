@@ -1,0 +1,39 @@
+# Everything from a fresh clone: `make demo`, `make test`. Needs Python 3.11 or newer and a package
+# index; works in .venv, which it makes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# A test process a core, one thread each: more of either only makes them wait for one another.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.core
+	$(BIN)/curate demo --output curate-demo
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python examples/benchmarks/greedy_speed.py
+	$(BIN)/python examples/benchmarks/encoder_throughput.py
+	$(BIN)/python examples/benchmarks/task_precision.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info out curate-demo
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
