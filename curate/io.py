@@ -21,7 +21,7 @@ from curate.files import SUFFIXES, read_file, table_of
 
 OnBadRow = Literal["error", "skip"]
 _HUB_NAME = re.compile(
-    r"(?P<name>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.\[\]:%+-]+))?"
+    r"(?P<name>\w[\w.-]*/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.\[\]:%+-]+))?"
 )
 _READ_AT_ONCE = 1000
 
@@ -120,14 +120,15 @@ def _from_name(given: str | Path, name: str) -> Rows:
         return Rows(_from_directory(path), str(path))
     if path.is_file():
         return _from_files([path], name)
-    if any(sign in text for sign in "*?["):
+    is_glob = any(sign in text for sign in "*?[")
+    if is_glob:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
         files = [file for file in found if file.is_file()]
         if files:
             return _from_files(files, name)
-    elif isinstance(given, str) and not text.lower().endswith((*SUFFIXES, ".gz")):
+    if isinstance(given, str) and not text.lower().endswith((*SUFFIXES, ".gz")):
         match = _HUB_NAME.fullmatch(text)
-        if match:
+        if match and (match["split"] or not is_glob):  # a split may be a slice: train[:10%]
             return Rows(_from_hub(text, **match.groupdict()), text)
     raise MissingInputError(f"{name}: no file matches {text!r} (looked in {Path.cwd()}).")
 

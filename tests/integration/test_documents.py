@@ -1,0 +1,77 @@
+"""What the documents show is run, and what they name exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from curate import cli, demo_pool, demo_targets, select
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def _blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readmes_python_runs_from_top_to_bottom(here, tiny_lm):
+    blocks = _blocks(README, "python")
+    assert len(blocks) == 3
+    names: dict[str, object] = {}
+    for block in blocks:
+        code = block.replace("Qwen/Qwen2.5-0.5B", str(tiny_lm))
+        code = code.replace("max_steps=2", "max_steps=2, use_cpu=True, report_to='none', "
+                            "dataloader_pin_memory=False, per_device_train_batch_size=2")  # fmt: skip
+        exec(compile(code, "README.md", "exec"), names)
+    assert (here / "chosen" / "train.parquet").exists()
+    assert (here / "exported" / "modules.json").exists()
+    assert len(names["chosen"]) == 50
+
+
+def test_the_readmes_command_lines_run_in_order(here, capsys):
+    lines = [line for block in _blocks(README, "bash") for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("curate ")]
+    assert [command[0] for command in commands] == ["demo", "select", "select", "embed"]
+    for command in commands:
+        assert cli.main([*command, "--progress", "false"]) == 0
+    assert "same rows as in the manifest" in capsys.readouterr().out
+
+
+def test_make_targets_that_the_readme_names_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"`?make (\w+)", README + CONTRIBUTING))
+    assert {"demo", "test", "check"} <= named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_contributings_scorer_and_selector_work():
+    names: dict[str, object] = {}
+    for block in _blocks(CONTRIBUTING, "python"):
+        exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    pool, targets = demo_pool(80), demo_targets("sql_query", 2)
+    chosen = select(
+        pool, targets, 5, scorer=names["LengthScorer"](), selector=names["WorstFirst"]()
+    )
+    assert chosen.manifest.chosen["scorer"] == "length"
+    assert chosen.manifest.chosen["selector"] == "worst_first"
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_links_and_files_that_are_named_exist(document):
+    text = (ROOT / document).read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    modules = re.findall(r"`((?:airrep|selection|eval_harness|curate)/[\w./]*)`", text)
+    for name in links:
+        assert (ROOT / document).parent.joinpath(name).exists(), name
+    for name in modules:
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,58 @@
+"""A run that is killed while encoding goes on where it stopped, and ends with the same rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+
+from curate.demo_data import demo_pool, demo_targets
+
+# The same command line, with shards small enough that one is done long before the other.
+COMMAND = (
+    "import sys, airrep.store; airrep.store._SHARD_ROWS = 64; "
+    "from curate.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def _start(folder, output):
+    arguments = ["select", "--pool", "pool.jsonl", "--targets", "targets.jsonl", "--k", "25",
+                 "--output", output, "--progress", "false"]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _write(file, rows):
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_sigkill_while_encoding_changes_nothing_but_time(tmp_path):
+    _write(tmp_path / "pool.jsonl", demo_pool(900))
+    _write(tmp_path / "targets.jsonl", demo_targets("recipe_steps", 4))
+    undisturbed = _start(tmp_path, "whole")
+    undisturbed.communicate()
+    assert undisturbed.returncode == 0
+
+    killed = _start(tmp_path, "resumed")
+    embeddings = tmp_path / "resumed" / "embeddings"
+    deadline = time.monotonic() + 120
+    while len(list(embeddings.glob("shard-*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    done = sum(s["rows"] for s in json.loads((embeddings / "manifest.json").read_text())["shards"])
+    assert killed.returncode == -signal.SIGKILL
+    assert 0 < done < 900, "killed in the middle of encoding"
+    assert not (tmp_path / "resumed" / "selection.parquet").exists()
+
+    resumed = _start(tmp_path, "resumed")
+    out, _ = resumed.communicate()
+    assert resumed.returncode == 0
+    assert f"{900 - done:,} rows with" in out, "only what was missing is encoded"
+    whole, again = (pq.read_table(tmp_path / d / "selection.parquet") for d in ("whole", "resumed"))
+    assert whole.equals(again)
+    assert not [file for file in tmp_path.rglob("*.tmp")], "no half-written file is left behind"

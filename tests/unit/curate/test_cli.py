@@ -1,0 +1,172 @@
+"""The command line: what it prints, returns and leaves behind."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from airrep.version import __version__
+from curate import api, cli, demo
+from curate.demo_data import demo_pool, demo_targets
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A pool and targets as files in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (
+        ("pool", demo_pool(120)),
+        ("targets", demo_targets("email_reply", 3)),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["--pool", "pool.jsonl", "--targets", "targets.jsonl", "--scorer", "tfidf"]
+
+
+def _train_rows(directory):
+    return (directory / "train.jsonl").read_text()
+
+
+def test_version_and_help_need_no_torch():
+    code = (
+        "import sys, curate.cli\n"
+        "try: curate.cli.main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"curate {__version__}"
+
+
+@pytest.mark.parametrize("verb", ["select", "embed", "demo"])
+def test_every_parameter_of_the_api_is_an_option_with_help(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    shown = capsys.readouterr().out
+    function = {"select": api.select, "embed": api.embed, "demo": demo.demo}[verb]
+    assert stop.value.code == 0
+    for name in inspect.signature(function).parameters:
+        assert f"--{name} " in shown
+    assert "CLASS_PATH" not in shown, "Python-only types have no place on a command line"
+
+
+def test_select_prints_a_summary_and_writes(inputs, tmp_path, capsys):
+    status = cli.main(["select", *inputs, "--k", "9", "--output", "out", "--format", "jsonl"])
+    out = capsys.readouterr().out
+    assert status == 0
+    assert "120 rows from pool.jsonl" in out
+    assert "9 rows by layered_greedy on tfidf scores" in out
+    assert out.endswith("wrote   out\n")
+    assert len(_train_rows(tmp_path / "out").splitlines()) == 9
+
+
+def test_without_an_output_it_says_that_nothing_was_written(inputs, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    assert cli.main(["select", *inputs, "--k", "3"]) == 0
+    assert "nothing written" in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_manifest_repeats_the_run(inputs, tmp_path, capsys):
+    options = ["--k", "9", "--format", "jsonl", "--weights", "[3, 2, 1]", "--scale", "2.5"]
+    cli.main(["select", *inputs, *options, "--output", "first"])
+    status = cli.main(["select", "--config", "first/manifest.json", "--output", "second"])
+    assert status == 0
+    assert capsys.readouterr().out.endswith("same rows as in the manifest\n")
+    assert _train_rows(tmp_path / "first") == _train_rows(tmp_path / "second")
+
+
+def test_a_manifest_whose_pool_changed_is_not_called_repeated(inputs, tmp_path, capsys):
+    cli.main(["select", *inputs, "--k", "9", "--output", "first"])
+    lines = (tmp_path / "pool.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "pool.jsonl").write_text("".join(lines[60:]))
+    status = cli.main(["select", "--config", "first/manifest.json"])
+    assert status == 1
+    assert "the pool is not the one of the manifest" in capsys.readouterr().err
+
+
+def test_options_beside_a_manifest_change_the_run(inputs, capsys):
+    cli.main(["select", *inputs, "--k", "9", "--output", "first"])
+    assert cli.main(["select", "--config", "first/manifest.json", "--k", "4"]) == 0
+    assert "4 rows by" in capsys.readouterr().out
+
+
+def test_a_yaml_config_is_read_and_overridden(inputs, tmp_path, capsys):
+    config = {"pool": "pool.jsonl", "targets": "targets.jsonl", "scorer": "bm25", "k": 7}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    assert cli.main(["select", "--config", "run.yaml", "--selector", "round_robin"]) == 0
+    assert "7 rows by round_robin on bm25 scores" in capsys.readouterr().out
+
+
+def test_columns_can_be_given_field_by_field(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool.csv").write_text("q,a\nwhat,this\nwhy,that\n")
+    status = cli.main(
+        ["select", "--pool", "pool.csv", "--targets", "pool.csv", "--k", "1", "--scorer", "tfidf",
+         "--columns.prompt", "q", "--columns.completion", "a"]
+    )  # fmt: skip
+    assert status == 0
+    assert "1 rows by" in capsys.readouterr().out
+
+
+FAILURES = {
+    "missing file": (["--pool", "nope.jsonl"], "no file matches 'nope.jsonl'"),
+    "malformed line": (["--pool", "bad.jsonl"], "bad.jsonl, line 2: not valid JSON"),
+    "k above pool": (["--k", "500"], "k = 500 is larger than the pool of 120 rows"),
+    "output below a file": (["--output", "pool.jsonl/out"], "cannot write"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_errors_are_one_line_and_exit_with_one(inputs, tmp_path, capsys, case):
+    (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    change, message = FAILURES[case]
+    status = cli.main(["select", *inputs, *change])
+    captured = capsys.readouterr()
+    assert status == 1
+    assert captured.out == ""
+    assert captured.err.startswith("curate select: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["select", "--bogus"], ["select"], ["choose"], []])
+def test_wrong_usage_exits_with_two(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_not_a_traceback(inputs, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "read_rows", interrupted)
+    assert cli.main(["select", *inputs]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_embed_reports_what_it_reused(inputs, capsys):
+    embed = ["embed", "--pool", "targets.jsonl", "--store", "store", "--progress", "false"]
+    assert cli.main(embed) == 0
+    assert "3 encoded" in capsys.readouterr().out
+    assert cli.main(embed) == 0
+    assert "3 were there" in capsys.readouterr().out
+
+
+def test_the_demo_shows_its_selectors_and_writes_its_files(tmp_path, capsys):
+    status = cli.main(
+        ["demo", "--output", str(tmp_path / "d"), "--rows", "200", "--k", "4", "--targets", "2",
+         "--progress", "false"]
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert status == 0
+    for name in ("layered_greedy", "top_k_mean", "random", "tfidf", "airrep"):
+        assert name in out
+    assert (tmp_path / "d" / "selection" / "train.parquet").exists()
+    precision = {line.split()[0]: float(line.split()[1]) for line in out.splitlines()
+                 if line.startswith(("layered_greedy ", "random "))}  # fmt: skip
+    assert precision["layered_greedy"] > 5 * precision["random"]

@@ -1,0 +1,292 @@
+"""`curate.select`, from the user's rows to a training set on disk."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset, IterableDataset
+
+import curate
+from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
+from curate.demo_data import demo_pool, demo_targets
+from selection.selectors import SELECTORS
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return demo_pool(240)
+
+
+@pytest.fixture(scope="module")
+def targets():
+    return demo_targets("dialogue_summary", 4)
+
+
+def _rows(chosen):
+    return chosen.dataset["curate_row"][:]
+
+
+@pytest.mark.parametrize("scorer", ["airrep", "tfidf", "bm25", "random"])
+def test_every_scorer_selects(pool, targets, encoder, scorer):
+    chosen = curate.select(pool, targets, 12, scorer=scorer, encoder=encoder)
+    assert len(set(_rows(chosen))) == 12
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_every_selector_selects_the_targets_task_more_often_than_chance(pool, targets, selector):
+    chosen = curate.select(pool, targets, 6, scorer="tfidf", selector=selector)
+    share = chosen.dataset["task"][:].count("dialogue_summary") / 6
+    assert len(set(_rows(chosen))) == 6
+    assert selector == "random" or share > 0.3
+
+
+def test_the_same_rows_whatever_the_container(pool, targets, encoder, tmp_path):
+    file = tmp_path / "pool.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in pool))
+    containers = [
+        pool,
+        str(file),
+        Dataset.from_list(pool),
+        IterableDataset.from_generator(lambda: iter(pool)),
+        Dataset.from_list(pool).to_pandas(),
+    ]
+    picks = [_rows(curate.select(c, targets, 20, encoder=encoder)) for c in containers]
+    assert all(pick == picks[0] for pick in picks)
+
+
+def test_the_same_rows_whatever_the_batch_size_and_the_store(pool, targets, encoder, tmp_path):
+    plain = curate.select(pool, targets, 30, encoder=encoder)
+    small = curate.select(pool, targets, 30, encoder=encoder, tokens_per_batch=64)
+    stored = curate.select(pool, targets, 30, encoder=encoder, store=tmp_path / "s")
+    again = curate.select(pool, targets, 30, encoder=encoder, store=tmp_path / "s")
+    for other in (small, stored, again):
+        assert _rows(other) == _rows(plain)
+        np.testing.assert_array_equal(other.selection.gains, plain.selection.gains)
+    assert stored.manifest.encoder["encoded"] == 240
+    assert again.manifest.encoder["encoded"] == 0
+
+
+def test_rows_come_back_untouched_with_namespaced_columns(targets):
+    pool = Dataset.from_list(
+        [{"instruction": f"do {i}", "input": None, "output": f"done {i}", "meta": {"n": i}}
+         for i in range(9)]
+    )  # fmt: skip
+    chosen = curate.select(pool, targets, 4, scorer="tfidf")
+    added = [f"curate_{c}" for c in ("rank", "row", "target", "score", "gain", "layer")]
+    assert chosen.dataset.column_names == [*pool.column_names, *added]
+    for row in chosen.dataset:
+        own = {name: value for name, value in row.items() if name not in added}
+        assert own == pool[row["curate_row"]]
+    assert chosen.dataset["curate_rank"][:] == [0, 1, 2, 3]
+
+
+def test_the_dataset_says_what_the_selection_says(pool, targets):
+    chosen = curate.select(pool, targets, 8, scorer="tfidf")
+    picks = chosen.selection
+    assert chosen.dataset["curate_gain"][:] == picks.gains.tolist()
+    assert chosen.dataset["curate_score"][:] == picks.scores.tolist()
+    assert chosen.dataset["curate_target"][:] == [str(x) for x in picks.targets.tolist()]
+    assert _rows(chosen) == picks.indices.tolist()
+
+
+def test_positions_count_the_users_rows_when_some_are_skipped(targets):
+    pool = [{"text": ""}, *({"text": f"number {i} is here"} for i in range(5))]
+    chosen = curate.select(pool, targets, 5, scorer="tfidf", on_bad_row="skip")
+    assert sorted(_rows(chosen)) == [1, 2, 3, 4, 5]
+    assert "1 unreadable rows skipped" in chosen.summary()
+    assert len(chosen.manifest.inputs["pool"].skipped) == 1
+
+
+def test_selecting_from_a_selection_replaces_its_columns(pool, targets):
+    first = curate.select(pool, targets, 20, scorer="tfidf")
+    second = curate.select(first.dataset, targets, 5, scorer="tfidf")
+    assert second.dataset["curate_rank"][:] == list(range(5))
+    assert second.dataset.column_names == first.dataset.column_names
+
+
+TRL_LAYOUTS = {
+    "alpaca": ({"instruction": "add", "input": "1 2", "output": "3"}, {"prompt", "completion"}),
+    "question": ({"question": "add 1 2", "answer": "3"}, {"prompt", "completion"}),
+    "text": ({"text": "one and two make three"}, {"text"}),
+    "sharegpt": (
+        {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]},
+        {"messages"},
+    ),
+    "messages": (
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": "hello"},
+            ]
+        },
+        {"messages"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", TRL_LAYOUTS)
+def test_trl_gets_exactly_one_layout(layout, targets):
+    row, columns = TRL_LAYOUTS[layout]
+    chosen = curate.select([{**row, "extra": str(i)} for i in range(3)], targets, 2, scorer="bm25")
+    assert set(chosen.to_trl().column_names) == columns
+
+
+def test_a_sharegpt_row_becomes_messages_with_trls_roles(targets):
+    chosen = curate.select([TRL_LAYOUTS["sharegpt"][0]], targets, 1, scorer="bm25")
+    assert chosen.to_trl()[0]["messages"] == TRL_LAYOUTS["messages"][0]["messages"]
+
+
+def test_mixed_layouts_are_refused_for_trl_with_the_layouts_named(targets):
+    pool = [{"text": "plain text here"}, {"question": "how?", "answer": "so"}]
+    chosen = curate.select(pool, targets, 2, scorer="tfidf")
+    with pytest.raises(ArgumentError, match=r"prompt\+completion and text"):
+        chosen.to_trl()
+
+
+def test_columns_settle_what_is_what(targets):
+    pool = [{"q": f"question {i}", "a": f"answer {i}", "id": i, "set": "s"} for i in range(4)]
+    columns = {"prompt": "q", "completion": "a", "id": "id", "source": "set"}
+    chosen = curate.select(pool, targets, 2, scorer="tfidf", columns=columns, target_columns={})
+    assert [example.id for example in chosen.pool] == ["0", "1", "2", "3"]
+    assert {example.source for example in chosen.pool} == {"s"}
+    assert chosen.to_trl()[0]["prompt"].startswith("question")
+
+
+@pytest.mark.parametrize("format", ["parquet", "jsonl"])
+def test_saved_files_hold_what_the_result_holds(pool, targets, tmp_path, format):
+    chosen = curate.select(pool, targets, 7, scorer="tfidf", output=tmp_path / "out", format=format)
+    files = {file.name for file in (tmp_path / "out").iterdir()}
+    assert files == {f"train.{format}", f"selection.{format}", "manifest.json"}
+
+    def load(name):
+        file = tmp_path / "out" / f"{name}.{format}"
+        if format == "parquet":
+            return pq.read_table(file).to_pylist()
+        return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+    assert load("train") == chosen.to_trl().to_list()
+    assert load("selection") == chosen.dataset.to_list()
+
+
+def test_the_manifest_names_inputs_versions_and_times(pool, targets, encoder, tmp_path):
+    curate.select(pool, targets, 5, encoder=encoder, output=tmp_path, weights=[1, 1, 2, 0])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["inputs"]["pool"]["rows"] == 240
+    assert manifest["encoder"]["fingerprint"] == encoder.fingerprint
+    assert manifest["arguments"]["weights"] == [1, 1, 2, 0]
+    assert "pool" not in manifest["arguments"], "rows from memory cannot be replayed by name"
+    assert {"read", "score", "select"} <= set(manifest["seconds"])
+    assert "torch" in manifest["versions"]
+
+
+def test_weights_move_the_selection(pool):
+    targets = [*demo_targets("recipe_steps", 3), *demo_targets("unit_conversion", 3)]
+    first = curate.select(pool, targets, 10, scorer="tfidf", weights=[1, 1, 1, 0, 0, 0])
+    assert set(first.selection.targets.tolist()) <= {0, 1, 2}
+
+
+def test_a_selection_from_a_shortlist_says_so(pool, targets, monkeypatch):
+    monkeypatch.setattr("curate.api.MATRIX_BYTES", 1)
+    chosen = curate.select(pool, targets, 5, scorer="tfidf")
+    assert chosen.selection.shortlist <= 5 * len(targets)
+    assert "from a shortlist of" in chosen.summary()
+    best = curate.select(pool, targets, 5, scorer="tfidf", selector="top_k_max")
+    assert best.selection.shortlist is None
+
+
+BAD_CALLS = {
+    "k zero": ({"k": 0}, "k should be at least 1"),
+    "k negative": ({"k": -3}, "k should be at least 1"),
+    "k above pool": ({"k": 241}, r"k = 241 is larger than the pool of 240 rows"),
+    "k fraction": ({"k": 1.5}, "k should be an integer"),
+    "scorer": ({"scorer": "magic"}, "scorer 'magic' is unknown; choose from airrep"),
+    "selector": ({"selector": "magic"}, "selector 'magic' is unknown; choose from layered"),
+    "scale": ({"scale": -1.0}, "scale should be a finite number > 0"),
+    "weights": ({"weights": [1, 2]}, r"expected one per target \(4\)"),
+    "format": ({"format": "xml"}, "format 'xml' is unknown"),
+    "on_bad_row": ({"on_bad_row": "ignore"}, "on_bad_row 'ignore' is unknown"),
+    "columns": ({"columns": {"prompt": "prompt"}}, "do not describe one record"),
+    "empty pool": ({"pool": []}, "pool: pool holds no rows"),
+    "empty targets": ({"targets": []}, "targets: targets holds no rows"),
+    "encoder": ({"encoder": "./nowhere"}, "not a directory"),
+    "tokens": ({"tokens_per_batch": 0}, "tokens_per_batch should be >= 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_bad_calls_get_one_clear_message_and_write_nothing(pool, targets, tmp_path, case):
+    change, message = BAD_CALLS[case]
+    call = {"pool": pool, "targets": targets, "k": 5, "output": tmp_path / "out", **change}
+    if "scorer" not in change and case not in ("encoder", "tokens"):
+        call["scorer"] = "tfidf"
+    with pytest.raises(CurateError, match=message):
+        curate.select(**call)
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(pool, targets, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        curate.select(pool, targets, 5, output=tmp_path / "file" / "out", encoder="./not-reached")
+
+
+def test_a_full_disk_leaves_no_half_written_file(pool, targets, tmp_path, monkeypatch):
+    def full(table, file):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("curate.training_set.pq.write_table", full)
+    with pytest.raises(OutputError, match="No space left"):
+        curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_of_another_model_is_refused(pool, targets, encoder, tmp_path):
+    curate.embed(pool[:3], tmp_path / "s", encoder=encoder)
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    manifest["encoder"] = "0" * 32
+    (tmp_path / "s" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="made by another model"):
+        curate.select(pool, targets, 5, encoder=encoder, store=tmp_path / "s")
+
+
+class _BrokenEncoder:
+    def encode(self, texts):
+        embeddings = np.ones((len(texts), 4), dtype=np.float32)
+        embeddings[-1, 2] = np.nan
+        return embeddings
+
+
+def test_an_encoder_that_returns_nan_is_named_with_the_row(pool, targets):
+    with pytest.raises(CurateError, match="target row 3 .* NaN"):
+        curate.select(pool, targets, 5, encoder=_BrokenEncoder())
+
+
+class _LengthEncoder:
+    """Another library's encoder: no fingerprint, no template, its own idea of similarity."""
+
+    def encode(self, texts):
+        return np.array([[len(text) / 100, 1.0] for text in texts], dtype=np.float32)
+
+
+def test_any_encoder_with_encode_can_score(pool, targets):
+    chosen = curate.select(pool, targets, 5, encoder=_LengthEncoder(), selector="top_k_mean")
+    assert chosen.manifest.chosen["scorer"] == "_LengthEncoder"
+
+
+def test_the_summary_tells_what_was_read_chosen_and_how_long_it_took(pool, targets):
+    text = curate.select(pool, targets, 6, scorer="tfidf").summary()
+    for part in ("240 rows", "4 rows", "6 rows by layered_greedy on tfidf", "dialogue_summary",
+                 "target", "time    read"):  # fmt: skip
+        assert part in text
+
+
+def test_embed_counts_what_it_reused(pool, encoder, tmp_path):
+    first = curate.embed(pool[:20], tmp_path / "s", encoder=encoder)
+    second = curate.embed(pool[:30], tmp_path / "s", encoder=encoder)
+    assert (first.encoded, first.reused) == (20, 0)
+    assert (second.encoded, second.reused) == (10, 20)
+    with pytest.raises(ArgumentError, match="needs an AirRep encoder"):
+        curate.embed(pool, tmp_path / "t", encoder=_LengthEncoder())
