@@ -10,6 +10,8 @@ from curate import cli, demo_pool, demo_targets, select
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+# What the README leaves out because a user need not care, and a test has to.
+QUIETLY = "use_cpu=True, report_to='none', dataloader_pin_memory=False"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
@@ -29,8 +31,7 @@ def test_the_readmes_python_runs_from_top_to_bottom(here, tiny_lm):
     names: dict[str, object] = {}
     for block in blocks:
         code = block.replace("Qwen/Qwen2.5-0.5B", str(tiny_lm))
-        code = code.replace("max_steps=2", "max_steps=2, use_cpu=True, report_to='none', "
-                            "dataloader_pin_memory=False, per_device_train_batch_size=2")  # fmt: skip
+        code = code.replace("max_steps=2", f"max_steps=2, {QUIETLY}")
         exec(compile(code, "README.md", "exec"), names)
     assert (here / "chosen" / "train.parquet").exists()
     assert (here / "exported" / "modules.json").exists()
@@ -59,9 +60,8 @@ def test_contributings_scorer_and_selector_work():
     for block in _blocks(CONTRIBUTING, "python"):
         exec(compile(block, "CONTRIBUTING.md", "exec"), names)
     pool, targets = demo_pool(80), demo_targets("sql_query", 2)
-    chosen = select(
-        pool, targets, 5, scorer=names["LengthScorer"](), selector=names["WorstFirst"]()
-    )
+    scorer, selector = names["LengthScorer"](), names["WorstFirst"]()
+    chosen = select(pool, targets, 5, scorer=scorer, selector=selector)
     assert chosen.manifest.chosen["scorer"] == "length"
     assert chosen.manifest.chosen["selector"] == "worst_first"
 

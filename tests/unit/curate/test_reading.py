@@ -126,7 +126,7 @@ def test_sources_come_from_the_row_or_else_from_the_file(tmp_path):
 
 def test_named_ids_have_to_be_unique():
     rows = [{"text": "a", "key": "x"}, {"text": "b", "key": "x"}]
-    with pytest.raises(RecordError, match="row 1 .*id 'x' is taken by row 0"):
+    with pytest.raises(RecordError, match=r"row 1 .*id 'x' is taken by row 0"):
         read_rows(rows, "pool").examples({"id": "key"})
 
 

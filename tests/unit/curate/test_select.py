@@ -260,7 +260,7 @@ class _BrokenEncoder:
 
 
 def test_an_encoder_that_returns_nan_is_named_with_the_row(pool, targets):
-    with pytest.raises(CurateError, match="target row 3 .* NaN"):
+    with pytest.raises(CurateError, match=r"target row 3 .* NaN"):
         curate.select(pool, targets, 5, encoder=_BrokenEncoder())
 
 
