@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from selection.scores import EmbeddingRows, ScoreMatrix
+from selection.scores import EmbeddingRows, ScoreMatrix, check_finite
 
 # From here on faiss finds the candidates of embedding scores; below, it would not pay.
 _FAISS_ROWS = 200_000
@@ -21,7 +21,8 @@ def top_rows(scores: ScoreMatrix, n: int) -> tuple[npt.NDArray[np.int64], npt.ND
         n: At least 1; at most N rows come back.
 
     Returns:
-        Row indices (T, n) and their scores (T, n), best first, exact ties by position.
+        Row indices (T, n) and their scores (T, n), best first, exact ties by position; but for
+        faiss, which rounds scores its own way, and of ties for the n-th place keeps any.
     """
     if scores.embeddings is not None and scores.shape[1] >= _FAISS_ROWS:
         return _search(*scores.embeddings, n)
@@ -47,6 +48,7 @@ def _search(
     values = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, pool.shape[0], _FAISS_CHUNK):
         chunk = np.ascontiguousarray(pool[start : start + _FAISS_CHUNK], dtype=np.float32)
+        check_finite(chunk.T, start)  # faiss would pass over them without a word
         found_values, found = faiss.knn(
             queries, chunk, min(n, len(chunk)), metric=faiss.METRIC_INNER_PRODUCT
         )

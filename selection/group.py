@@ -12,7 +12,8 @@ largest logit in the group, and only moves when that leaves a window; then the t
 1/e_i is computed afresh.
 
 Gains of all candidates are float32; the state of the group, the choice among candidates that
-float32 cannot tell apart, and the gain of the row that is picked are float64.
+float32 cannot tell apart, and the gain of the row that is picked are float64. Sums over targets
+are einsums: unlike a BLAS product, they give equal columns equal sums, wherever the columns stand.
 
 Shapes: T targets, N candidates.
 """
@@ -28,8 +29,8 @@ import numpy.typing as npt
 
 _LIMIT = 80.0  # exp(±80) is safe in float32, and 80 nats below the group is no weight at all
 _WINDOW = (-50.0, 40.0)  # how far the group's largest logit may be from ref
-_TILE = 1 << 19  # scores per tile: two float32 scratch tiles of 2 MiB stay in cache
-_ROUNDING = 2.0**-20  # of float32 gains, relative to max |score|, for logits of order 1
+_TILE = (32, 1 << 14)  # targets, candidates: wide enough for the memory, 2 MiB for the cache
+_ROUNDING = 2.0**-18  # of float32 gains, relative to max |score|
 _MOST_TIED = 256
 
 
@@ -100,11 +101,13 @@ class GroupInfluence:
         return 1e-12 * self._largest
 
     def gains(self) -> npt.NDArray[np.float32]:
-        """Gain in F from adding each candidate, (N,) float32; -inf for rows added before."""
-        width = max(256, _TILE // max(len(self._rows), 1))
-        tiles = [(i, min(i + width, len(self._gains))) for i in range(0, len(self._gains), width)]
-        share = -(-len(tiles) // self._threads)
-        parts = [tiles[i : i + share] for i in range(0, len(tiles), share)]
+        """Gain in F from adding each candidate, (N,) float32; -inf for rows added before.
+
+        The next call overwrites the array.
+        """
+        starts = range(0, len(self._gains), _TILE[1])
+        share = -(-len(starts) // self._threads)
+        parts = [starts[i : i + share] for i in range(0, len(starts), share)]
         list(self._workers.map(self._fill, parts))
         self._gains[self._taken] = -np.inf
         return self._gains
@@ -113,14 +116,14 @@ class GroupInfluence:
         """The candidate with the largest gain, and that gain in float64.
 
         Of exact ties the first candidate wins. Candidates that float32 cannot tell apart are
-        compared in float64 (the first 256 of them, if there are more).
+        compared in float64 (the 256 best by float32, if there are more).
         """
         gains = self.gains()
-        # exp turns the rounding of a logit (its size times 2^-24) into one of the weight
-        doubt = _ROUNDING * (4.0 + self._scale * self._largest) * self._largest
-        threshold = gains.max() - np.float32(doubt)
-        tied = np.flatnonzero((gains >= threshold) & ~self._taken)[:_MOST_TIED]
-        exact = self._weights @ self._deltas(tied)
+        threshold = gains.max() - np.float32(_ROUNDING * self._largest)
+        tied = np.flatnonzero((gains >= threshold) & ~self._taken)
+        if len(tied) > _MOST_TIED:
+            tied = np.sort(tied[np.argsort(-gains[tied], kind="stable")[:_MOST_TIED]])
+        exact = np.einsum("t,tn->n", self._weights, self._deltas(tied))
         winner = int(np.argmax(exact))
         return int(tied[winner]), float(exact[winner])
 
@@ -171,40 +174,40 @@ class GroupInfluence:
                 self._numerator[x] *= rescale
                 self._denominator[x] *= rescale
             self._ref[x] = new
-            inverse = self._inverse[x]
-            np.abs(row, out=inverse)
-            inverse *= np.float32(-self._scale)
-            inverse += np.float32(new)
-            np.clip(inverse, -_LIMIT, _LIMIT, out=inverse)
-            np.exp(inverse, out=inverse)
+            # float32 would turn the rounding of a large logit into a wrong weight
+            logits = new - self._scale * np.abs(row.astype(np.float64))
+            self._inverse[x] = np.exp(np.clip(logits, -_LIMIT, _LIMIT))
 
     def _first_reference(self, row: npt.NDArray[np.float32], top: float) -> float:
         """A reference that serves any group, if the row's logits span less than the window."""
         highest = self._scale * float(np.abs(row).max()) - _WINDOW[1]
         return highest if top - highest >= _WINDOW[0] else top
 
-    def _fill(self, tiles: list[tuple[int, int]]) -> None:
-        if not tiles:
-            return
-        width = tiles[0][1] - tiles[0][0]
-        shape = (len(self._rows), width)
-        bottom, top = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    def _fill(self, starts: range) -> None:
+        """Gains of the candidates from each start to the tile's width beyond it."""
+        targets = len(self._rows)
         if self.size == 0:
             weights = self._weights.astype(np.float32)
-            for start, stop in tiles:
-                block = self._scores[:, start:stop]
-                np.einsum("t,tn->n", weights, block, out=self._gains[start:stop])
+            for start in starts:
+                strip = slice(start, start + _TILE[1])
+                np.einsum("t,tn->n", weights, self._scores[:, strip], out=self._gains[strip])
             return
-        # w (s - f) / (1 + D/e)  =  (w/D) (s - f) / (1/D + 1/e)
-        weights = (self._weights / self._denominator).astype(np.float32)
+        # w / (1 + D/e)  =  (w/D) / (1/D + 1/e)
         offset = (1.0 / self._denominator).astype(np.float32)[:, None]
+        weighted = (self._weights / self._denominator).astype(np.float32)[:, None]
         value = self._current().astype(np.float32)[:, None]
-        for start, stop in tiles:
-            size = stop - start
-            np.add(self._inverse[:, start:stop], offset, out=bottom[:, :size])
-            np.subtract(self._scores[:, start:stop], value, out=top[:, :size])
-            np.divide(top[:, :size], bottom[:, :size], out=top[:, :size])
-            np.einsum("t,tn->n", weights, top[:, :size], out=self._gains[start:stop])
+        scratch = np.empty((2, *_TILE), dtype=np.float32)
+        for start in starts:
+            strip = slice(start, start + _TILE[1])
+            gains = self._gains[strip]
+            gains[:] = 0.0
+            for first in range(0, targets, _TILE[0]):
+                rows = slice(first, first + _TILE[0])
+                share, move = scratch[:, : len(value[rows]), : len(gains)]
+                np.add(self._inverse[rows, strip], offset[rows], out=share)
+                np.divide(weighted[rows], share, out=share)
+                np.subtract(self._scores[rows, strip], value[rows], out=move)
+                gains += np.einsum("tn,tn->n", share, move)
 
 
 def _usable_cpus() -> int:

@@ -85,7 +85,8 @@ class ScoreMatrix:
         array = np.asarray(values)
         if array.ndim != 2:
             raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
-        array = array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+            array = array.astype(np.float32, copy=False)
         matrix = cls(
             lambda start, stop: array[:, start:stop],
             _ids(target_ids, array.shape[0], "target_ids"),
@@ -95,7 +96,7 @@ class ScoreMatrix:
             dense=array,
         )
         for start, block in matrix.blocks():
-            _check_finite(block, start)
+            check_finite(block, start)
         return matrix
 
     @classmethod
@@ -119,12 +120,19 @@ class ScoreMatrix:
                 "embeddings: expected targets (T, D) and pool (N, D) of one D, found "
                 f"{targets.shape} and {pool.shape}."
             )
-        queries = np.ascontiguousarray(targets, dtype=np.float32)
-        _check_finite(queries.T, 0, "target")
+        with np.errstate(over="ignore"):
+            queries = np.ascontiguousarray(targets, dtype=np.float32)
+        check_finite(queries.T, 0, "target")
+
+        # In float32, BLAS sums in an order that depends on where a row stands: rows that are
+        # exactly alike would get scores that are not.
+        exact = queries.astype(np.float64)
 
         def block(start: int, stop: int) -> Float32:
-            scores = queries @ np.asarray(pool[start:stop], dtype=np.float32).T
-            _check_finite(scores, start)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is broken is found below
+                products = exact @ np.asarray(pool[start:stop], dtype=np.float64).T
+                scores = products.astype(np.float32)
+            check_finite(scores, start)
             return scores
 
         return cls(
@@ -188,8 +196,12 @@ def _ids(ids: Sequence[str] | None, count: int, name: str) -> Sequence[str]:
     return ids
 
 
-def _check_finite(block: npt.NDArray[np.floating], start: int, kind: str = "pool") -> None:
-    """Every column of `block` belongs to one row of the pool (or one target)."""
+def check_finite(block: npt.NDArray[np.floating], start: int, kind: str = "pool") -> None:
+    """Refuse NaN and infinity; every column of `block` is one row of the pool (or one target).
+
+    Raises:
+        EmbeddingError: Names the first row that is broken.
+    """
     finite = np.isfinite(block).all(axis=0)
     if not finite.all():
         first = start + int(np.argmin(finite))

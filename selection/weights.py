@@ -26,7 +26,7 @@ def target_weights(
     if not np.isfinite(values).all() or (values < 0).any():
         bad = int(np.flatnonzero(~np.isfinite(values) | (values < 0))[0])
         raise ArgumentError(f"weights: weight {bad} is {values[bad]}; expected finite and >= 0.")
-    total = values.sum()
-    if total == 0:
+    if not values.any():
         raise ArgumentError("weights: all are zero; at least one target has to count.")
-    return values / total
+    values = values / values.max()  # so that the sum cannot overflow
+    return values / values.sum()

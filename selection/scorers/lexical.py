@@ -55,8 +55,11 @@ class Bm25Scorer:
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`. The scores (T, N) are computed at once."""
+        rows = self._tokens(pool)
+        if not any(rows):
+            raise ArgumentError("bm25: the pool holds no words to compare.")
         index = bm25s.BM25(method="lucene")
-        index.index(self._tokens(pool), show_progress=False)
+        index.index(rows, show_progress=False)
         scores = np.zeros((len(targets), len(pool)), dtype=np.float32)
         for x, words in enumerate(self._tokens(targets)):
             known = [word for word in words if word in index.vocab_dict]

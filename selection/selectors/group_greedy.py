@@ -3,8 +3,7 @@
 The objective is not monotone: once the group serves the targets well, every further row dilutes
 it. Forced on to k rows, the plain greedy then fills up with rows that matter to nobody, because
 they dilute least. The layered greedy closes the group when no row has a positive gain (beyond
-rounding), and grows
-the next one from the rows that are left; each layer serves all targets again.
+rounding), and grows the next one from the rows that are left; each layer serves all targets again.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ class RandomSelector:
         share = target_weights(weights, targets)
         picks = np.random.default_rng(self.seed).permutation(pool)[:k].astype(np.int64)
         unique, place = np.unique(picks, return_inverse=True)
-        weighted = scores.columns(unique).values() * share.astype(np.float32)[:, None]
-        earners = np.argmax(weighted, axis=0)[place]
+        counted = np.flatnonzero(share)
+        weighted = scores.columns(unique).values()[counted] * share[counted, None]
+        earners = counted[np.argmax(weighted, axis=0)][place]
         return build(self.name, scores, picks, np.zeros(k), earners)
