@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from airrep.errors import OutputError
+from airrep.errors import CurateError, OutputError
 
 
 @contextmanager
@@ -40,7 +40,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The directory cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    # Inside the directory if it exists: it may be a mount, and renames stay on one file system.
+    home = path if path.is_dir() else path.parent
+    temporary = home / f".{path.name}.{uuid4().hex}.tmp"
     with _as_output_error(path):
         temporary.mkdir(parents=True)
         try:
@@ -85,11 +87,13 @@ def _move_files(source: Path, destination: Path) -> None:
 def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except OutputError:
+    except CurateError:
         raise
-    except OSError as error:
-        found = OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space, or choose another place."
-        )
-        found.errno = error.errno
+    except Exception as error:
+        # safetensors and tokenizers, written in Rust, put the system's error into one of theirs
+        if not isinstance(error, OSError) and "(os error " not in str(error):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        found = OutputError(f"cannot write {path} ({reason}); free space, or choose another place.")
+        found.errno = getattr(error, "errno", None)
         raise found from error

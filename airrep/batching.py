@@ -30,7 +30,8 @@ def plan_batches(
     Returns:
         (padded length, indices of the texts), longest first so that memory peaks early.
     """
-    padded = np.minimum(-(-np.asarray(lengths, dtype=np.int64) // BUCKET) * BUCKET, longest)
+    tokens = np.maximum(np.asarray(lengths, dtype=np.int64), 1)  # no tokens at all: all padding
+    padded = np.minimum(-(-tokens // BUCKET) * BUCKET, longest)
     batches = []
     for length in np.unique(padded)[::-1]:
         members = np.flatnonzero(padded == length)

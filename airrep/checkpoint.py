@@ -8,18 +8,18 @@ Weights are read from safetensors only, and no code from a checkpoint is ever ru
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from airrep.errors import CheckpointError, MissingInputError
-from airrep.modeling import AirRepConfig, AirRepModel
+from airrep.modeling import AirRepConfig, AirRepModel, without_pooler
 from airrep.sentence_layout import read_modules
 
 SENTENCE_BACKBONES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet", "electra")
@@ -43,10 +43,10 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
         files = snapshot_download(
             name, revision=revision, allow_patterns=["*.json", "*.txt", "*.safetensors"]
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # what the hub and its HTTP client raise varies by version
         raise MissingInputError(
             f"checkpoint {name!r} is neither a local directory nor a model on the hub that could "
-            f"be downloaded ({type(error).__name__}: {str(error).splitlines()[0]})."
+            f"be downloaded ({type(error).__name__}: {_first_line(error)})."
         ) from error
     return Path(files)
 
@@ -71,7 +71,7 @@ def load_checkpoint(
             f"sentence encoder ({', '.join(SENTENCE_BACKBONES)})."
         )
     _check_finite(model, directory)
-    return model.eval(), _load_tokenizer(directory)
+    return model.eval(), _load_tokenizer(directory, model.config.backbone_config().vocab_size)
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -88,13 +88,9 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 
 def _load_airrep(directory: Path, dtype: torch.dtype) -> AirRepModel:
-    try:
+    with _config_errors(directory):
         config = AirRepConfig.from_pretrained(directory)
         config.text_template()
-    except CheckpointError:
-        raise
-    except Exception as error:  # config classes raise many kinds on a wrong value
-        raise CheckpointError(f"{directory}/config.json: {_first_line(error)}") from error
     return _load_weights(AirRepModel, directory, dtype, config=config)
 
 
@@ -110,29 +106,44 @@ def _load_sentence_encoder(
     }
     if config["model_type"] == "bert":
         flat = {k: v for k, v in config.items() if k not in ("model_type", "architectures")}
-        airrep_config = AirRepConfig(**{**flat, **settings})
     else:
-        airrep_config = AirRepConfig(
-            backbone=config, hidden_size=config["hidden_size"], vocab_size=config["vocab_size"],
-            max_position_embeddings=config["max_position_embeddings"],
-            pad_token_id=config.get("pad_token_id"), **settings,
-        )  # fmt: skip
-    model = AirRepModel(airrep_config).to(dtype)
-    backbone = type(model.bert)
-    kwargs = {"add_pooling_layer": False} if config["model_type"] == "bert" else {}
-    model.bert = _load_weights(backbone, directory, dtype, **kwargs)
+        shared = ("hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings",
+                  "pad_token_id")  # fmt: skip
+        flat = {k: config[k] for k in shared if k in config}
+        settings["backbone"] = config
+    with _config_errors(directory):
+        model = AirRepModel(AirRepConfig(**{**flat, **settings})).to(dtype)
+    model.bert = without_pooler(_load_weights(type(model.bert), directory, dtype))
+    projector = model.projector
+    weight, bias = modules.weight, modules.bias
+    if weight is None or bias is None:
+        weight, bias = torch.eye(projector.in_features), torch.zeros(projector.in_features)
+    if weight.shape != projector.weight.shape or bias.shape != projector.bias.shape:
+        raise CheckpointError(
+            f"{directory}: the dense layer's weight is {tuple(weight.shape)} and its bias "
+            f"{tuple(bias.shape)}; the backbone's states have {projector.in_features} dimensions."
+        )
     with torch.no_grad():
-        if modules.weight is None:
-            model.projector.weight.copy_(torch.eye(model.projector.in_features))
-            model.projector.bias.zero_()
-        else:
-            model.projector.weight.copy_(modules.weight)
-            model.projector.bias.copy_(modules.bias)
+        projector.weight.copy_(weight)
+        projector.bias.copy_(bias)
     return model
 
 
+@contextmanager
+def _config_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{directory}/config.json: {error}") from error
+    except Exception as error:  # config classes raise many kinds on a wrong value
+        reason = " ".join(str(error).split())[:300]  # theirs take two lines
+        raise CheckpointError(
+            f"{directory}/config.json: {type(error).__name__}: {reason}"
+        ) from error
+
+
 def _load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
-    """`kind.from_pretrained`, strict: every parameter must come from the file, in its shape."""
+    """`kind.from_pretrained`, strict: every parameter comes from the file, every layer is used."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # its load report; we raise instead
@@ -140,9 +151,12 @@ def _load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any)
     try:
         model, report = kind.from_pretrained(
             directory, dtype=dtype, use_safetensors=True, local_files_only=True,
-            trust_remote_code=False, output_loading_info=True, **kwargs,
+            trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True,
+            **kwargs,
         )  # fmt: skip
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except CheckpointError as error:
+        raise CheckpointError(f"{directory}: {error}") from error
+    except Exception as error:  # damaged weights and impossible configs raise many kinds
         raise CheckpointError(
             f"{directory}: the weights could not be loaded ({_first_line(error)}). Expected "
             "safetensors that match config.json."
@@ -151,16 +165,29 @@ def _load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any)
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
+    if report["mismatched_keys"]:
+        name, stored, expected = min(report["mismatched_keys"])
+        raise CheckpointError(
+            f"{directory}: weight {name!r} has the shape {tuple(stored)}; config.json asks for "
+            f"{tuple(expected)}."
+        )
     unused_head = "pooler."  # sentence encoders keep a pooling layer that nothing here uses
     missing = sorted(name for name in report["missing_keys"] if unused_head not in name)
     if missing:
         raise CheckpointError(
             f"{directory}: {len(missing)} weights are missing, the first is {missing[0]!r}."
         )
+    # Heads of other tasks may be left over; a layer left over is a config that says too few.
+    unread = sorted(name for name in report["unexpected_keys"] if "encoder.layer." in name)
+    if unread:
+        raise CheckpointError(
+            f"{directory}: config.json has no place for {len(unread)} weights of the backbone, the "
+            f"first is {unread[0]!r}."
+        )
     return model
 
 
-def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+def _load_tokenizer(directory: Path, vocab_size: int) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             directory, use_fast=True, local_files_only=True, trust_remote_code=False
@@ -169,6 +196,14 @@ def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
         raise CheckpointError(f"{directory}: no tokenizer ({_first_line(error)}).") from error
     if tokenizer.pad_token_id is None:
         raise CheckpointError(f"{directory}: the tokenizer has no padding token.")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise CheckpointError(f"{directory}: the tokenizer has no vocabulary; is a file missing?")
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= vocab_size:
+        raise CheckpointError(
+            f"{directory}: the tokenizer's ids go up to {largest}, the model's embeddings only to "
+            f"{vocab_size - 1}."
+        )
     tokenizer.truncation_side = "right"
     return tokenizer
 

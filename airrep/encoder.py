@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import PartialState
 from accelerate.utils import reduce
 from huggingface_hub import HfApi
 from tqdm.auto import tqdm
@@ -28,8 +27,8 @@ from airrep.checkpoint import find_checkpoint, load_checkpoint
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.modeling import AirRepModel
 from airrep.pooling import Pooling, group_influence
-from airrep.processes import processes, rank
-from airrep.records import Example, normalise
+from airrep.processes import process_group, processes, rank
+from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
 
 Encodable = str | Mapping[str, Any] | Example
@@ -38,6 +37,7 @@ Embeddings = npt.NDArray[np.float32]
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 class AirRep:
@@ -51,9 +51,10 @@ class AirRep:
         self.model = model
         self.tokenizer = tokenizer
         self.template = model.config.text_template()
-        positions = model.config.backbone_config().max_position_embeddings
-        if model.config.backbone is not None and "roberta" in model.bert.config.model_type:
-            positions -= 2  # RoBERTa counts positions from its padding id plus one
+        backbone = model.config.backbone_config()
+        positions = backbone.max_position_embeddings
+        if backbone.model_type in _POSITIONS_AFTER_PADDING:
+            positions -= backbone.pad_token_id + 1  # the first position of a token
         self._longest = min(self.template.max_tokens, positions)
 
     @classmethod
@@ -114,8 +115,10 @@ class AirRep:
         for volatile in ("transformers_version", "dtype", "architectures"):
             config.pop(volatile, None)
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(self.tokenizer.backend_tokenizer.get_vocab_size().to_bytes(8, "little"))
-        digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        for volatile in ("truncation", "padding"):  # `encode` sets them anew every time
+            tokenizer.pop(volatile, None)
+        digest.update(json.dumps(tokenizer, sort_keys=True).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -123,7 +126,7 @@ class AirRep:
 
     def encode(
         self,
-        inputs: str | Sequence[Encodable],
+        inputs: Encodable | Sequence[Encodable],
         *,
         tokens_per_batch: int = 4096,
         progress: bool = False,
@@ -131,11 +134,11 @@ class AirRep:
         """Embed texts, rows or examples.
 
         Strings are encoded as they are; rows (in any layout that `normalise` reads) and examples
-        go through the checkpoint's text template. Under `accelerate launch` every process encodes
-        a share and all return the whole.
+        go through the checkpoint's text template. Under `accelerate launch` or torchrun every
+        process encodes a share and all return the whole.
 
         Args:
-            inputs: What to embed; a single string counts as one text.
+            inputs: What to embed; a single string, row or example counts as a list of one.
             tokens_per_batch: Padded tokens encoded at once. It bounds memory, and does not change
                 the result (see `airrep.batching`).
             progress: Show a progress bar on standard error.
@@ -144,12 +147,12 @@ class AirRep:
             (len(inputs), D) float32, in input order.
 
         Raises:
-            RecordError: A row cannot be read.
+            RecordError: A row cannot be read, or a text cannot be encoded as UTF-8.
             EmbeddingError: The model produced NaN or infinity for some text.
         """
         if tokens_per_batch < 1:
             raise ArgumentError(f"tokens_per_batch should be >= 1, found {tokens_per_batch}.")
-        texts = self._texts([inputs] if isinstance(inputs, str) else inputs)
+        texts = self._texts([inputs] if isinstance(inputs, str | Mapping | Example) else inputs)
         embeddings = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return embeddings
@@ -167,9 +170,8 @@ class AirRep:
                 embeddings[members] = self._forward([token_ids[i] for i in members], length)
                 bar.update(len(members))
         if processes() > 1:
-            PartialState()  # joins the process group, if nobody has yet
             # Every row is zero on all processes but one, so the sum is exact.
-            shared = torch.from_numpy(embeddings).to(self.model.device)
+            shared = torch.from_numpy(embeddings).to(process_group().device)
             embeddings = reduce(shared, reduction="sum").cpu().numpy()
         broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
         if broken.size:
@@ -251,12 +253,16 @@ class AirRep:
         write_modules(self.model, self.tokenizer, Path(directory), self._longest)
 
     def _texts(self, inputs: Sequence[Encodable]) -> list[str]:
-        return [
-            item if isinstance(item, str) else self.template.render(
-                item if isinstance(item, Example) else normalise(item, index=i, origin="inputs")
-            )
-            for i, item in enumerate(inputs)
-        ]  # fmt: skip
+        texts = []
+        for i, item in enumerate(inputs):
+            if isinstance(item, str):
+                text: str = item
+            elif isinstance(item, Example):
+                text = self.template.render(item)
+            else:
+                text = self.template.render(normalise(item, index=i, origin="inputs"))
+            texts.append(as_text(text, "text", f"inputs, row {i} (counting from 0)"))
+        return texts
 
     def _embeddings(self, given: Embeddings | Sequence[Encodable], name: str) -> Embeddings:
         if not isinstance(given, np.ndarray):
@@ -277,7 +283,7 @@ class AirRep:
 
 def _default_device() -> torch.device:
     if processes() > 1:
-        return torch.device(PartialState().device)
+        return torch.device(process_group().device)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

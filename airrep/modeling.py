@@ -3,8 +3,9 @@
 Shapes: B texts in a batch, L tokens (padded), H hidden size, D embedding size.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here: `@strict` checks a config's values against them.
 
+from math import inf
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel
 from transformers.models.auto import CONFIG_MAPPING
 
+from airrep.batching import BUCKET
 from airrep.errors import CheckpointError
 from airrep.template import TextTemplate
 
@@ -72,12 +74,16 @@ class AirRepModel(PreTrainedModel):
                 f"config.token_pooling is {config.token_pooling!r}; this version knows "
                 f"{' and '.join(TOKEN_POOLINGS)}."
             )
+        if not 0 <= config.attention_scale < inf:
+            raise CheckpointError(
+                f"config.attention_scale is {config.attention_scale}; expected a number >= 0."
+            )
         # The attribute is called `bert` for every backbone: released weights are named so.
         backbone_config = config.backbone_config()
         if config.backbone is None:
             self.bert: nn.Module = BertModel(backbone_config, add_pooling_layer=False)
         else:
-            self.bert = AutoModel.from_config(backbone_config)
+            self.bert = without_pooler(AutoModel.from_config(backbone_config))
         hidden = backbone_config.hidden_size
         self.projector = nn.Linear(hidden, config.projection_dim or hidden)
         self.post_init()
@@ -94,12 +100,21 @@ class AirRepModel(PreTrainedModel):
         """
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         pooled = pool_tokens(states, attention_mask, self.config.token_pooling)  # (B, H)
-        # The projection is a sliver of the work; in float32 it costs no accuracy either.
+        # The projection is a sliver of the work; in float32 it costs no accuracy either. A product
+        # with one row, or a few, may sum in another order than with many: fill up to a bucket.
         weight, bias = self.projector.weight.float(), self.projector.bias.float()
-        embeddings = nn.functional.linear(pooled, weight, bias)  # (B, D)
+        rows = nn.functional.pad(pooled, (0, 0, 0, -len(pooled) % BUCKET))
+        embeddings = nn.functional.linear(rows, weight, bias)[: len(pooled)]  # (B, D)
         if self.config.normalize:
             embeddings = nn.functional.normalize(embeddings, dim=-1)
         return embeddings
+
+
+def without_pooler(backbone: nn.Module) -> nn.Module:
+    """The backbone less a pooling layer that nothing here uses (and that may be random)."""
+    if hasattr(backbone, "pooler"):
+        backbone.pooler = None
+    return backbone
 
 
 def pool_tokens(states: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:

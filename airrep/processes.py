@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
+
+from airrep.errors import ArgumentError
 
 
 def processes() -> int:
@@ -18,6 +21,25 @@ def rank() -> int:
 def wait_for_everyone() -> None:
     """Return once every process has come here."""
     if processes() > 1:
-        from accelerate import PartialState  # brings torch, which one process may not need
+        process_group().wait_for_everyone()
 
-        PartialState().wait_for_everyone()
+
+def process_group() -> Any:  # noqa: ANN401 (accelerate's PartialState)
+    """The group of all processes, joined now unless the caller's program did so before.
+
+    Raises:
+        ArgumentError: The caller's program set accelerate up for fewer processes.
+    """
+    import torch  # here and not above, because one process may not need it
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    # Without a GPU, accelerate joins the others only if it is told to use the CPU.
+    cpu = not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    group = PartialState(cpu=cpu)
+    if group.num_processes != processes():
+        raise ArgumentError(
+            f"the launcher started {processes()} processes, but accelerate was set up for "
+            f"{group.num_processes}. Create its state after the encoder, or on CPUs with cpu=True."
+        )
+    return group

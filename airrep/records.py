@@ -124,7 +124,8 @@ def trl_record(
     """The row in the one TRL layout that fits it, for a row that `normalise` accepts.
 
     Conversations become `messages` (ShareGPT's roles renamed), plain text `text`, and the rest
-    `prompt` and `completion`. What is in a TRL layout already is passed on as it is.
+    `prompt` and `completion`, both chat messages or both text. What is in a TRL layout already is
+    passed on as it is.
     """
     present = tuple(field for field, value in row.items() if value is not None)
     shape = _mapped_shape(tuple(sorted((columns or {}).items()))) or _guess_shape(present, "row")
@@ -132,14 +133,22 @@ def trl_record(
     if not shape.prompt:
         if isinstance(answer, str):
             return {"text": answer}
-        if all("role" in message for message in answer):
-            return {"messages": answer}
-        turns = _turns(answer, shape.completion, "row")
-        return {"messages": [{"role": role, "content": text} for role, text in turns]}
-    if len(shape.prompt) == 1 and not isinstance(answer, str):
-        return {"prompt": row[shape.prompt[0]], "completion": answer}
+        return {"messages": _chat(answer, shape.completion)}
+    question = row[shape.prompt[0]]
+    if len(shape.prompt) == 1 and not isinstance(question, str) and not isinstance(answer, str):
+        return {
+            "prompt": _chat(question, shape.prompt[0]),
+            "completion": _chat(answer, shape.completion),
+        }
     prompt, completion = _prompt_and_completion(row, shape, "row")
     return {"prompt": prompt, "completion": completion}
+
+
+def _chat(messages: Sequence[Any], field: str) -> Sequence[Any]:
+    """Messages with the roles that chat templates know; as they are where they have them."""
+    if all(message.get("role") in _SPEAKERS.values() for message in messages):
+        return messages
+    return [{"role": role, "content": text} for role, text in _turns(messages, field, "row")]
 
 
 @lru_cache(maxsize=256)
@@ -201,7 +210,7 @@ def _flat(value: object, field: str, where: str) -> str:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "\n".join(text for _, text in _turns(value, field, where))
-    return _string(value, field, where)
+    return as_text(value, field, where)
 
 
 def _conversation(messages: Sequence[Any], field: str, where: str) -> tuple[str, str]:
@@ -222,7 +231,7 @@ def _turns(messages: Sequence[Any], field: str, where: str) -> list[tuple[str, s
             )
         speaker = message.get("role", message.get("from"))
         content = message.get("content", message.get("value"))
-        if speaker not in _SPEAKERS:
+        if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise RecordError(
                 f"{where}: {field}[{number}] has the role {speaker!r}; known roles are "
                 f"{', '.join(_SPEAKERS)}."
@@ -236,16 +245,21 @@ def _content(content: object, field: str, where: str) -> str:
     if content is None:
         return ""  # a turn that only calls a tool
     if not isinstance(content, Sequence) or isinstance(content, str):
-        return _string(content, field, where)
+        return as_text(content, field, where)
     texts = []
     for part in content:
         if not isinstance(part, Mapping) or part.get("type") != "text":
             raise RecordError(f"{where}: {field} has a part that is not text: {part!r:.80}.")
-        texts.append(_string(part.get("text"), field, where))
+        texts.append(as_text(part.get("text"), field, where))
     return "\n".join(texts)
 
 
-def _string(value: object, field: str, where: str) -> str:
+def as_text(value: object, field: str, where: str) -> str:
+    """The value itself, if it is text that can be encoded.
+
+    Raises:
+        RecordError: It is something else, or holds half of a surrogate pair.
+    """
     if not isinstance(value, str):
         raise RecordError(
             f"{where}: field {field!r} should be text, found {type(value).__name__} "
@@ -262,7 +276,7 @@ def _string(value: object, field: str, where: str) -> str:
 
 
 def _checked(text: str, field: str, where: str) -> str:
-    if not _string(text, field, where).strip():
+    if not as_text(text, field, where).strip():
         raise RecordError(f"{where}: {field!r} is empty; there is nothing to learn from it.")
     return text
 
@@ -270,8 +284,8 @@ def _checked(text: str, field: str, where: str) -> str:
 def _source(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> str:
     if "source" in columns:
         return _label(row, columns["source"], where)
-    guesses = (row.get(field) for field in _SOURCE_FIELDS)
-    return next((value for value in guesses if isinstance(value, str)), "")
+    guesses = (field for field in _SOURCE_FIELDS if isinstance(row.get(field), str))
+    return next((as_text(row[field], field, where) for field in guesses), "")
 
 
 def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
@@ -281,7 +295,7 @@ def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
     value = row.get(field)
     if value is None or not str(value):
         raise RecordError(f"{where}: field {field!r} is missing; found {_names(row)}.")
-    return str(value)
+    return as_text(str(value), field, where)
 
 
 def _names(row: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airrep.modeling import AirRepModel
 
 _PREFIX = "sentence_transformers.models"
+_PIPELINE = ("Transformer", "Pooling", "Dense", "Normalize")
 _IDENTITY = "torch.nn.modules.linear.Identity"
 
 
@@ -40,23 +41,31 @@ def read_modules(directory: Path) -> Modules:
     """Read `modules.json`; a directory without one is mean-pooled.
 
     Raises:
-        CheckpointError: A module this project cannot express.
+        CheckpointError: A pipeline this project cannot express, or a missing or damaged file.
     """
     file = directory / "modules.json"
     if not file.is_file():
         return Modules()
-    pooling, normalize, weight, bias = "mean", False, None, None
-    for module in json.loads(file.read_text("utf-8")):
-        kind, place = module["type"].rsplit(".", 1)[-1], directory / module["path"]
-        if kind == "Pooling":
-            pooling = _token_pooling(place / "config.json")
-        elif kind == "Normalize":
-            normalize = True
-        elif kind == "Dense":
-            weight, bias = _dense(place)
-        elif kind != "Transformer":
-            raise CheckpointError(f"{file}: module {kind!r} is not supported.")
-    return Modules(pooling, normalize, weight, bias)
+    try:
+        listed = json.loads(file.read_text("utf-8"))
+        kinds = [module["type"].rsplit(".", 1)[-1] for module in listed]
+        if kinds != [kind for kind in _PIPELINE if kind in kinds]:
+            raise CheckpointError(
+                f"{file}: the pipeline {', '.join(kinds)} is not supported; expected "
+                f"{', '.join(_PIPELINE)}, the last two optional."
+            )
+        places = {kind: directory / m["path"] for kind, m in zip(kinds, listed, strict=True)}
+        pooling = (
+            _token_pooling(places["Pooling"] / "config.json") if "Pooling" in kinds else "mean"
+        )
+        weight, bias = _dense(places["Dense"]) if "Dense" in kinds else (None, None)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a missing or damaged file, an absent or misplaced value
+        raise CheckpointError(
+            f"{file}: cannot read the modules it lists ({type(error).__name__}: {error})."
+        ) from error
+    return Modules(pooling, "Normalize" in kinds, weight, bias)
 
 
 def _token_pooling(file: Path) -> str:

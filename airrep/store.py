@@ -74,6 +74,7 @@ class StoredEmbeddings:
 
     _shards: list[npt.NDArray[np.floating]]
     _places: npt.NDArray[np.int64]  # (n, 2): shard, row in it
+    _dim: int
     reused: int
     encoded: int
     changed: int
@@ -81,7 +82,7 @@ class StoredEmbeddings:
     @property
     def shape(self) -> tuple[int, int]:
         """(n, D)."""
-        return len(self._places), self._shards[0].shape[1] if self._shards else 0
+        return len(self._places), self._dim
 
     def __len__(self) -> int:
         return len(self._places)
@@ -160,7 +161,7 @@ class EmbeddingStore:
         self._load()
         places = np.array([self._place[d] for d in digests], dtype=np.int64).reshape(-1, 2)
         return StoredEmbeddings(
-            self._shards, places, len(examples) - len(order), len(order), changed
+            self._shards, places, encoder.dim, len(examples) - len(order), len(order), changed
         )
 
     def _claim(self, encoder: FingerprintedEncoder) -> None:
@@ -200,25 +201,28 @@ class EmbeddingStore:
         """Read the manifest, and the shards that are not in memory yet."""
         file = self.directory / "manifest.json"
         if not file.exists():
-            if self.directory.exists() and any(
-                not p.name.startswith((".", "shard-")) for p in self.directory.iterdir()
+            if self.directory.exists() and (
+                not self.directory.is_dir()
+                or any(not p.name.startswith((".", "shard-")) for p in self.directory.iterdir())
             ):
                 raise StoreError(
-                    f"{self.directory}: not empty and not an embedding store (no manifest.json); "
+                    f"{self.directory}: something else than an embedding store (no manifest.json); "
                     "choose another directory."
                 )
             return
         try:
             manifest = json.loads(file.read_text("utf-8"))
-            known = manifest["format"] == _FORMAT and manifest["dtype"] in _DTYPES
+            if manifest["format"] != _FORMAT:
+                raise StoreError(
+                    f"{file}: format {manifest['format']!r} is not the one this version reads "
+                    f"({_FORMAT}); use the version that wrote it, or delete the store."
+                )
             shards = [(str(s["name"]), int(s["rows"])) for s in manifest["shards"]]
-        except (ValueError, KeyError, TypeError) as error:
+            complete = {"encoder", "template", "dim"} <= manifest.keys()
+            if not complete or manifest["dtype"] not in _DTYPES:
+                raise ValueError("a setting is missing or unknown")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{file}: damaged ({error!r}); delete the store.") from error
-        if not known:
-            raise StoreError(
-                f"{file}: format {manifest['format']!r} is not the one this version reads "
-                f"({_FORMAT}); use the version that wrote it, or delete the store."
-            )
         self._manifest = manifest
         for number, (name, rows) in enumerate(shards[len(self._shards) :], len(self._shards)):
             self._open_shard(number, name, rows)
@@ -228,7 +232,8 @@ class EmbeddingStore:
         try:
             shard = np.load(file, mmap_mode="r", allow_pickle=False)
             table = pq.read_table(self.directory / f"{name}.parquet")
-        except (OSError, ValueError, pa.ArrowException) as error:
+            ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
+        except (OSError, ValueError, EOFError, KeyError, pa.ArrowException) as error:
             raise StoreError(
                 f"{file}: the shard is missing or damaged ({error}). Delete the store to encode "
                 "afresh."
@@ -240,7 +245,6 @@ class EmbeddingStore:
                 f"{table.num_rows} ids. Delete the store to encode afresh."
             )
         self._shards.append(shard)
-        ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
         self._digest_of_id.update(zip(ids, digests, strict=True))
         for row, digest in enumerate(digests):
             self._place[digest] = (number, row)

@@ -23,7 +23,8 @@ class TextTemplate:
         prompt_prefix: Put before the prompt.
         completion_prefix: Put between prompt and completion.
         prompt_words: The prompt is cut after this many whitespace-separated words.
-        max_tokens: The text is cut after this many tokens, special tokens included.
+        max_tokens: The text is cut after this many tokens, special tokens (two, with BERT)
+            included.
     """
 
     prompt_prefix: str = "Question: "
@@ -32,10 +33,16 @@ class TextTemplate:
     max_tokens: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("prompt_words", "max_tokens"):
+        for name in ("prompt_prefix", "completion_prefix"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise CheckpointError(f"template.{name} should be an integer >= 1, found {value!r}")
+            if not isinstance(value, str):
+                raise CheckpointError(f"template.{name} should be text, found {value!r}.")
+        for name, least in (("prompt_words", 1), ("max_tokens", 3)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise CheckpointError(
+                    f"template.{name} should be an integer >= {least}, found {value!r}."
+                )
 
     def render(self, example: Example) -> str:
         """The example's text. A record without a prompt (plain text) is its completion alone."""

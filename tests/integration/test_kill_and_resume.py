@@ -13,7 +13,7 @@ from curate.demo_data import demo_pool, demo_targets
 
 # The same command line, with shards small enough that one is done long before the other.
 COMMAND = (
-    "import sys, airrep.store; airrep.store._SHARD_ROWS = 64; "
+    "import sys, airrep.store; airrep.store._SHARD_ROWS = 32; "
     "from curate.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 
@@ -31,7 +31,7 @@ def _write(file, rows):
 
 
 def test_sigkill_while_encoding_changes_nothing_but_time(tmp_path):
-    _write(tmp_path / "pool.jsonl", demo_pool(900))
+    _write(tmp_path / "pool.jsonl", demo_pool(360))
     _write(tmp_path / "targets.jsonl", demo_targets("recipe_steps", 4))
     undisturbed = _start(tmp_path, "whole")
     undisturbed.communicate()
@@ -46,13 +46,13 @@ def test_sigkill_while_encoding_changes_nothing_but_time(tmp_path):
     killed.communicate()
     done = sum(s["rows"] for s in json.loads((embeddings / "manifest.json").read_text())["shards"])
     assert killed.returncode == -signal.SIGKILL
-    assert 0 < done < 900, "killed in the middle of encoding"
+    assert 0 < done < 360, "killed in the middle of encoding"
     assert not (tmp_path / "resumed" / "selection.parquet").exists()
 
     resumed = _start(tmp_path, "resumed")
     out, _ = resumed.communicate()
     assert resumed.returncode == 0
-    assert f"{900 - done:,} rows with" in out, "only what was missing is encoded"
+    assert f"{360 - done:,} rows with" in out, "only what was missing is encoded"
     whole, again = (pq.read_table(tmp_path / d / "selection.parquet") for d in ("whole", "resumed"))
     assert whole.equals(again)
     leftovers = [f for f in (tmp_path / "resumed").iterdir() if f.suffix == ".tmp"]

@@ -1,0 +1,97 @@
+"""The text that stands for an example."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from airrep.errors import CheckpointError
+from airrep.records import Example
+from airrep.template import TextTemplate, text_fingerprint
+
+
+def example(prompt, completion):
+    return Example("0", prompt, completion)
+
+
+def test_the_released_template_letter_by_letter():
+    rendered = TextTemplate().render(example("What is 2 + 2?", "4"))
+    assert rendered == "Question: What is 2 + 2?\nAnswer: 4"
+
+
+def test_the_released_settings():
+    assert TextTemplate().to_dict() == {
+        "prompt_prefix": "Question: ",
+        "completion_prefix": "\nAnswer: ",
+        "prompt_words": 256,
+        "max_tokens": 512,
+    }
+
+
+def test_plain_text_is_itself():
+    assert TextTemplate().render(example("", "  some text\n")) == "  some text\n"
+
+
+def test_the_prompt_is_cut_by_words_and_the_completion_is_not():
+    words = " ".join(str(i) for i in range(300))
+    rendered = TextTemplate().render(example(words, words))
+    prompt, completion = rendered.removeprefix("Question: ").split("\nAnswer: ")
+    assert prompt.split() == [str(i) for i in range(256)]
+    assert completion == words
+
+
+def test_whitespace_in_the_prompt_becomes_single_spaces():
+    assert TextTemplate().render(example(" a\n\n b\tc ", "d e\n")) == (
+        "Question: a b c\nAnswer: d e\n"
+    )
+
+
+def test_its_own_settings_are_used():
+    template = TextTemplate(prompt_prefix="<", completion_prefix=">", prompt_words=2)
+    assert template.render(example("a b c", "d")) == "<a b>d"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("prompt_words", 0),
+        ("prompt_words", "256"),
+        ("prompt_words", True),
+        ("max_tokens", -1),
+        ("max_tokens", 2),  # no room beside the two special tokens
+        ("max_tokens", 512.0),
+        ("prompt_prefix", None),
+        ("completion_prefix", 5),
+    ],
+)
+def test_a_setting_out_of_range_is_an_error_that_names_it(setting, value):
+    with pytest.raises(CheckpointError, match=f"template.{setting} should be .*{value!r}"):
+        TextTemplate.from_dict({setting: value})
+
+
+def test_an_unknown_setting_is_an_error_rather_than_ignored():
+    with pytest.raises(CheckpointError, match=r"'suffix'.*newer version"):
+        TextTemplate.from_dict({"suffix": "!"})
+
+
+def test_a_round_trip_through_a_config():
+    template = TextTemplate(prompt_prefix="In: ", prompt_words=3, max_tokens=7)
+    assert TextTemplate.from_dict(template.to_dict()) == template
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(TextTemplate)])
+def test_the_fingerprint_changes_with_every_setting(setting):
+    other = {"prompt_prefix": "Q", "completion_prefix": "A", "prompt_words": 8, "max_tokens": 8}
+    changed = TextTemplate(**{setting: other[setting]})
+    assert changed.fingerprint != TextTemplate().fingerprint
+
+
+def test_equal_templates_have_equal_fingerprints():
+    assert TextTemplate(max_tokens=9).fingerprint == TextTemplate(max_tokens=9).fingerprint
+
+
+def test_a_text_is_named_by_its_content():
+    assert text_fingerprint("a") == text_fingerprint("a")
+    assert text_fingerprint("a") != text_fingerprint("a ")
+    assert len(text_fingerprint("ä")) == 16
