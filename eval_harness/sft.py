@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
@@ -83,6 +84,7 @@ def fine_tune(
         # Of a conversation or a pair only the answer is learned; plain text has no such part.
         "completion_only_loss": True if "prompt" in columns else None,
         "assistant_only_loss": False,
+        "use_cpu": not torch.accelerator.is_available(),
         "report_to": "none",
         "save_strategy": "no",
         "logging_strategy": "no",

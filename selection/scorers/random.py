@@ -26,6 +26,6 @@ class RandomScorer:
         def block(start: int, stop: int) -> npt.NDArray[np.float32]:
             rng = np.random.default_rng([self.seed, start // BLOCK])
             whole = rng.standard_normal((len(targets), BLOCK), dtype=np.float32)
-            return whole[:, start % BLOCK : start % BLOCK + stop - start]
+            return whole[:, : stop - start]
 
         return ScoreMatrix(block, ids(targets), ids(pool), self.name)
