@@ -11,28 +11,25 @@ from selection.scores import EmbeddingRows, ScoreMatrix, check_finite
 # From here on faiss finds the candidates of embedding scores; below, it would not pay.
 _FAISS_ROWS = 200_000
 _FAISS_CHUNK = 1 << 18
+_SPARE = 64  # rows asked of faiss beyond those wanted: room for its rounding, and for ties
+
+Ranked = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
-def top_rows(scores: ScoreMatrix, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The n best rows of every target.
+def top_rows(scores: ScoreMatrix, n: int) -> Ranked:
+    """The n best rows of every target, at any size of the pool.
 
     Args:
         scores: (T, N).
         n: At least 1; at most N rows come back.
 
     Returns:
-        Row indices (T, n) and their scores (T, n), best first, exact ties by position; but for
-        faiss, which rounds scores its own way, and of ties for the n-th place keeps any.
+        Row indices (T, n) and their scores (T, n), best first, exact ties by position.
     """
+    n = min(n, scores.shape[1])
     if scores.embeddings is not None and scores.shape[1] >= _FAISS_ROWS:
         return _search(*scores.embeddings, n)
-    targets = scores.shape[0]
-    rows = np.empty((targets, 0), dtype=np.int64)
-    values = np.empty((targets, 0), dtype=np.float32)
-    for start, block in scores.blocks():
-        numbers = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
-        rows, values = _best(np.hstack([rows, numbers]), np.hstack([values, block]), n)
-    return rows, values
+    return _scan(scores, n)
 
 
 def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:
@@ -40,26 +37,51 @@ def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:
     return np.unique(top_rows(scores, n)[0])
 
 
-def _search(
-    queries: npt.NDArray[np.float32], pool: EmbeddingRows, n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Exact inner-product search, one chunk of the pool in memory at a time."""
-    rows = np.empty((len(queries), 0), dtype=np.int64)
-    values = np.empty((len(queries), 0), dtype=np.float32)
+def _scan(scores: ScoreMatrix, n: int) -> Ranked:
+    """Look at every score, a block at a time."""
+    ranked = _nothing(scores.shape[0])
+    for start, block in scores.blocks():
+        numbers = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
+        ranked = _merge(ranked, (numbers, block), n)
+    return ranked
+
+
+def _search(queries: npt.NDArray[np.float32], pool: EmbeddingRows, n: int) -> Ranked:
+    """Ask faiss for candidates, score them exactly, and make sure that none was missed.
+
+    A row that faiss left out of a chunk scores no more than the last one it returned, give or take
+    float32 rounding. A target whose n-th best row does not clear that (many rows tie) is scanned.
+    """
+    exact = queries.astype(np.float64)
+    ranked = _nothing(len(queries))
+    left_out = np.full(len(queries), -np.inf)
+    longest = 0.0
     for start in range(0, pool.shape[0], _FAISS_CHUNK):
         chunk = np.ascontiguousarray(pool[start : start + _FAISS_CHUNK], dtype=np.float32)
         check_finite(chunk.T, start)  # faiss would pass over them without a word
-        found_values, found = faiss.knn(
-            queries, chunk, min(n, len(chunk)), metric=faiss.METRIC_INNER_PRODUCT
-        )
-        rows, values = _best(np.hstack([rows, found + start]), np.hstack([values, found_values]), n)
-    return rows, values
+        asked = min(n + _SPARE, len(chunk))
+        rough, found = faiss.knn(queries, chunk, asked, metric=faiss.METRIC_INNER_PRODUCT)
+        found = found.astype(np.int64)
+        values = np.array([chunk[rows] @ query for rows, query in zip(found, exact, strict=True)])
+        ranked = _merge(ranked, (found + start, values.astype(np.float32)), n)
+        if asked < len(chunk):
+            left_out = np.maximum(left_out, rough[:, -1])
+        longest = max(longest, float(np.linalg.norm(chunk, axis=1).max()))
+    rounding = queries.shape[1] * 2.0**-22 * np.linalg.norm(exact, axis=1) * longest
+    doubtful = np.flatnonzero(ranked[1][:, -1] <= left_out + rounding)
+    if doubtful.size:
+        scanned = _scan(ScoreMatrix.from_embeddings(queries[doubtful], pool), n)
+        ranked[0][doubtful], ranked[1][doubtful] = scanned
+    return ranked
 
 
-def _best(
-    rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32], n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Keep the n largest of each line, sorted; ties by row."""
+def _nothing(targets: int) -> Ranked:
+    return np.empty((targets, 0), dtype=np.int64), np.empty((targets, 0), dtype=np.float32)
+
+
+def _merge(first: Ranked, second: Ranked, n: int) -> Ranked:
+    """Keep the n largest of each line of both, sorted; ties by row."""
+    rows, values = np.hstack([first[0], second[0]]), np.hstack([first[1], second[1]])
     kept = min(n, values.shape[1])
     best_rows = np.empty((len(rows), kept), dtype=np.int64)
     best_values = np.empty((len(rows), kept), dtype=np.float32)

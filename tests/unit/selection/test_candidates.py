@@ -31,6 +31,7 @@ def with_faiss(monkeypatch):
     """Search by faiss whatever the size of the pool, in many chunks."""
     monkeypatch.setattr(candidates_module, "_FAISS_ROWS", 1)
     monkeypatch.setattr(candidates_module, "_FAISS_CHUNK", 37)
+    monkeypatch.setattr(candidates_module, "_SPARE", 2)
 
 
 @settings(deadline=None)
@@ -65,9 +66,17 @@ def test_faiss_finds_the_same_rows_as_a_full_sort(embeddings, with_faiss, n):
     rows, scores = top_rows(matrix, n)
     expected = _ranked(matrix.values(), n)
     np.testing.assert_array_equal(rows, expected)
-    found = np.take_along_axis(matrix.values(), expected, axis=1)
-    np.testing.assert_allclose(scores, found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores, np.take_along_axis(matrix.values(), expected, axis=1))
     assert (rows.dtype, scores.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 7, 20])
+def test_faiss_keeps_the_first_of_rows_that_tie_for_the_last_place(embeddings, with_faiss, n):
+    targets, pool = embeddings
+    copies = np.tile(pool[:6], (50, 1))
+    matrix = ScoreMatrix.from_embeddings(targets, copies)
+    rows, _ = top_rows(matrix, n)
+    np.testing.assert_array_equal(rows, _ranked(matrix.values(), n))
 
 
 def test_faiss_is_what_searches_large_pools_of_embeddings_only(embeddings, with_faiss, monkeypatch):
