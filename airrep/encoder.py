@@ -164,7 +164,7 @@ class AirRep:
         batches = plan_batches(lengths, tokens_per_batch, self._longest)[rank() :: processes()]
         with tqdm(
             total=sum(len(members) for _, members in batches), desc="encode", unit="row",
-            disable=None if progress and rank() == 0 else True,  # None: only on a terminal
+            disable=not progress or rank() > 0,
         ) as bar:  # fmt: skip
             for length, members in batches:
                 embeddings[members] = self._forward([token_ids[i] for i in members], length)

@@ -149,7 +149,7 @@ class EmbeddingStore:
         )
         with tqdm(
             total=len(examples), initial=len(examples) - len(order), desc="embed", unit="row",
-            disable=None if progress and rank() == 0 else True,  # None: only on a terminal
+            disable=not progress or rank() > 0,
         ) as bar:  # fmt: skip
             for start in range(0, len(order), _SHARD_ROWS):
                 part = order[start : start + _SHARD_ROWS]

@@ -34,7 +34,6 @@ _AS_TEXT: Mapping[str, Any] = {
     "ScorerName | Scorer": api.ScorerName,
     "SelectorName | Selector": SelectorName,
 }
-_ON_A_TERMINAL = {"progress": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +73,7 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(**options: Any) -> Any:  # noqa: ANN401
         return function(**options)
 
+    on_a_terminal = {"progress": sys.stderr.isatty()}
     given = inspect.signature(function).parameters.values()
     command.__annotations__ = {p.name: _AS_TEXT.get(p.annotation, p.annotation) for p in given}
     types = get_type_hints(command, vars(sys.modules[function.__module__]))
@@ -81,7 +81,7 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
         [
             parameter.replace(
                 annotation=types[parameter.name],
-                default=_ON_A_TERMINAL.get(parameter.name, parameter.default),
+                default=on_a_terminal.get(parameter.name, parameter.default),
                 kind=inspect.Parameter.KEYWORD_ONLY,
             )
             for parameter in given
