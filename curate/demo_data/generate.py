@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 
+from airrep.errors import ArgumentError
 from curate.demo_data.arithmetic_tasks import ARITHMETIC_TASKS
 from curate.demo_data.code_tasks import CODE_TASKS
 from curate.demo_data.data_tasks import DATA_TASKS
@@ -48,7 +49,7 @@ def demo_pool(rows: int = 3000, seed: int = 0) -> list[dict[str, str]]:
     depends on ``rows`` and ``seed`` alone.
 
     Raises:
-        ValueError: if ``rows`` is below 1 or above what the families supply without repetition.
+        ArgumentError: if ``rows`` is below 1 or above what the families supply without repetition.
     """
     _check_rows("a demo pool", rows, POOL_ROWS_PER_TASK * len(TASKS))
     rng = random.Random(f"demo pool {seed}")
@@ -67,18 +68,18 @@ def demo_targets(task: str, rows: int = 10, seed: int = 0) -> list[dict[str, str
     """Write rows of one task whose prompts occur in no demo pool, whatever its size and seed.
 
     Raises:
-        ValueError: if the task does not exist, or if ``rows`` is below 1 or above what a family
+        ArgumentError: if the task does not exist, or if ``rows`` is below 1 or above what a family
             supplies without repetition.
     """
     if task not in TASKS:
-        raise ValueError(f"unknown demo task {task!r}; the tasks are {', '.join(TASKS)}")
+        raise ArgumentError(f"unknown demo task {task!r}; the tasks are {', '.join(TASKS)}")
     _check_rows("a list of demo targets", rows, TARGET_ROWS)
     return _draw(task, rows, f"targets {seed} {task}", True)
 
 
 def _check_rows(what: str, rows: int, most: int) -> None:
     if not 1 <= rows <= most:
-        raise ValueError(f"{what} has between 1 and {most} rows, but {rows} were asked for")
+        raise ArgumentError(f"{what} has between 1 and {most} rows, but {rows} were asked for")
 
 
 def _draw(task: str, rows: int, stream: str, for_targets: bool) -> list[dict[str, str]]:
