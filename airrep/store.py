@@ -7,13 +7,15 @@
 
 A shard counts once the manifest names it; every file is written by rename. So a killed run loses
 the shard it was working on and nothing else. Rows are known by their text's digest: a row that
-moved or is repeated is not encoded again, a row whose text changed is.
+moved or is repeated is not encoded again, a row whose text changed is. One run at a time may add
+rows (a lock on `.lock`, which the system drops if the run is killed); reading needs no lock.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from airrep.atomic import atomic_file, write_json
+from airrep.atomic import atomic_file, check_writable, write_json
 from airrep.errors import ArgumentError, EmbeddingError, StoreError
 from airrep.processes import rank, wait_for_everyone
 from airrep.records import Example
@@ -133,36 +136,75 @@ class EmbeddingStore:
         """The examples' embeddings; those not yet in the store are encoded and added to it.
 
         Raises:
-            StoreError: The store was made by another encoder or template.
+            StoreError: The store was made by another encoder or template, or another run is
+                adding to it.
             OutputError: The store's directory cannot be written to.
             EmbeddingError: An embedding is not finite, or does not fit float16.
         """
         self._claim(encoder)
-        if rank() == 0:  # before the work, so that a place that cannot be written shows now
-            write_json(self.directory / "manifest.json", self._manifest)
         texts = [encoder.template.render(example) for example in examples]
         digests = [text_fingerprint(text) for text in texts]
-        missing = {d: i for i, d in reversed(list(enumerate(digests))) if d not in self._place}
-        order = sorted(missing.values())
-        changed = sum(
-            self._digest_of_id.get(examples[i].id, digests[i]) != digests[i] for i in order
-        )
-        with tqdm(
-            total=len(examples), initial=len(examples) - len(order), desc="embed", unit="row",
-            disable=not progress or rank() > 0,
-        ) as bar:  # fmt: skip
-            for start in range(0, len(order), _SHARD_ROWS):
-                part = order[start : start + _SHARD_ROWS]
-                rows = encoder.encode([texts[i] for i in part], tokens_per_batch=tokens_per_batch)
-                if rank() == 0:
-                    self._append(rows, [examples[i].id for i in part], [digests[i] for i in part])
-                bar.update(len(part))
-        wait_for_everyone()
-        self._load()
+        encoded = changed = 0
+        if self._missing(digests):
+            with (
+                self._only_writer(),
+                tqdm(
+                    total=len(examples),
+                    desc="embed",
+                    unit="row",
+                    disable=not progress or rank() > 0,
+                ) as bar,
+            ):
+                self._load()  # what another run added until it let go of the store
+                self._claim(encoder)
+                order = self._missing(digests)
+                encoded = len(order)
+                changed = sum(
+                    self._digest_of_id.get(examples[i].id, digests[i]) != digests[i] for i in order
+                )
+                bar.update(len(examples) - encoded)
+                for start in range(0, encoded, _SHARD_ROWS):
+                    part = order[start : start + _SHARD_ROWS]
+                    rows = encoder.encode(
+                        [texts[i] for i in part], tokens_per_batch=tokens_per_batch
+                    )
+                    if rank() == 0:
+                        ids = [examples[i].id for i in part]
+                        self._append(rows, ids, [digests[i] for i in part])
+                    bar.update(len(part))
+            wait_for_everyone()
+            self._load()
         places = np.array([self._place[d] for d in digests], dtype=np.int64).reshape(-1, 2)
         return StoredEmbeddings(
-            self._shards, places, encoder.dim, len(examples) - len(order), len(order), changed
+            self._shards, places, encoder.dim, len(examples) - encoded, encoded, changed
         )
+
+    def _missing(self, digests: list[bytes]) -> list[int]:
+        """Positions, ascending, of the texts that the store lacks; of copies the first."""
+        first = {d: i for i, d in reversed(list(enumerate(digests))) if d not in self._place}
+        return sorted(first.values())
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        """Keep other runs from adding to the store; the system lets go if this one is killed."""
+        if rank() > 0:
+            wait_for_everyone()
+            yield
+            return
+        check_writable(self.directory)
+        lock = FileLock(self.directory / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(
+                f"{self.directory}: another run is adding to this store; wait until it is done, or "
+                "use another directory."
+            ) from error
+        try:
+            wait_for_everyone()
+            yield
+        finally:
+            lock.release()
 
     def _claim(self, encoder: FingerprintedEncoder) -> None:
         """Refuse another encoder's store; a new one becomes this encoder's."""

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from airrep import AirRep, EmbeddingStore, Example, TextTemplate
 from airrep import store as store_module
@@ -464,3 +465,22 @@ def test_progress_counts_what_is_there_already(filled, capfd):
 
 def test_paths_may_be_strings(tmp_path):
     assert EmbeddingStore(str(tmp_path / "store")).directory == Path(tmp_path / "store")
+
+
+def test_only_one_run_at_a_time_adds_rows(tmp_path):
+    folder = tmp_path / "store"
+    EmbeddingStore(folder).embed(examples(*range(3)), CountingEncoder())
+    with FileLock(folder / ".lock"):
+        with pytest.raises(StoreError, match="another run is adding to this store"):
+            EmbeddingStore(folder).embed(examples(*range(5)), CountingEncoder())
+        read = EmbeddingStore(folder).embed(examples(*range(3)), CountingEncoder())
+        assert read.encoded == 0, "reading needs no lock"
+    assert EmbeddingStore(folder).embed(examples(*range(5)), CountingEncoder()).encoded == 2
+
+
+def test_rows_that_another_run_added_meanwhile_are_not_encoded_again(tmp_path):
+    first, second = EmbeddingStore(tmp_path / "store"), EmbeddingStore(tmp_path / "store")
+    expected = first.embed(examples(*range(6)), CountingEncoder())[:]
+    late = second.embed(examples(*range(8)), CountingEncoder())
+    assert late.encoded == 2
+    np.testing.assert_array_equal(late[:6], expected)
