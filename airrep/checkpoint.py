@@ -41,7 +41,7 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
         raise MissingInputError(f"checkpoint {name!r} is not a directory.")
     try:
         files = snapshot_download(
-            name, revision=revision, allow_patterns=["*.json", "*.txt", "*.safetensors"]
+            name, revision=revision, allow_patterns=["*.json", "*.txt", "*.jinja", "*.safetensors"]
         )
     except Exception as error:  # what the hub and its HTTP client raise varies by version
         raise MissingInputError(
@@ -91,7 +91,7 @@ def _load_airrep(directory: Path, dtype: torch.dtype) -> AirRepModel:
     with _config_errors(directory):
         config = AirRepConfig.from_pretrained(directory)
         config.text_template()
-    return _load_weights(AirRepModel, directory, dtype, config=config)
+    return load_weights(AirRepModel, directory, dtype, config=config)
 
 
 def _load_sentence_encoder(
@@ -113,7 +113,7 @@ def _load_sentence_encoder(
         settings["backbone"] = config
     with _config_errors(directory):
         model = AirRepModel(AirRepConfig(**{**flat, **settings})).to(dtype)
-    model.bert = without_pooler(_load_weights(type(model.bert), directory, dtype))
+    model.bert = without_pooler(load_weights(type(model.bert), directory, dtype))
     projector = model.projector
     weight, bias = modules.weight, modules.bias
     if weight is None or bias is None:
@@ -142,7 +142,7 @@ def _config_errors(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
+def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
     """`kind.from_pretrained`, strict: every parameter comes from the file, every layer is used."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

@@ -5,10 +5,8 @@ Shapes: Q queries (targets), N corpus rows (pool), D embedding size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +23,8 @@ from airrep.atomic import atomic_directory
 from airrep.batching import pad, plan_batches
 from airrep.checkpoint import find_checkpoint, load_checkpoint
 from airrep.errors import ArgumentError, EmbeddingError
+from airrep.fingerprints import model_fingerprint
+from airrep.hardware import default_device, fastest_dtype
 from airrep.modeling import AirRepModel
 from airrep.pooling import Pooling, group_influence
 from airrep.processes import process_group, processes, rank
@@ -79,10 +79,10 @@ class AirRep:
             CheckpointError: The checkpoint is damaged or of an unsupported kind.
             ArgumentError: `dtype` is unknown.
         """
-        device = torch.device(device) if device is not None else _default_device()
+        device = torch.device(device) if device is not None else default_device()
         if dtype not in ("auto", *_DTYPES):
             raise ArgumentError(f"dtype {dtype!r} is unknown; choose auto, float32 or bfloat16.")
-        chosen = _fastest_dtype(device) if dtype == "auto" else _DTYPES[dtype]
+        chosen = fastest_dtype(device) if dtype == "auto" else _DTYPES[dtype]
         model, tokenizer = load_checkpoint(find_checkpoint(path_or_id, revision), chosen)
         name = "the built-in encoder" if path_or_id == DEFAULT_CHECKPOINT else str(path_or_id)
         return cls(model.to(device), tokenizer, name)
@@ -110,19 +110,7 @@ class AirRep:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
-        digest = blake2b(digest_size=16)
-        config = {k: v for k, v in self.model.config.to_dict().items() if not k.startswith("_")}
-        for volatile in ("transformers_version", "dtype", "architectures"):
-            config.pop(volatile, None)
-        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        for volatile in ("truncation", "padding"):  # `encode` sets them anew every time
-            tokenizer.pop(volatile, None)
-        digest.update(json.dumps(tokenizer, sort_keys=True).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return model_fingerprint(self.model, self.tokenizer)
 
     def encode(
         self,
@@ -279,19 +267,3 @@ class AirRep:
         with torch.inference_mode():
             embeddings: torch.Tensor = self.model(ids.to(device), mask.to(device))
         return embeddings.cpu().numpy()
-
-
-def _default_device() -> torch.device:
-    if processes() > 1:
-        return torch.device(process_group().device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _fastest_dtype(device: torch.device) -> torch.dtype:
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # oneDNN emulates bfloat16 slowly on CPUs without the instructions, so ask for those.
-        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        supported = device.type == "cpu" and bool(probe())
-    return torch.bfloat16 if supported else torch.float32

@@ -8,6 +8,8 @@
     ├── CheckpointError (ValueError)      weights or config that do not fit together
     ├── EmbeddingError (ValueError)       NaN, infinite or wrongly shaped embeddings or scores
     ├── StoreError (RuntimeError)         an embedding store that is damaged or another model's
+    ├── LossError (ArithmeticError)       a loss that is NaN or infinite
+    ├── SupervisionError (RuntimeError)   losses that do not belong to their plan, pool or model
     └── OutputError (OSError)             a result that could not be written
 
 Each is also the builtin that fits, so callers need not know this module. A message says what was
@@ -45,6 +47,14 @@ class EmbeddingError(CurateError, ValueError):
 
 class StoreError(CurateError, RuntimeError):
     """An embedding store is damaged, or was made by another model or template."""
+
+
+class LossError(CurateError, ArithmeticError):
+    """A loss is NaN or infinite."""
+
+
+class SupervisionError(CurateError, RuntimeError):
+    """Recorded losses are missing, damaged, or belong to another plan, pool or model."""
 
 
 class OutputError(CurateError, OSError):

@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from airrep.errors import ArgumentError, CheckpointError
+from airrep.blocks import transformer_blocks
+from airrep.errors import ArgumentError
+from airrep.language_model import LanguageModel
+from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
 
 _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 
@@ -35,10 +38,11 @@ def fine_tune(
     learning_rate: float = 2e-5,
     batch_size: int = 32,
     max_length: int = 1024,
+    lora_rank: int | None = None,
     seed: int = 0,
     **options: Any,  # noqa: ANN401 (SFTConfig's own)
 ) -> FineTuned:
-    """Train all weights of `model` on `dataset`; the loss is on completions only.
+    """Train `model` on `dataset`; the loss is on completions only.
 
     The defaults are those of the AirRep paper (2 epochs, 2e-5, batches of 32). The tokenizer's
     chat template is used for conversations; plain prompts and completions are joined as they are.
@@ -52,12 +56,15 @@ def fine_tune(
         learning_rate: Peak learning rate.
         batch_size: Examples per step and process.
         max_length: Tokens at which an example is cut.
-        seed: Of data order and dropout.
+        lora_rank: Train LoRA adapters of this rank on every linear layer of the blocks, and merge
+            them into the model in the end; None trains all weights. Needs the extra `lora`.
+        seed: Of data order, dropout and adapters.
         options: Anything else that `trl.SFTConfig` takes.
 
     Raises:
         ArgumentError: The dataset is empty, or of no layout that TRL reads.
-        CheckpointError: The model cannot be loaded or has no padding token.
+        MissingInputError: No such model.
+        CheckpointError: The model cannot be loaded, or has no padding or end-of-text token.
     """
     columns = set(dataset.column_names)
     if columns not in _LAYOUTS:
@@ -67,13 +74,9 @@ def fine_tune(
         )
     if len(dataset) == 0:
         raise ArgumentError("dataset: no rows to train on.")
-    try:
-        network = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{model}: not a causal language model ({error}).") from error
-    if tokenizer.pad_token is None:
-        raise CheckpointError(f"{model}: the tokenizer has no padding token; set one and save it.")
+    loaded = LanguageModel.from_pretrained(model, device="cpu")  # the trainer moves it
+    network = loaded.network.train()
+    adapters = None if lora_rank is None else adapter_config(network, lora_rank)
     settings = {
         "num_train_epochs": epochs,
         "max_steps": max_steps,
@@ -84,17 +87,58 @@ def fine_tune(
         # Of a conversation or a pair only the answer is learned; plain text has no such part.
         "completion_only_loss": True if "prompt" in columns else None,
         "assistant_only_loss": False,
+        **options,
+    }
+    trainer = sft_trainer(network, loaded.tokenizer, dataset, output, adapters=adapters, **settings)
+    outcome = trainer.train()
+    if adapters is not None:
+        trainer.model = trainer.model.merge_and_unload()
+    trainer.save_model(str(output))
+    return FineTuned(Path(output), int(outcome.global_step), float(outcome.training_loss))
+
+
+def sft_trainer(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    output: str | Path,
+    *,
+    adapters: Any = None,  # noqa: ANN401 (peft's LoraConfig, or None)
+    **options: Any,  # noqa: ANN401 (SFTConfig's own)
+) -> SFTTrainer:
+    """Stock `SFTTrainer` that neither reports nor saves unless `options` ask for it."""
+    settings = {
         "use_cpu": not torch.accelerator.is_available(),
         "report_to": "none",
         "save_strategy": "no",
         "logging_strategy": "no",
+        "disable_tqdm": True,
         "dataloader_pin_memory": False,
         **options,
     }
     config = SFTConfig(output_dir=str(output), **settings)
-    trainer = SFTTrainer(
-        model=network, args=config, train_dataset=dataset, processing_class=tokenizer
-    )
-    outcome = trainer.train()
-    trainer.save_model(str(output))
-    return FineTuned(Path(output), int(outcome.global_step), float(outcome.training_loss))
+    return SFTTrainer(
+        model=network, args=config, train_dataset=dataset, processing_class=tokenizer,
+        peft_config=adapters,
+    )  # fmt: skip
+
+
+def adapter_config(network: PreTrainedModel, rank: int) -> Any:  # noqa: ANN401 (peft's LoraConfig)
+    """LoRA on every linear layer of the blocks, alpha = 2 · rank, no dropout.
+
+    Raises:
+        ArgumentError: peft is not installed, or the rank is below 1.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ArgumentError(
+            "LoRA needs the peft package; install it with: pip install 'airrep-curate[lora]'."
+        ) from error
+    if rank < 1:
+        raise ArgumentError(f"the LoRA rank is {rank}; expected at least 1.")
+    name, blocks = transformer_blocks(network)
+    return LoraConfig(
+        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
+        target_modules=list(adapted_layers(blocks, name)), task_type="CAUSAL_LM",
+    )  # fmt: skip

@@ -6,18 +6,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from selection.scorers.base import Scorer
     from selection.scorers.embedding import EmbeddingScorer
+    from selection.scorers.gradient import GradientScorer
+    from selection.scorers.hidden_states import RdsScorer
     from selection.scorers.lexical import Bm25Scorer, TfidfScorer
     from selection.scorers.random import RandomScorer
 
 _HOME = {
     "Bm25Scorer": "lexical",
     "EmbeddingScorer": "embedding",
+    "GradientScorer": "gradient",
     "RandomScorer": "random",
+    "RdsScorer": "hidden_states",
     "Scorer": "base",
     "TfidfScorer": "lexical",
 }
 
-__all__ = ["Bm25Scorer", "EmbeddingScorer", "RandomScorer", "Scorer", "TfidfScorer"]
+__all__ = [
+    "Bm25Scorer",
+    "EmbeddingScorer",
+    "GradientScorer",
+    "RandomScorer",
+    "RdsScorer",
+    "Scorer",
+    "TfidfScorer",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,97 @@
+"""What every runner does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from airrep.errors import ArgumentError
+from airrep.hardware import fastest_dtype
+from airrep.language_model import LanguageModel
+from airrep.records import Example
+from eval_harness.recipe import Precision, Recipe
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One model to train: its rows, and the seed of their order (and of LoRA's first weights)."""
+
+    examples: Sequence[Example]
+    seed: int
+
+
+class TrainedModels(Protocol):
+    """The models that a runner has trained together, in the order of their runs."""
+
+    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+        """Mean completion-token loss in nats of every model on every example, (runs, examples)."""
+        ...
+
+    def models(self) -> Iterator[LanguageModel]:
+        """Each model, whole and on its own. Use one up before asking for the next."""
+        ...
+
+
+class Runner(Protocol):
+    """Fine-tunes copies of one language model.
+
+    Attributes:
+        name: "trl" or "stacked".
+        model: The model that every run starts from; never changed.
+        recipe: How runs train.
+        stack: Runs that are trained together, if they have the same number of rows.
+    """
+
+    name: str
+    model: LanguageModel
+    recipe: Recipe
+    stack: int
+
+    def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
+        """Train one model per run; all runs have the same number of rows.
+
+        Raises:
+            ArgumentError: No run, a run without rows, or runs of different sizes.
+        """
+        ...
+
+
+def check_runs(runs: Sequence[TrainingRun], stack: int) -> int:
+    """The number of rows that every run has.
+
+    Raises:
+        ArgumentError: See `Runner.train`.
+    """
+    sizes = {len(run.examples) for run in runs}
+    if not runs or 0 in sizes:
+        raise ArgumentError("a run needs at least one row to train on.")
+    if len(sizes) > 1 or len(runs) > stack:
+        raise ArgumentError(
+            f"runs that train together must have the same number of rows and be at most {stack}; "
+            f"found {len(runs)} with {sorted(sizes)} rows."
+        )
+    return sizes.pop()
+
+
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """What forward and backward passes compute in."""
+    return fastest_dtype(device) if precision == "auto" else _DTYPES[precision]
+
+
+def provenance(runner: Runner) -> dict[str, Any]:
+    """What losses depend on, beside rows and seeds: model, recipe, runner, precision."""
+    dtype = compute_dtype(runner.recipe.precision, runner.model.network.device)
+    return {
+        "model": runner.model.fingerprint,
+        "runner": runner.name,
+        "stack": runner.stack,
+        **runner.recipe.to_dict(),
+        "precision": str(dtype).removeprefix("torch."),
+    }

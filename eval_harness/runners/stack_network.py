@@ -1,0 +1,192 @@
+"""A language model taken apart, so that many copies can be trained in one pass.
+
+What is trained is a `CompletionNetwork`: token ids, or the output of a frozen trunk, to logits at
+the positions where completions are predicted. Its trained weights can carry a leading dimension of
+K models (`torch.func`), all other weights are shared. The parts are checked against the model's
+own logits, so a model that does something between its parts is refused, not mistrained.
+
+Shapes: B rows, T tokens, H hidden size, C predicted tokens of a batch, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from airrep.blocks import transformer_blocks
+from airrep.errors import ArgumentError, CheckpointError
+from airrep.language_model import LanguageModel, Tokens
+from eval_harness.recipe import Trainable
+from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
+
+_AGREEMENT = 2e-3  # of logits in float32, relative to their largest
+
+
+class CompletionNetwork(nn.Module):
+    """Rows to logits at some of their positions; attention is causal, padding is on the right."""
+
+    def __init__(self, network: PreTrainedModel, *, embedded: bool) -> None:
+        super().__init__()
+        self.decoder = network.base_model
+        self.head = network.get_output_embeddings()
+        self._input = "inputs_embeds" if embedded else "input_ids"
+
+    def forward(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Rows (B, T) ids or (B, T, H) hidden, positions (C,) in the flattened B·T, to (C, V)."""
+        count, length = rows.shape[:2]
+        dtype = self.head.weight.dtype
+        mask = torch.full((length, length), torch.finfo(dtype).min, dtype=dtype, device=rows.device)
+        hidden = self.decoder(
+            **{self._input: rows},
+            attention_mask=mask.triu(1).expand(count, 1, length, length),
+            position_ids=torch.arange(length, device=rows.device)[None],
+            use_cache=False,
+        ).last_hidden_state
+        return self.head(hidden.reshape(-1, hidden.shape[-1])[positions])
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer with a low-rank addition: x ↦ W x + 2 · B (A x)."""
+
+    def __init__(self, layer: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down = nn.Parameter(torch.zeros(rank, layer.in_features))
+        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, in) to (…, out)."""
+        low = nn.functional.linear(x, self.down)
+        return self.layer(x) + ALPHA_OVER_RANK * nn.functional.linear(low, self.up)
+
+
+@dataclass(frozen=True, eq=False)
+class StackParts:
+    """The parts of a model for one kind of training.
+
+    Attributes:
+        network: What is trained and evaluated.
+        trained: Names of `network`'s parameters that move, and their name in the whole model (for
+            LoRA: of the adapted weight).
+        trunk: Frozen model whose hidden states feed `network`, or None: it is fed token ids.
+        depth: Blocks in the trunk.
+    """
+
+    network: CompletionNetwork
+    trained: dict[str, str]
+    trunk: PreTrainedModel | None
+    depth: int
+
+    def trunk_output(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Token ids (B, T) to the input of the first trained block, (B, T, H)."""
+        assert self.trunk is not None
+        with torch.no_grad():
+            states = self.trunk.base_model(
+                input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+            ).hidden_states
+        return states[self.depth]
+
+
+def take_apart(model: LanguageModel, trainable: Trainable) -> StackParts:
+    """Split a model for stacked training.
+
+    Raises:
+        ArgumentError: More blocks are to be trained than there are, or the model has dropout,
+            which would differ between a stack and a run alone.
+        CheckpointError: The model's parts do not give the model's own logits.
+    """
+    _refuse_dropout(model)
+    whole = copy.deepcopy(model.network).requires_grad_(False).eval()
+    whole.set_attn_implementation("eager")
+    if trainable.kind == "all":
+        network = CompletionNetwork(whole, embedded=False)
+        names = {name: name for name, _ in whole.named_parameters()}
+        parts = StackParts(network, _inside(network, whole, names), None, 0)
+    elif trainable.kind == "last":
+        parts = _top_blocks(model.network, whole, trainable.size)
+    else:
+        parts = _with_adapters(whole, trainable.size)
+    return parts
+
+
+def check_parts(parts: StackParts, model: LanguageModel, tokens: Tokens) -> None:
+    """Compare the parts' logits on one example with the model's own, both in float32.
+
+    Raises:
+        CheckpointError: They differ, or the parts do not run.
+    """
+    device = model.network.device
+    ids = torch.tensor([tokens.ids], device=device)
+    try:
+        rows = ids if parts.trunk is None else parts.trunk_output(ids, torch.ones_like(ids))
+        with torch.no_grad():
+            mine = parts.network(rows, torch.arange(ids.shape[1], device=device))
+            expected = model.network(input_ids=ids, use_cache=False).logits[0]
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _not_stackable(model, f"its parts do not run alone: {error}") from error
+    difference = float((mine - expected).abs().max() / expected.abs().max())
+    if not difference <= _AGREEMENT:
+        raise _not_stackable(
+            model, f"its parts give other logits, by {difference:.1e} of the largest"
+        )
+
+
+def _not_stackable(model: LanguageModel, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{model.name} ({type(model.network).__name__}) cannot be trained in stacks: {reason}. Use "
+        "the trl runner."
+    )
+
+
+def _refuse_dropout(model: LanguageModel) -> None:
+    rates = [m.p for m in model.network.modules() if isinstance(m, nn.Dropout)]
+    rates += [v for k, v in model.network.config.to_dict().items() if "dropout" in k and v]
+    if any(rates):
+        raise ArgumentError(
+            f"{model.name}: the model trains with dropout, which a stack and a single run would "
+            "draw differently. Use the trl runner, or set the dropout in the model's config to 0."
+        )
+
+
+def _top_blocks(original: PreTrainedModel, tail: PreTrainedModel, count: int) -> StackParts:
+    name, blocks = transformer_blocks(tail)
+    if count > len(blocks):
+        raise ArgumentError(f"trainable last:{count}: the model has {len(blocks)} blocks.")
+    depth = len(blocks) - count
+    kept = nn.ModuleList(list(blocks)[depth:])
+    holder, _, attribute = name.rpartition(".")
+    setattr(tail.get_submodule(holder), attribute, kept)
+    tail.config.num_hidden_layers = count
+    if getattr(tail.config, "layer_types", None):
+        tail.config.layer_types = tail.config.layer_types[depth:]
+    network = CompletionNetwork(tail, embedded=True)
+    names = {}
+    for position in range(count):
+        for leaf, _ in kept[position].named_parameters():
+            names[f"{name}.{position}.{leaf}"] = f"{name}.{position + depth}.{leaf}"
+    return StackParts(network, _inside(network, tail, names), original, depth)
+
+
+def _with_adapters(whole: PreTrainedModel, rank: int) -> StackParts:
+    name, blocks = transformer_blocks(whole)
+    names = {}
+    for path, layer in adapted_layers(blocks, name).items():
+        holder, _, attribute = path.rpartition(".")
+        setattr(whole.get_submodule(holder), attribute, LoraLinear(layer, rank))
+        for half in ("down", "up"):
+            names[f"{path}.{half}"] = f"{path}.{half}"
+    network = CompletionNetwork(whole, embedded=False)
+    return StackParts(network, _inside(network, whole, names), None, 0)
+
+
+def _inside(
+    network: CompletionNetwork, whole: PreTrainedModel, names: dict[str, str]
+) -> dict[str, str]:
+    """The same parameters by their names inside `network`."""
+    by_identity = {id(parameter): name for name, parameter in network.named_parameters()}
+    parameters = dict(whole.named_parameters())
+    return {by_identity[id(parameters[inner])]: outer for inner, outer in names.items()}

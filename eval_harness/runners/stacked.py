@@ -1,0 +1,270 @@
+"""Many models trained in one forward and backward pass.
+
+The trained weights of K models are one tensor with a leading dimension K; `torch.func.vmap` turns
+their products into batched ones. Frozen weights are shared, and of models of which only the last
+blocks move, the frozen trunk runs once per row, not once per step. Every model sees its own rows,
+batches, gradient norm and optimiser state, so its losses are those of training it alone, but for
+the rounding of batched products (tests bound it at 1e-4 nats in float32).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.func import functional_call, grad_and_value, vmap
+
+from airrep.batching import BUCKET, pad, plan_batches
+from airrep.errors import ArgumentError, LossError
+from airrep.language_model import LanguageModel, Tokens
+from airrep.records import Example
+from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
+from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
+from eval_harness.lora import ALPHA_OVER_RANK, first_down_projection
+from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
+
+_EVALUATED_AT_ONCE = 8192  # tokens times models
+_IGNORED = -100
+
+Weights = dict[str, torch.Tensor]
+
+
+class StackedRunner:
+    """Trains up to `stack` models at once; see `eval_harness.runners.base.Runner`."""
+
+    name = "stacked"
+
+    def __init__(self, model: LanguageModel, recipe: Recipe, stack: int = 8) -> None:
+        """Take the model apart.
+
+        Args:
+            model: What every run starts from, with float32 weights.
+            recipe: How runs train.
+            stack: Models trained together. Memory grows with it: weights, gradients and two
+                optimiser moments of what is trained, and the activations of a batch, each times
+                the stack. With trainable "last:N" also the trunk's output of every row that was
+                seen, tokens · hidden size · 2 bytes (4 in float32).
+
+        Raises:
+            ArgumentError: `stack` is below 1, the weights are not float32, or the model has
+                dropout.
+            CheckpointError: This architecture cannot be taken apart.
+        """
+        if stack < 1:
+            raise ArgumentError(f"stack is {stack}; expected at least 1 model.")
+        if model.network.dtype != torch.float32:
+            raise ArgumentError(
+                f"{model.name}: load the model in float32, not {model.network.dtype}."
+            )
+        self.model, self.recipe, self.stack = model, recipe, stack
+        self._parts = take_apart(model, Trainable.parse(recipe.trainable))
+        self._dtype = compute_dtype(recipe.precision, model.network.device)
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._shared = {
+            name: parameter.to(self._dtype)
+            for name, parameter in self._parts.network.named_parameters()
+            if name not in self._parts.trained
+        }
+        self._checked = False
+
+    def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
+        """See `Runner.train`."""
+        size = check_runs(runs, self.stack)
+        rows = [self._prepared(run.examples) for run in runs]
+        orders = [self.recipe.order(size, run.seed) for run in runs]
+        weights = self._first_weights([run.seed for run in runs])
+        parameters = list(weights.values())
+        optimiser = torch.optim.AdamW(
+            parameters, betas=BETAS, eps=EPSILON, weight_decay=0.0, foreach=True
+        )
+        step = vmap(grad_and_value(self._batch_loss), in_dims=(0, 0, 0, 0))
+        steps = self.recipe.steps(size)
+        for number in range(steps):
+            part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
+            batch = _collate(
+                [[mine[i] for i in order[part]] for mine, order in zip(rows, orders, strict=True)],
+                self._pad_id,
+                self.model.format.max_tokens,
+            )
+            gradients, losses = step(weights, *(x.to(self._device) for x in batch))
+            if not bool(torch.isfinite(losses).all()):
+                bad = int(torch.nonzero(~torch.isfinite(losses))[0])
+                raise LossError(
+                    f"run {bad} of the stack (seed {runs[bad].seed}): the training loss is "
+                    f"{float(losses[bad])} at step {number} of {steps}; lower the learning rate, "
+                    "or look for broken weights in the model."
+                )
+            _clip(gradients)
+            for name, parameter in weights.items():
+                parameter.grad = gradients[name]
+            for group in optimiser.param_groups:
+                group["lr"] = self.recipe.rate(number, steps)
+            optimiser.step()
+        return _StackedModels(self, weights, len(runs))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.network.device
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self.model.tokenizer.pad_token_id)
+
+    def _first_weights(self, seeds: Sequence[int]) -> Weights:
+        own = dict(self._parts.network.named_parameters())
+        weights = {}
+        for name, outer in self._parts.trained.items():
+            if outer.endswith(".down") and self._kind == "lora":
+                layer = self.model.network.get_submodule(outer.removesuffix(".down"))
+                path = outer.removesuffix(".down")
+                rank = own[name].shape[0]
+                copies = [first_down_projection(layer, path, rank, seed) for seed in seeds]
+                weights[name] = torch.stack(copies).to(self._device)
+            else:
+                shape = own[name].shape
+                weights[name] = own[name].detach().expand(len(seeds), *shape).clone()
+        return weights
+
+    @property
+    def _kind(self) -> str:
+        return Trainable.parse(self.recipe.trainable).kind
+
+    def _whole(self, weights: Weights) -> LanguageModel:
+        """The language model with one run's weights, adapters merged."""
+        network = copy.deepcopy(self.model.network).requires_grad_(False)
+        parameters = dict(network.named_parameters())
+        named = {outer: weights[name] for name, outer in self._parts.trained.items()}
+        for name, weight in named.items():
+            if self._kind != "lora":
+                parameters[name].copy_(weight)
+            elif name.endswith(".down"):
+                path = name.removesuffix(".down")
+                parameters[f"{path}.weight"].add_(ALPHA_OVER_RANK * named[f"{path}.up"] @ weight)
+        return replace(self.model, network=network)
+
+    def _forward(
+        self, weights: Weights, rows: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        given = {name: weight.to(self._dtype) for name, weight in weights.items()} | self._shared
+        logits: torch.Tensor = functional_call(self._parts.network, given, (rows, positions))
+        return logits.float()
+
+    def _batch_loss(
+        self, weights: Weights, rows: torch.Tensor, positions: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean loss over the batch's completion tokens."""
+        logits = self._forward(weights, rows, positions)
+        counted = labels != _IGNORED
+        losses = torch.nn.functional.cross_entropy(logits, labels.clamp(min=0), reduction="none")
+        return (losses * counted).sum() / counted.sum()
+
+    def _prepared(self, examples: Sequence[Example]) -> list[_Row]:
+        """The examples' rows; tokens and the trunk's output are computed once per example."""
+        keys = [(example.prompt, example.completion) for example in examples]
+        fresh = {key: e for key, e in zip(keys, examples, strict=True) if key not in self._rows}
+        tokens = self.model.tokenise(list(fresh.values()))
+        if tokens and not self._checked:
+            longest = max(tokens, key=lambda t: len(t.ids))
+            check_parts(self._parts, self.model, longest)
+            self._checked = True
+        self._rows.update(
+            zip(fresh, _through_trunk(self._parts, tokens, self._dtype, self._pad_id), strict=True)
+        )
+        return [self._rows[key] for key in keys]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Row:
+    """What the network reads of one example: ids (T,) or the trunk's output (T, H)."""
+
+    tokens: Tokens
+    content: torch.Tensor
+
+
+def _through_trunk(
+    parts: StackParts, tokens: Sequence[Tokens], dtype: torch.dtype, pad_id: int
+) -> list[_Row]:
+    if parts.trunk is None:
+        return [_Row(t, torch.tensor(t.ids)) for t in tokens]
+    made: list[_Row | None] = [None] * len(tokens)
+    lengths = [len(t.ids) for t in tokens]
+    for length, members in plan_batches(lengths, _EVALUATED_AT_ONCE, max(lengths, default=1)):
+        ids, mask = pad([tokens[i].ids for i in members], length, pad_id)
+        device = parts.trunk.device
+        hidden = parts.trunk_output(ids.to(device), mask.to(device)).to(dtype).cpu()
+        for i, states in zip(members.tolist(), hidden, strict=True):
+            made[i] = _Row(tokens[i], states[: lengths[i]].clone())
+    return [row for row in made if row is not None]
+
+
+def _collate(
+    batches: Sequence[Sequence[_Row]], pad_id: int, most_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One batch per model: rows (K, B, T[, H]), predicted positions (K, C), labels (K, C)."""
+    longest = max(len(row.tokens.ids) for batch in batches for row in batch)
+    length = min(-(-longest // BUCKET) * BUCKET, most_tokens)
+    most = max(sum(len(row.tokens.completion) for row in batch) for batch in batches)
+    count = -(-most // BUCKET) * BUCKET
+    first = batches[0][0].content
+    shape = (len(batches), len(batches[0]), length, *first.shape[1:])
+    rows = torch.full(shape, pad_id if first.dim() == 1 else 0, dtype=first.dtype)
+    positions = np.zeros((len(batches), count), dtype=np.int64)
+    labels = np.full_like(positions, _IGNORED)
+    for k, batch in enumerate(batches):
+        at: list[int] = []
+        wanted: list[int] = []
+        for b, row in enumerate(batch):
+            rows[k, b, : len(row.content)] = row.content
+            at += range(b * length + row.tokens.start - 1, b * length + len(row.tokens.ids) - 1)
+            wanted += row.tokens.completion
+        positions[k, : len(at)] = at
+        labels[k, : len(at)] = wanted
+    return rows, torch.from_numpy(positions), torch.from_numpy(labels)
+
+
+def _clip(gradients: Mapping[str, torch.Tensor]) -> None:
+    """Scale each model's gradient to a norm of at most 1, as `clip_grad_norm_` does."""
+    squares = [g.flatten(1).square().sum(dim=1) for g in gradients.values()]
+    norms = torch.stack(squares).sum(dim=0).sqrt()
+    factors = (MAX_GRADIENT_NORM / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients.values():
+        gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+class _StackedModels:
+    """See `TrainedModels`."""
+
+    def __init__(self, runner: StackedRunner, weights: Weights, count: int) -> None:
+        self._runner, self._weights, self._count = runner, weights, count
+
+    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+        runner = self._runner
+        rows = runner._prepared(examples)
+        found = np.empty((self._count, len(rows)))
+        lengths = [len(row.tokens.ids) for row in rows]
+        budget = max(1, _EVALUATED_AT_ONCE // self._count)
+        forward = vmap(runner._forward, in_dims=(0, None, None))
+        for _, members in plan_batches(lengths, budget, runner.model.format.max_tokens):
+            batch = [rows[i] for i in members]
+            content, positions, labels = (
+                x[0].to(runner._device)
+                for x in _collate([batch], runner._pad_id, runner.model.format.max_tokens)
+            )
+            with torch.no_grad():
+                logits = forward(self._weights, content, positions)
+                flat = torch.nn.functional.cross_entropy(
+                    logits.flatten(0, 1), labels.clamp(min=0).repeat(self._count), reduction="none"
+                )
+            tokens = flat.view(self._count, -1).double().cpu().numpy()
+            ends = np.cumsum([0, *(len(row.tokens.completion) for row in batch)])
+            sums = np.add.reduceat(tokens[:, : ends[-1]], ends[:-1], axis=1)
+            found[:, members] = sums / np.diff(ends)
+        return found
+
+    def models(self) -> Iterator[LanguageModel]:
+        for k in range(self._count):
+            yield self._runner._whole({name: w[k] for name, w in self._weights.items()})

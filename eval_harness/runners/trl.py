@@ -1,0 +1,131 @@
+"""One model at a time through stock TRL: any causal language model, any hardware."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel
+
+from airrep.blocks import transformer_blocks
+from airrep.errors import ArgumentError, LossError
+from airrep.language_model import LanguageModel
+from airrep.records import Example
+from eval_harness.example_loss import completion_losses
+from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
+from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
+from eval_harness.lora import first_down_projection
+from eval_harness.sft import adapter_config, sft_trainer
+
+_IGNORED = -100
+
+
+class TrlRunner:
+    """Trains one model after another; see `eval_harness.runners.base.Runner`.
+
+    Several processes can share a plan's runs (`run_subsets`), each with a GPU of its own.
+    """
+
+    name = "trl"
+    stack = 1
+
+    def __init__(self, model: LanguageModel, recipe: Recipe) -> None:
+        """Prepare to train copies of `model`, which has float32 weights.
+
+        Raises:
+            ArgumentError: The weights are not float32, or more blocks are to be trained than there
+                are.
+        """
+        if model.network.dtype != torch.float32:
+            raise ArgumentError(
+                f"{model.name}: load the model in float32, not {model.network.dtype}."
+            )
+        self.model, self.recipe = model, recipe
+        self._trainable = Trainable.parse(recipe.trainable)
+        self._dtype = compute_dtype(recipe.precision, model.network.device)
+
+    def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
+        """See `Runner.train`."""
+        size = check_runs(runs, self.stack)
+        run = runs[0]
+        tokens = self.model.tokenise(run.examples)
+        order = self.recipe.order(size, run.seed).tolist()
+        labels = [[_IGNORED] * t.start + t.completion for t in tokens]
+        dataset = Dataset.from_dict(
+            {"input_ids": [tokens[i].ids for i in order], "labels": [labels[i] for i in order]}
+        )
+        network = self._network_to_train(run.seed)
+        with TemporaryDirectory() as folder:
+            trainer = sft_trainer(
+                network, self.model.tokenizer, dataset, folder,
+                num_train_epochs=1,  # the dataset holds every epoch, in its own order
+                train_sampling_strategy="sequential",
+                learning_rate=self.recipe.learning_rate,
+                lr_scheduler_type="linear",
+                warmup_steps=0,
+                per_device_train_batch_size=self.recipe.batch_size,
+                adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPSILON, weight_decay=0.0,
+                max_grad_norm=MAX_GRADIENT_NORM,
+                bf16=self._dtype is torch.bfloat16,
+                gradient_checkpointing=False,
+                seed=run.seed, data_seed=run.seed,
+                max_length=None,  # cut already
+            )  # fmt: skip
+            outcome = trainer.train()
+        if not np.isfinite(outcome.training_loss):
+            raise LossError(
+                f"run with seed {run.seed}: the training loss is {outcome.training_loss}; lower "
+                "the learning rate, or look for broken weights in the model."
+            )
+        if self._trainable.kind == "lora":
+            network = network.merge_and_unload()
+        trained = replace(self.model, network=network.requires_grad_(False).eval())
+        return _TrainedModel(trained, self.recipe.precision)
+
+    def _network_to_train(self, seed: int) -> PreTrainedModel:
+        network = copy.deepcopy(self.model.network).train()
+        network.config.use_cache = False
+        if self._trainable.kind == "lora":
+            return self._with_adapters(network, seed)
+        if self._trainable.kind == "last":
+            _, blocks = transformer_blocks(network)
+            if self._trainable.size > len(blocks):
+                raise ArgumentError(
+                    f"trainable {self._trainable}: the model has {len(blocks)} blocks."
+                )
+            network.requires_grad_(False)
+            for block in list(blocks)[len(blocks) - self._trainable.size :]:
+                block.requires_grad_(True)
+        return network
+
+    def _with_adapters(self, network: PreTrainedModel, seed: int) -> PreTrainedModel:
+        from peft import get_peft_model  # checked by adapter_config
+
+        adapted = get_peft_model(network, adapter_config(network, self._trainable.size))
+        for name, layer in adapted.base_model.model.named_modules():
+            if hasattr(layer, "lora_A"):
+                down = layer.lora_A["default"].weight
+                start = first_down_projection(layer.base_layer, name, self._trainable.size, seed)
+                with torch.no_grad():
+                    down.copy_(start)
+        return adapted
+
+
+@dataclass(frozen=True, eq=False)
+class _TrainedModel:
+    """See `TrainedModels`."""
+
+    model: LanguageModel
+    precision: Precision
+
+    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+        return completion_losses(self.model, examples, dtype=self.precision)[None]
+
+    def models(self) -> Iterator[LanguageModel]:
+        yield self.model

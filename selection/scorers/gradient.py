@@ -1,0 +1,186 @@
+"""Inner products of gradients, of the language model that will be fine-tuned.
+
+One step of gradient descent on row z changes the loss of target x by −η ⟨g_x, g_z⟩ + O(η²): a
+positive inner product means that training on the row lowers the target's loss (TracIn: Pruthi et
+al. 2020; LESS, Xia et al. 2024, takes cosines, because short examples have long gradients). At an
+optimum, giving row z more weight changes the loss by −g_xᵀ H⁻¹ g_z (influence functions: Koh and
+Liang 2017). LoGra (Choe et al. 2024, arXiv 2405.13954) makes that affordable: projected gradients,
+and the Fisher matrix of each layer in place of H. Dividing by a row's own length in that metric is
+ℓ-RelatIF (Barshan et al. 2020): rows that fit badly everywhere do not come first everywhere.
+
+Approximations: projections, layers taken as independent, the empirical Fisher matrix of the pool
+(outer products of the gradients of examples' mean losses), damping, and plain gradients where the
+fine-tuning may use Adam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.errors import ArgumentError
+from airrep.gradients import gradient_features
+from airrep.language_model import LanguageModel
+from airrep.passes import check_options
+from airrep.projections import ProjectedLayer, projected_layers
+from airrep.records import Example
+from selection.features import KnownFeatures, check_given, features_of
+from selection.scorers.base import ids
+from selection.scores import ScoreMatrix
+
+Preconditioner = Literal["fisher", "none"]
+Normalise = Literal["none", "pool", "both"]
+Float32 = npt.NDArray[np.float32]
+
+_COSINE_SCALE = 5.0
+
+
+@dataclass(frozen=True)
+class GradientScorer:
+    """Influence by projected gradients, ⟨u_x, u_z⟩ with u = g or u = (F + λI)^(-1/2) g.
+
+    Attributes:
+        model: The model to be fine-tuned, as it is before that.
+        rank: Of each side's projection; a layer has rank² features.
+        preconditioner: "fisher" (LoGra), or "none" (TracIn; normalised: as LESS, without Adam).
+        normalise: "both" for cosines, "pool" to divide by the row's length alone (the same order
+            for each target, but targets with long gradients weigh more), or "none".
+        damping: λ as a share of the mean eigenvalue of a layer's F.
+        layers: Only the last so many transformer blocks; None takes all.
+        seed: Of the projections.
+        tokens_per_batch: See `gradient_features`.
+        dtype: See `gradient_features`.
+        progress: Show a progress bar for the pool.
+        known: Features computed before, by `features` of a scorer like this one.
+    """
+
+    model: LanguageModel = field(repr=False)
+    rank: int = 16
+    preconditioner: Preconditioner = "fisher"
+    normalise: Normalise = "both"
+    damping: float = 0.1
+    layers: int | None = None
+    seed: int = 0
+    tokens_per_batch: int = 4096
+    dtype: str = "auto"
+    progress: bool = False
+    known: KnownFeatures | None = None
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("preconditioner", self.preconditioner, get_args(Preconditioner)),
+            ("normalise", self.normalise, get_args(Normalise)),
+        ):
+            if value not in known:
+                raise ArgumentError(f"{option} {value!r} is unknown; choose {' or '.join(known)}.")
+        check_damping(self.damping)
+        check_options(self.dtype, self.tokens_per_batch)
+        self.blocks  # noqa: B018 (refuses rank, layers and networks that do not fit)
+
+    @property
+    def name(self) -> str:
+        """What reports and manifests call it."""
+        if self.preconditioner == "fisher":
+            return "gradient"
+        return "gradient_cosine" if self.normalise == "both" else "gradient_dot"
+
+    @cached_property
+    def blocks(self) -> list[ProjectedLayer]:
+        """The layers looked at, in the order of their features."""
+        return projected_layers(self.model.network, rank=self.rank, layers=self.layers)
+
+    @property
+    def dim(self) -> int:
+        """Features per example, of 4 bytes each."""
+        return sum(layer.width for layer in self.blocks)
+
+    def features(self, examples: Sequence[Example], *, progress: bool = False) -> Float32:
+        """Projected gradients (len(examples), dim), before preconditioning and normalisation."""
+        return features_of(
+            examples, self.known, self.dim,
+            lambda missing: gradient_features(
+                self.model, missing, rank=self.rank, layers=self.layers, seed=self.seed,
+                tokens_per_batch=self.tokens_per_batch, dtype=self.dtype, progress=progress,
+            ),
+        )  # fmt: skip
+
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+        """See `Scorer.score`. Without normalisation, scores have no unit of their own."""
+        check_given(targets, pool)
+        queries, rows = self.features(targets), self.features(pool, progress=self.progress)
+        if self.preconditioner == "fisher":
+            widths = [layer.width for layer in self.blocks]
+            queries, rows = whiten(queries, rows, widths, self.damping)
+        if self.normalise == "both":
+            queries = _unit(queries)
+        if self.normalise != "none":
+            rows = _unit(rows)
+        return ScoreMatrix.from_embeddings(
+            queries, rows, target_ids=ids(targets), pool_ids=ids(pool), method=self.name,
+            scale=_COSINE_SCALE if self.normalise == "both" else 1.0,
+        )  # fmt: skip
+
+
+def whiten(
+    targets: npt.NDArray[np.floating],
+    pool: npt.NDArray[np.floating],
+    widths: Sequence[int],
+    damping: float,
+) -> tuple[Float32, Float32]:
+    """Gradients whose inner products are Σ over blocks of g_xᵀ (F + λI)⁻¹ g_z.
+
+    For each block of columns, F is the mean of g gᵀ over the pool and λ = damping · trace(F) /
+    width; with F + λI = C Cᵀ, the result is C⁻¹ g. A block in which the pool has no gradients at
+    all has none afterwards.
+
+    Args:
+        targets: (T, D) gradients.
+        pool: (N, D) gradients.
+        widths: Of the blocks, from left to right; they sum to D.
+        damping: Share of a block's mean eigenvalue.
+
+    Returns:
+        (T, D) and (N, D).
+
+    Raises:
+        ArgumentError: `damping` is not above 0, or too small for the inverse to exist.
+    """
+    check_damping(damping)
+    made = np.zeros_like(targets, dtype=np.float32), np.zeros_like(pool, dtype=np.float32)
+    stop = 0
+    for width in widths:
+        start, stop = stop, stop + width
+        block = pool[:, start:stop].astype(np.float64)
+        fisher = block.T @ block / len(block)
+        ridge = damping * np.trace(fisher) / width
+        if ridge == 0:
+            continue
+        try:
+            root = np.linalg.cholesky(fisher + ridge * np.eye(width))
+        except np.linalg.LinAlgError as error:
+            raise ArgumentError(f"damping {damping} is too small to invert the Fisher.") from error
+        for out, given in zip(made, (targets[:, start:stop], block), strict=True):
+            out[:, start:stop] = np.linalg.solve(root, given.astype(np.float64).T).T
+    return made
+
+
+def check_damping(damping: float) -> None:
+    """Refuse damping that leaves a matrix singular.
+
+    Raises:
+        ArgumentError: Not a finite number above 0.
+    """
+    if not (np.isfinite(damping) and damping > 0):
+        raise ArgumentError(f"damping should be a finite number > 0, found {damping}.")
+
+
+def _unit(features: Float32) -> Float32:
+    """Rows of length 1; a row of zeros stays one."""
+    lengths = np.sqrt(np.square(features, dtype=np.float64).sum(axis=1, keepdims=True))
+    tiny = np.finfo(np.float32).tiny
+    return (features / np.maximum(lengths, tiny)).astype(np.float32)
