@@ -163,7 +163,11 @@ class LanguageModel:
     def _chat(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
         def render(turns: list[list[dict[str, str]]], **options: bool) -> list[list[int]]:
             return self.tokenizer.apply_chat_template(
-                turns, tokenize=True, return_dict=True, **options
+                turns,
+                tokenize=True,
+                return_dict=True,
+                tokenizer_kwargs={"verbose": False},
+                **options,
             )["input_ids"]
 
         asked = [[{"role": "user", "content": e.prompt}] if e.prompt else [] for e in examples]

@@ -100,14 +100,15 @@ def _token_losses(model: LanguageModel, batch: Batch) -> list[Float64]:
     if len(keep) < BUCKET:  # products of a handful of rows round differently from larger ones
         keep = np.union1d(keep, np.arange(counted.shape[1] - 1)[-BUCKET:])
     losses: list[float] = []
-    step = max(1, _LOGITS_AT_ONCE // (len(keep) * model.network.config.vocab_size))
+    step = max(1, _LOGITS_AT_ONCE // (len(keep) * len(model.tokenizer)))
     for i in range(0, len(counted), step):
         rows = slice(i, i + step)
         logits = _logits(model, batch.ids[rows], batch.mask[rows], keep)
         wanted = batch.ids[rows, 1:].cpu().numpy()[:, keep]
         chosen = torch.from_numpy(counted[rows][:, keep])
         labels = torch.from_numpy(wanted)[chosen].to(logits.device)
-        found = logits[chosen.to(logits.device)].float()
+        found = logits[chosen.to(logits.device)]
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
         losses += functional.cross_entropy(found, labels, reduction="none").tolist()
     return np.split(np.array(losses), np.cumsum(counted.sum(axis=1))[:-1])
 

@@ -67,13 +67,13 @@ def features_of(
     features = np.empty((len(examples), dim), dtype=np.float32)
     found, missing = np.flatnonzero(places >= 0), np.flatnonzero(places < 0)
     features[found] = known.rows[places[found]]
-    broken = found[~np.isfinite(features[found]).all(axis=1)]
-    if broken.size:
+    broken = found[~np.isfinite(features[found]).all(axis=1)].tolist()
+    if broken:
         raise EmbeddingError(
-            f"known features: NaN or infinite for {examples[int(broken[0])].id!r}; compute them again."
+            f"known features: NaN or infinite for {examples[broken[0]].id!r}; compute them again."
         )
     if missing.size:
-        features[missing] = compute([examples[i] for i in missing])
+        features[missing] = compute([examples[i] for i in missing.tolist()])
     return features
 
 

@@ -9,3 +9,93 @@ from airrep import AirRep
 def encoder() -> AirRep:
     """The encoder that ships with the package; treat it as read-only."""
     return AirRep.default()
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory):
+    """Directory of a random 2-layer Llama with a byte-level BPE tokenizer of its own."""
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from tokenizers.trainers import BpeTrainer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    from curate.demo_data import demo_pool
+
+    directory = tmp_path_factory.mktemp("tiny_lm")
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    trainer = BpeTrainer(
+        vocab_size=512, special_tokens=["<pad>", "<eos>"], initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator((row["prompt"] for row in demo_pool(200)), trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", model_max_length=256
+    ).save_pretrained(directory)
+    set_seed(0)
+    config = LlamaConfig(
+        vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=256,
+        pad_token_id=0, eos_token_id=1, bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def make_lm(tiny_lm):
+    """Build a language model of `tiny_lm`'s size whose weights are large enough to matter."""
+    import torch
+    from transformers import (
+        AutoTokenizer,
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
+
+    from airrep.language_model import LanguageModel, LanguageModelFormat
+
+    special = {"vocab_size": 512, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+
+    def build(kind="llama", dtype=torch.float64, seed=0):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            if kind == "llama":
+                config = LlamaConfig(
+                    **special, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                    num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=256,
+                    initializer_range=0.2,
+                )  # fmt: skip
+                network = LlamaForCausalLM(config)
+            else:
+                config = GPT2Config(
+                    **special, n_embd=32, n_layer=2, n_head=2, n_positions=256,
+                    initializer_range=0.2,
+                )  # fmt: skip
+                network = GPT2LMHeadModel(config)
+        tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
+        made = LanguageModelFormat(max_tokens=256)
+        return LanguageModel(network.to(dtype).eval(), tokenizer, kind, made)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def plain_losses():
+    """Mean completion-token loss of each example, alone, from the network's full logits."""
+    import torch
+
+    def compute(model, examples):
+        losses = []
+        for tokens in model.tokenise(examples):
+            ids = torch.tensor([tokens.ids])
+            log_p = model.network(ids).logits[0, :-1].log_softmax(-1)
+            picked = log_p.gather(1, ids[0, 1:, None])[tokens.start - 1 :, 0]
+            losses.append(-picked.mean())
+        return torch.stack(losses)
+
+    return compute

@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.language_model import LanguageModel, Tokens
-from eval_harness.recipe import Trainable
 from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
+from eval_harness.recipe import Trainable
 
 _AGREEMENT = 2e-3  # of logits in float32, relative to their largest
 
@@ -35,8 +35,14 @@ class CompletionNetwork(nn.Module):
         self.head = network.get_output_embeddings()
         self._input = "inputs_embeds" if embedded else "input_ids"
 
-    def forward(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Rows (B, T) ids or (B, T, H) hidden, positions (C,) in the flattened B·T, to (C, V)."""
+    def forward(
+        self, rows: torch.Tensor, positions: torch.Tensor, *, exact: bool = False
+    ) -> torch.Tensor:
+        """Rows (B, T) ids or (B, T, H) hidden, positions (C,) in the flattened B·T, to (C, V).
+
+        `exact` computes the logits in float32 even under autocast: a bfloat16 logit of 10 is off by
+        up to 0.03, which is noise in a loss that is to be compared.
+        """
         count, length = rows.shape[:2]
         dtype = self.head.weight.dtype
         mask = torch.full((length, length), torch.finfo(dtype).min, dtype=dtype, device=rows.device)
@@ -46,7 +52,11 @@ class CompletionNetwork(nn.Module):
             position_ids=torch.arange(length, device=rows.device)[None],
             use_cache=False,
         ).last_hidden_state
-        return self.head(hidden.reshape(-1, hidden.shape[-1])[positions])
+        wanted = hidden.reshape(-1, hidden.shape[-1])[positions]
+        if not exact:
+            return self.head(wanted)
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.head(wanted.to(dtype))
 
 
 class LoraLinear(nn.Module):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,9 @@ from airrep.batching import BUCKET, pad, plan_batches
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel, Tokens
 from airrep.records import Example
+from eval_harness.lora import ALPHA_OVER_RANK, first_down_projection
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
-from eval_harness.lora import ALPHA_OVER_RANK, first_down_projection
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
@@ -65,7 +66,7 @@ class StackedRunner:
         self._dtype = compute_dtype(recipe.precision, model.network.device)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._shared = {
-            name: parameter.to(self._dtype)
+            name: parameter.detach()
             for name, parameter in self._parts.network.named_parameters()
             if name not in self._parts.trained
         }
@@ -147,10 +148,12 @@ class StackedRunner:
         return replace(self.model, network=network)
 
     def _forward(
-        self, weights: Weights, rows: torch.Tensor, positions: torch.Tensor
+        self, weights: Weights, rows: torch.Tensor, positions: torch.Tensor, exact: bool = False
     ) -> torch.Tensor:
-        given = {name: weight.to(self._dtype) for name, weight in weights.items()} | self._shared
-        logits: torch.Tensor = functional_call(self._parts.network, given, (rows, positions))
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is torch.bfloat16):
+            logits: torch.Tensor = functional_call(
+                self._parts.network, weights | self._shared, (rows, positions), {"exact": exact}
+            )
         return logits.float()
 
     def _batch_loss(
@@ -247,7 +250,7 @@ class _StackedModels:
         found = np.empty((self._count, len(rows)))
         lengths = [len(row.tokens.ids) for row in rows]
         budget = max(1, _EVALUATED_AT_ONCE // self._count)
-        forward = vmap(runner._forward, in_dims=(0, None, None))
+        forward = vmap(partial(runner._forward, exact=True), in_dims=(0, None, None))
         for _, members in plan_batches(lengths, budget, runner.model.format.max_tokens):
             batch = [rows[i] for i in members]
             content, positions, labels = (

@@ -18,9 +18,9 @@ from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
 from airrep.records import Example
 from eval_harness.example_loss import completion_losses
+from eval_harness.lora import first_down_projection
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
 from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
-from eval_harness.lora import first_down_projection
 from eval_harness.sft import adapter_config, sft_trainer
 
 _IGNORED = -100

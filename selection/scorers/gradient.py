@@ -22,6 +22,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from airrep.errors import ArgumentError
 from airrep.gradients import gradient_features
@@ -164,8 +165,9 @@ def whiten(
             root = np.linalg.cholesky(fisher + ridge * np.eye(width))
         except np.linalg.LinAlgError as error:
             raise ArgumentError(f"damping {damping} is too small to invert the Fisher.") from error
-        for out, given in zip(made, (targets[:, start:stop], block), strict=True):
-            out[:, start:stop] = np.linalg.solve(root, given.astype(np.float64).T).T
+        both = torch.from_numpy(np.concatenate([targets[:, start:stop], block]).T)
+        solved = torch.linalg.solve_triangular(torch.from_numpy(root), both, upper=False).numpy().T
+        made[0][:, start:stop], made[1][:, start:stop] = np.split(solved, [len(targets)])
     return made
 
 

@@ -1,0 +1,301 @@
+"""Measured effects of subsets: the contract between those who measure and those who learn.
+
+    DIR/
+      plan.json               what was drawn, from what
+      plan.safetensors        the subsets' rows, the roles, digests of pool and evaluation rows
+      runs/00012-0.safetensors   losses of subset 12, repeat 0, with the run's provenance
+
+Every file is written by rename. A plan knows the rows it was drawn from by digest, and every run
+knows its plan, model and recipe, so that none of them can be mixed up.
+
+Shapes: N pool rows, E evaluation examples, S subsets, R repeats (seeds) of each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from airrep.atomic import atomic_file, write_json
+from airrep.errors import ArgumentError, SupervisionError
+from airrep.records import Example
+from airrep.template import text_fingerprint
+
+_FORMAT = 1
+Indices = npt.NDArray[np.int64]
+Digests = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetPlan:
+    """Which rows of a pool are trained on together, and on which examples the effect is measured.
+
+    Attributes:
+        subsets: S arrays of pool positions, without repeats.
+        kinds: How each subset was drawn ("uniform", "few_sources" …).
+        repeats: R, fine-tuning seeds per subset.
+        seed: That run seeds derive from.
+        roles: Name to evaluation positions; roles do not overlap.
+        pool: Digest of every pool row, (N, 16).
+        evaluation: Digest of every evaluation example, (E, 16).
+    """
+
+    subsets: Sequence[Indices]
+    kinds: Sequence[str]
+    repeats: int
+    seed: int
+    roles: Mapping[str, Indices]
+    pool: Digests = field(repr=False)
+    evaluation: Digests = field(repr=False)
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """All (subset, repeat), repeats of a subset together."""
+        return [(s, r) for s in range(len(self.subsets)) for r in range(self.repeats)]
+
+    def run_seed(self, subset: int, repeat: int) -> int:
+        """Seed of one run, below 2³²."""
+        return int(np.random.SeedSequence([self.seed, subset, repeat]).generate_state(1)[0])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for equal plans over equal rows."""
+        digest = blake2b(digest_size=16)
+        for name, array in sorted(self._arrays().items()):
+            digest.update(f"{name} {array.shape} {array.dtype}".encode() + array.tobytes())
+        digest.update(json.dumps([list(self.kinds), self.repeats, self.seed]).encode())
+        return digest.hexdigest()
+
+    def check(self, pool: Sequence[Example], evaluation: Sequence[Example]) -> None:
+        """Refuse rows other than those the plan was drawn for.
+
+        Raises:
+            SupervisionError: A row was added, removed or changed; says which is the first.
+        """
+        for name, known, rows in (
+            ("pool", self.pool, pool),
+            ("evaluation", self.evaluation, evaluation),
+        ):
+            found = example_digests(rows)
+            if len(found) != len(known):
+                raise SupervisionError(
+                    f"the plan was drawn for {len(known):,} {name} rows, found {len(found):,}. Use "
+                    "the rows it was drawn for, or draw a new plan in another directory."
+                )
+            changed = np.flatnonzero((found != known).any(axis=1))
+            if len(changed):
+                first = int(changed[0])
+                raise SupervisionError(
+                    f"{len(changed):,} {name} rows changed since the plan was drawn; the first is "
+                    f"at position {first} (id {rows[first].id!r}). Use the rows it was drawn for, "
+                    "or draw a new plan in another directory."
+                )
+
+    def save(self, directory: str | Path) -> None:
+        """Write the plan; the directory may hold the same plan already.
+
+        Raises:
+            SupervisionError: The directory holds another plan.
+            OutputError: The directory cannot be written to.
+        """
+        directory = Path(directory)
+        if (directory / "plan.json").exists():
+            if SubsetPlan.load(directory).fingerprint != self.fingerprint:
+                raise SupervisionError(
+                    f"{directory}: holds the runs of another plan (other subsets, rows, seed or "
+                    "repeats); choose another directory, or delete this one."
+                )
+            return
+        with atomic_file(directory / "plan.safetensors") as temporary:
+            save_file(self._arrays(), temporary)
+        content = {
+            "format": _FORMAT,
+            "fingerprint": self.fingerprint,
+            "subsets": len(self.subsets),
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "pool_rows": len(self.pool),
+            "evaluation_rows": len(self.evaluation),
+            "roles": {name: len(rows) for name, rows in self.roles.items()},
+            "kinds": list(self.kinds),
+        }
+        write_json(directory / "plan.json", content)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> SubsetPlan:
+        """Read a plan.
+
+        Raises:
+            SupervisionError: There is none, or it is damaged.
+        """
+        directory = Path(directory)
+        try:
+            content = json.loads((directory / "plan.json").read_text("utf-8"))
+            arrays = load_file(directory / "plan.safetensors")
+            if content["format"] != _FORMAT:
+                raise SupervisionError(
+                    f"{directory}/plan.json: format {content['format']!r} is not the one this "
+                    f"version reads ({_FORMAT})."
+                )
+            ends = np.cumsum(arrays["sizes"])[:-1]
+            roles = {
+                name.removeprefix("role."): array
+                for name, array in arrays.items()
+                if name.startswith("role.")
+            }
+            plan = cls(
+                np.split(arrays["rows"], ends), content["kinds"], int(content["repeats"]),
+                int(content["seed"]), roles, arrays["pool"], arrays["evaluation"],
+            )  # fmt: skip
+            intact = plan.fingerprint == content["fingerprint"]
+        except FileNotFoundError as error:
+            raise SupervisionError(
+                f"{directory}: no plan of subsets here ({Path(str(error.filename)).name} is "
+                "missing); record some runs first."
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise SupervisionError(f"{directory}: the plan is damaged ({error!r}).") from error
+        if not intact:
+            raise SupervisionError(
+                f"{directory}: plan.json and plan.safetensors do not belong together."
+            )
+        return plan
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        sizes = np.array([len(rows) for rows in self.subsets], dtype=np.int64)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "rows": np.concatenate(self.subsets).astype(np.int64),
+            "sizes": sizes,
+            "pool": self.pool,
+            "evaluation": self.evaluation,
+        }
+        return arrays | {f"role.{name}": rows for name, rows in self.roles.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetLosses:
+    """What the runs of a plan measured.
+
+    Attributes:
+        plan: The subsets.
+        values: Mean completion loss in nats, (S, R, E) float64.
+        provenance: Of every run alike: model fingerprint, runner and recipe.
+        seconds: Training and evaluation time of each run, (S, R).
+    """
+
+    plan: SubsetPlan
+    values: npt.NDArray[np.float64] = field(repr=False)
+    provenance: Mapping[str, Any]
+    seconds: npt.NDArray[np.float64] = field(repr=False)
+
+    def of_role(self, role: str) -> npt.NDArray[np.float64]:
+        """Losses (S, R, examples of that role).
+
+        Raises:
+            ArgumentError: The plan has no such role.
+        """
+        if role not in self.plan.roles:
+            raise ArgumentError(
+                f"role {role!r} is unknown; the plan has {sorted(self.plan.roles)}."
+            )
+        return self.values[:, :, self.plan.roles[role]]
+
+    @classmethod
+    def load(cls, directory: str | Path, *, model: str | None = None) -> SubsetLosses:
+        """Read the finished runs of a plan.
+
+        Args:
+            directory: Where the runs were recorded.
+            model: If given, the fingerprint of the model that the losses should be of.
+
+        Raises:
+            SupervisionError: Runs are missing (which, how many), damaged, of different models or
+                recipes, of another plan, or of another model than `model`.
+        """
+        directory = Path(directory)
+        plan = SubsetPlan.load(directory)
+        missing = [run for run in plan.runs if not run_file(directory, *run).exists()]
+        if missing:
+            shown = ", ".join(f"subset {s} repeat {r}" for s, r in missing[:3])
+            raise SupervisionError(
+                f"{directory}: {len(missing)} of {len(plan.runs)} runs are missing ({shown}"
+                f"{' …' if len(missing) > 3 else ''}). Record them: the same command goes on where "
+                "it stopped."
+            )
+        losses = np.empty((len(plan.subsets), plan.repeats, len(plan.evaluation)))
+        seconds = np.empty(losses.shape[:2])
+        provenance: dict[str, Any] | None = None
+        for subset, repeat in plan.runs:
+            file = run_file(directory, subset, repeat)
+            values, facts = read_run(file, plan)
+            if provenance is not None and facts["provenance"] != provenance:
+                raise SupervisionError(
+                    f"{file}: was trained otherwise than the runs before it "
+                    f"({_first_difference(provenance, facts['provenance'])})."
+                )
+            provenance = facts["provenance"]
+            losses[subset, repeat], seconds[subset, repeat] = values, facts["seconds"]
+        assert provenance is not None
+        if model is not None and provenance["model"] != model:
+            raise SupervisionError(
+                f"{directory}: holds losses of another model (fingerprint {provenance['model']}, "
+                f"expected {model}). Record runs of this model in another directory."
+            )
+        return cls(plan, losses, provenance, seconds)
+
+
+def run_file(directory: Path, subset: int, repeat: int) -> Path:
+    """Where a run's losses are."""
+    return directory / "runs" / f"{subset:05d}-{repeat}.safetensors"
+
+
+def write_run(
+    file: Path, plan: SubsetPlan, losses: npt.NDArray[np.float64], facts: Mapping[str, Any]
+) -> None:
+    """Write one run's losses (E,) and what they came from, whole or not at all."""
+    with atomic_file(file) as temporary:
+        described = json.dumps({"plan": plan.fingerprint, **facts}, sort_keys=True)
+        save_file({"losses": np.ascontiguousarray(losses)}, temporary, {"facts": described})
+
+
+def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+    """One run's losses (E,), and its facts: provenance, seed, seconds.
+
+    Raises:
+        SupervisionError: The file is damaged, or belongs to another plan.
+    """
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            losses = opened.get_tensor("losses")
+            facts = json.loads(opened.metadata()["facts"])
+        same = facts["plan"] == plan.fingerprint
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise SupervisionError(
+            f"{file}: damaged ({error!r}); delete it, and the run is repeated."
+        ) from error
+    if not same or losses.shape != (len(plan.evaluation),):
+        raise SupervisionError(f"{file}: is a run of another plan; delete it.")
+    if not np.isfinite(losses).all():
+        raise SupervisionError(f"{file}: holds NaN or infinite losses; delete it.")
+    return losses, facts
+
+
+def example_digests(examples: Sequence[Example]) -> Digests:
+    """A digest of each example's prompt and completion, (n, 16) uint8."""
+    joined = b"".join(text_fingerprint(f"{e.prompt}\0{e.completion}") for e in examples)
+    return np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16).copy()
+
+
+def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    key = next(k for k in sorted({*one, *other}) if one.get(k) != other.get(k))
+    return f"{key} is {other.get(key)!r}, not {one.get(key)!r}"
