@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
-from airrep.language_model import LanguageModel
 from airrep.records import Example
-from eval_harness.example_loss import ComputeDtype, Reduction
-from eval_harness.generation import generate
-from eval_harness.ranking import check_labels, group_names, label_sets, rank_candidates
 from eval_harness.text_match import exact_match, token_f1
+
+if TYPE_CHECKING:
+    from airrep.language_model import LanguageModel
+    from eval_harness.example_loss import ComputeDtype, Reduction
 
 Method = Literal["ranking", "generation"]
 Labels = Literal["auto"] | Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -87,6 +87,9 @@ def accuracy(
         RecordError: An example has no prompt or no completion.
         EmbeddingError: A loss is NaN or infinite.
     """
+    from eval_harness.generation import generate  # here, because they bring torch
+    from eval_harness.ranking import label_sets, rank_candidates
+
     if not examples:
         raise ArgumentError("examples: none to predict.")
     if labels == "auto":
@@ -123,6 +126,8 @@ def _candidates(
     labels: Sequence[str] | Mapping[str, Sequence[str]] | None,
 ) -> list[Sequence[str] | None]:
     """Each example's labels; None where it has none."""
+    from eval_harness.ranking import check_labels, group_names  # it brings torch
+
     names = group_names(examples, groups)
     if labels is None:
         return [None] * len(names)

@@ -18,18 +18,15 @@ Shapes: S subsets, T targets, N pool rows, R repeats (fine-tuning seeds).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
+from airrep.pooling_kind import Pooling
 from eval_harness.predictions import Scores, Subsets, attention_scale, group_predictions
 from eval_harness.rank_statistics import Float64, Interval, Term, estimate, rank_correlations
 from eval_harness.reliability import NoiseCeiling, noise_ceiling, read_losses
-
-if TYPE_CHECKING:
-    from airrep.pooling import Pooling  # it imports torch
 
 __all__ = [
     "Interval",

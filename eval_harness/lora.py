@@ -7,16 +7,27 @@ from hashlib import blake2b
 import torch
 from torch import nn
 
+from airrep.errors import ArgumentError
+
 ALPHA_OVER_RANK = 2.0
 
 
 def adapted_layers(blocks: nn.ModuleList, prefix: str) -> dict[str, nn.Linear]:
-    """The linear layers inside the transformer blocks, by their name in the whole model."""
-    return {
+    """The linear layers inside the transformer blocks, by their name in the whole model.
+
+    Raises:
+        ArgumentError: There is none (GPT-2's Conv1D is not one).
+    """
+    found = {
         f"{prefix}.{name}": layer
         for name, layer in blocks.named_modules()
         if isinstance(layer, nn.Linear)
     }
+    if not found:
+        raise ArgumentError(
+            f"no nn.Linear in {prefix}, for LoRA to adapt; train all weights of this model."
+        )
+    return found
 
 
 def first_down_projection(layer: nn.Linear, name: str, rank: int, seed: int) -> torch.Tensor:

@@ -15,23 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
+from airrep.pooling_kind import POOLINGS, Pooling
 from selection.scores import BLOCK, ScoreMatrix, check_scale
-
-if TYPE_CHECKING:
-    from airrep.pooling import Pooling  # it imports torch
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating] | ScoreMatrix
 Subsets = Sequence[npt.ArrayLike]
-
-POOLINGS = ("attention", "sum", "mean")
 
 _TARGETS = 64  # at once: 4 MiB arrays
 _SAFE = 1e-200  # a denominator above it has every weight that counts at full precision

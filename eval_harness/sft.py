@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from airrep.blocks import transformer_blocks
-from airrep.errors import ArgumentError
+from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
 from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
 
@@ -65,6 +66,7 @@ def fine_tune(
         ArgumentError: The dataset is empty, or of no layout that TRL reads.
         MissingInputError: No such model.
         CheckpointError: The model cannot be loaded, or has no padding or end-of-text token.
+        LossError: The training loss is NaN or infinite; nothing is saved.
     """
     columns = set(dataset.column_names)
     if columns not in _LAYOUTS:
@@ -91,6 +93,11 @@ def fine_tune(
     }
     trainer = sft_trainer(network, loaded.tokenizer, dataset, output, adapters=adapters, **settings)
     outcome = trainer.train()
+    if not math.isfinite(outcome.training_loss):
+        raise LossError(
+            f"the training loss is {outcome.training_loss}; lower the learning rate "
+            f"({learning_rate}), or look for broken weights in {model}."
+        )
     if adapters is not None:
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model(str(output))
@@ -106,21 +113,27 @@ def sft_trainer(
     adapters: Any = None,  # noqa: ANN401 (peft's LoraConfig, or None)
     **options: Any,  # noqa: ANN401 (SFTConfig's own)
 ) -> SFTTrainer:
-    """Stock `SFTTrainer` that neither reports nor saves unless `options` ask for it."""
+    """Stock `SFTTrainer` that neither prints, reports nor saves unless `options` ask for it."""
     settings = {
         "use_cpu": not torch.accelerator.is_available(),
         "report_to": "none",
         "save_strategy": "no",
         "logging_strategy": "no",
+        "logging_nan_inf_filter": False,  # it would replace NaN by the mean of the other losses
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         **options,
     }
     config = SFTConfig(output_dir=str(output), **settings)
-    return SFTTrainer(
+    if config.n_gpu > 1:
+        config._n_gpu = 1  # batch sizes are per process, which several GPUs would multiply
+    trainer = SFTTrainer(
         model=network, args=config, train_dataset=dataset, processing_class=tokenizer,
         peft_config=adapters,
     )  # fmt: skip
+    if settings["logging_strategy"] == "no" and "logging_steps" not in options:
+        trainer.remove_callback(PrinterCallback)  # prints even so, when training ends
+    return trainer
 
 
 def adapter_config(network: PreTrainedModel, rank: int) -> Any:  # noqa: ANN401 (peft's LoraConfig)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from airrep.errors import LossError, SupervisionError
+from airrep.errors import EmbeddingError, LossError, SupervisionError
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
 from eval_harness.jobs import take_jobs
@@ -86,14 +86,17 @@ def _run_stack(
         TrainingRun([pool[i] for i in plan.subsets[s].tolist()], plan.run_seed(s, r))
         for s, r in stack
     ]
-    losses = runner.train(runs).losses(evaluation)
+    names = [f"subset {s}, repeat {r} (seed {plan.run_seed(s, r)})" for s, r in stack]
+    try:
+        losses = runner.train(runs).losses(evaluation)
+    except (EmbeddingError, LossError) as error:
+        raise LossError(f"training on {'; '.join(names)}: {error}") from error
     seconds = (time.perf_counter() - start) / len(stack)
-    for (subset, repeat), run, row in zip(stack, runs, losses, strict=True):
+    for (subset, repeat), name, run, row in zip(stack, names, runs, losses, strict=True):
         for i in np.flatnonzero(~np.isfinite(row))[:1].tolist():
             raise LossError(
                 f"the loss of evaluation example {i} (id {evaluation[i].id!r}) is {row[i]} after "
-                f"the run on subset {subset}, repeat {repeat} (seed {run.seed}); lower the "
-                "learning rate, or remove the example."
+                f"the run on {name}; lower the learning rate, or remove the example."
             )
         facts = {
             "provenance": provenance(runner), "subset": subset, "repeat": repeat,

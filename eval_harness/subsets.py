@@ -88,7 +88,10 @@ class FewSources:
 
 @dataclass(frozen=True, eq=False)
 class FewClusters:
-    """`size` rows nearest to 1 to `most` random rows, by inner products of `features` (N, D)."""
+    """`size` rows near 1 to `most` random rows, by inner products of `features` (N, D).
+
+    They are drawn from the 2 · `size` rows that are nearest to any of those.
+    """
 
     size: int
     features: npt.NDArray[np.float32]
@@ -103,9 +106,10 @@ class FewClusters:
                 f"features: expected one row per pool row ({len(pool)}), found "
                 f"{len(self.features)}."
             )
-        centres = rng.choice(len(pool), int(rng.integers(1, self.most + 1)), replace=False)
+        count = int(rng.integers(1, min(self.most, len(pool)) + 1))
+        centres = rng.choice(len(pool), count, replace=False)
         closeness = (self.features @ self.features[centres].T).max(axis=1)
-        # twice as many near rows as needed, so that equal centres do not mean equal subsets
+        # twice as many as needed, so that equal centres do not mean equal subsets
         near = np.argsort(-closeness, kind="stable")[: min(2 * size, len(pool))]
         return _ascending(rng.choice(near, size, replace=False))
 
@@ -175,10 +179,12 @@ def draw_plan(
             subsets.append(draw(pool, rng))
             kinds.append(draw.kind)
     parts = {"test": np.arange(len(evaluation))} if roles is None else dict(roles)
-    taken = np.concatenate([np.asarray(rows) for rows in parts.values()])
-    if len(np.unique(taken)) < len(taken) or taken.min() < 0 or taken.max() >= len(evaluation):
+    taken = [i for rows in parts.values() for i in np.asarray(rows).tolist()]
+    repeated = len(set(taken)) < len(taken)
+    empty = not parts or any(len(rows) == 0 for rows in parts.values())
+    if empty or repeated or not set(taken) <= set(range(len(evaluation))):
         raise ArgumentError(
-            f"roles {sorted(parts)}: they overlap, or name positions beyond the "
+            f"roles {sorted(parts)}: they overlap, are empty, or name positions beyond the "
             f"{len(evaluation)} evaluation examples."
         )
     named = {name: _ascending(np.asarray(rows)) for name, rows in parts.items()}
@@ -189,15 +195,15 @@ def subset_size(size: float, rows: int) -> int:
     """A size given as a number of rows (1 or more) or as a fraction of the pool (below 1).
 
     Raises:
-        ArgumentError: Not above 0, or more than the pool has.
+        ArgumentError: Not above 0, not whole, or more than the pool has.
     """
-    count = round(size * rows) if 0 < size < 1 else int(size)
-    if not 1 <= count <= rows:
+    count = round(size * rows) if 0 < size < 1 else size
+    if not 1 <= count <= rows or count != int(count):
         raise ArgumentError(
             f"subset size {size!r} is out of range; expected a fraction between 0 and 1, or 1 to "
             f"{rows} rows."
         )
-    return count
+    return int(count)
 
 
 def share_out(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[str, Indices]:
@@ -212,7 +218,8 @@ def share_out(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[st
         ArgumentError: Shares that are not above 0 or sum to more than 1, or that come to no
             example.
     """
-    if not shares or min(shares.values()) <= 0 or sum(shares.values()) > 1 + 1e-9:
+    wanted = list(shares.values())
+    if not wanted or not all(share > 0 for share in wanted) or not sum(wanted) <= 1 + 1e-9:
         raise ArgumentError(f"roles {dict(shares)}: expected shares above 0 that sum to at most 1.")
     order = np.random.default_rng([seed, count]).permutation(count)
     roles, start = {}, 0.0

@@ -12,7 +12,7 @@ import torch
 
 from airrep.errors import ArgumentError
 from airrep.hardware import fastest_dtype
-from airrep.language_model import LanguageModel
+from airrep.language_model import LanguageModel, check_tokenizer
 from airrep.records import Example
 from eval_harness.recipe import Precision, Recipe
 
@@ -78,6 +78,18 @@ def check_runs(runs: Sequence[TrainingRun], stack: int) -> int:
             f"found {len(runs)} with {sorted(sizes)} rows."
         )
     return sizes.pop()
+
+
+def check_model(model: LanguageModel) -> None:
+    """Refuse a model that cannot be trained as it is.
+
+    Raises:
+        ArgumentError: Its weights are not float32.
+        CheckpointError: Its tokenizer has no padding or end-of-text token.
+    """
+    if model.network.dtype != torch.float32:
+        raise ArgumentError(f"{model.name}: load the model in float32, not {model.network.dtype}.")
+    check_tokenizer(model.tokenizer, model.name)
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -23,6 +23,7 @@ from airrep.language_model import LanguageModel, Tokens
 from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
 from eval_harness.recipe import Trainable
 
+_OTHER_HEADS = ("classifier", "summary")  # whose dropout a language model does not have
 _AGREEMENT = 2e-3  # of logits in float32, relative to their largest
 
 
@@ -105,11 +106,12 @@ def take_apart(model: LanguageModel, trainable: Trainable) -> StackParts:
     """Split a model for stacked training.
 
     Raises:
-        ArgumentError: More blocks are to be trained than there are, or the model has dropout,
-            which would differ between a stack and a run alone.
-        CheckpointError: The model's parts do not give the model's own logits.
+        ArgumentError: More blocks are to be trained than there are, there is no layer for
+            adapters, or the model has dropout, which would differ between a stack and a run alone.
+        CheckpointError: Attention is local, within fewer tokens than an example can have.
     """
     _refuse_dropout(model)
+    _refuse_local_attention(model)
     whole = copy.deepcopy(model.network).requires_grad_(False).eval()
     whole.set_attn_implementation("eager")
     if trainable.kind == "all":
@@ -154,12 +156,23 @@ def _not_stackable(model: LanguageModel, reason: str) -> CheckpointError:
 
 def _refuse_dropout(model: LanguageModel) -> None:
     rates = [m.p for m in model.network.modules() if isinstance(m, nn.Dropout)]
-    rates += [v for k, v in model.network.config.to_dict().items() if "dropout" in k and v]
+    for name, rate in model.network.config.to_dict().items():
+        if "dropout" in name and not name.startswith(_OTHER_HEADS):
+            rates.append(rate)
     if any(rates):
         raise ArgumentError(
             f"{model.name}: the model trains with dropout, which a stack and a single run would "
             "draw differently. Use the trl runner, or set the dropout in the model's config to 0."
         )
+
+
+def _refuse_local_attention(model: LanguageModel) -> None:
+    config = model.network.config
+    for name in ("sliding_window", "attention_chunk_size"):
+        window = getattr(config, name, None)
+        if window and window < model.format.max_tokens:
+            reason = f"a token attends to {window} others at most ({name})"
+            raise _not_stackable(model, f"{reason}; max_tokens={window} avoids it")
 
 
 def _top_blocks(original: PreTrainedModel, tail: PreTrainedModel, count: int) -> StackParts:

@@ -25,7 +25,13 @@ from airrep.language_model import LanguageModel, Tokens
 from airrep.records import Example
 from eval_harness.lora import ALPHA_OVER_RANK, first_down_projection
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
-from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
+from eval_harness.runners.base import (
+    TrainedModels,
+    TrainingRun,
+    check_model,
+    check_runs,
+    compute_dtype,
+)
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
@@ -51,16 +57,14 @@ class StackedRunner:
                 seen, tokens · hidden size · 2 bytes (4 in float32).
 
         Raises:
-            ArgumentError: `stack` is below 1, the weights are not float32, or the model has
-                dropout.
-            CheckpointError: This architecture cannot be taken apart.
+            ArgumentError: `stack` is below 1, the weights are not float32, the model has dropout,
+                or has not the blocks or layers that are to be trained.
+            CheckpointError: The tokenizer has no padding or end-of-text token, or attention is
+                local. Another architecture that cannot be taken apart is found by `train`.
         """
         if stack < 1:
             raise ArgumentError(f"stack is {stack}; expected at least 1 model.")
-        if model.network.dtype != torch.float32:
-            raise ArgumentError(
-                f"{model.name}: load the model in float32, not {model.network.dtype}."
-            )
+        check_model(model)
         self.model, self.recipe, self.stack = model, recipe, stack
         self._parts = take_apart(model, Trainable.parse(recipe.trainable))
         self._dtype = compute_dtype(recipe.precision, model.network.device)

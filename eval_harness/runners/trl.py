@@ -13,14 +13,21 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel
 
-from airrep.blocks import transformer_blocks
+from airrep.blocks import last_blocks, transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
+from airrep.processes import processes
 from airrep.records import Example
 from eval_harness.example_loss import completion_losses
 from eval_harness.lora import first_down_projection
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
-from eval_harness.runners.base import TrainedModels, TrainingRun, check_runs, compute_dtype
+from eval_harness.runners.base import (
+    TrainedModels,
+    TrainingRun,
+    check_model,
+    check_runs,
+    compute_dtype,
+)
 from eval_harness.sft import adapter_config, sft_trainer
 
 _IGNORED = -100
@@ -39,16 +46,29 @@ class TrlRunner:
         """Prepare to train copies of `model`, which has float32 weights.
 
         Raises:
-            ArgumentError: The weights are not float32, or more blocks are to be trained than there
-                are.
+            ArgumentError: The weights are not float32, more blocks are to be trained than there
+                are, LoRA is asked for without peft, or a launcher started several processes.
+            CheckpointError: The tokenizer has no padding or end-of-text token.
         """
-        if model.network.dtype != torch.float32:
+        if processes() > 1:
             raise ArgumentError(
-                f"{model.name}: load the model in float32, not {model.network.dtype}."
+                "the trl runner trains a model in one process, and was started by a launcher of "
+                f"{processes()}. Start the same command several times instead, each with its "
+                "CUDA_VISIBLE_DEVICES."
             )
+        check_model(model)
         self.model, self.recipe = model, recipe
         self._trainable = Trainable.parse(recipe.trainable)
+        if self._trainable.kind == "lora":
+            adapter_config(model.network, self._trainable.size)
+        elif self._trainable.kind == "last":
+            self._check_depth()
         self._dtype = compute_dtype(recipe.precision, model.network.device)
+
+    def _check_depth(self) -> None:
+        count = len(transformer_blocks(self.model.network)[1])
+        if self._trainable.size > count:
+            raise ArgumentError(f"trainable {self._trainable}: the model has {count} blocks.")
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """See `Runner.train`."""
@@ -76,6 +96,7 @@ class TrlRunner:
                 gradient_checkpointing=False,
                 seed=run.seed, data_seed=run.seed,
                 max_length=None,  # cut already
+                use_cpu=self.model.network.device.type == "cpu",
             )  # fmt: skip
             outcome = trainer.train()
         if not np.isfinite(outcome.training_loss):
@@ -85,6 +106,7 @@ class TrlRunner:
             )
         if self._trainable.kind == "lora":
             network = network.merge_and_unload()
+        network.config.use_cache = self.model.network.config.use_cache
         trained = replace(self.model, network=network.requires_grad_(False).eval())
         return _TrainedModel(trained, self.recipe.precision)
 
@@ -94,13 +116,8 @@ class TrlRunner:
         if self._trainable.kind == "lora":
             return self._with_adapters(network, seed)
         if self._trainable.kind == "last":
-            _, blocks = transformer_blocks(network)
-            if self._trainable.size > len(blocks):
-                raise ArgumentError(
-                    f"trainable {self._trainable}: the model has {len(blocks)} blocks."
-                )
             network.requires_grad_(False)
-            for block in list(blocks)[len(blocks) - self._trainable.size :]:
+            for _, block in last_blocks(network, self._trainable.size):
                 block.requires_grad_(True)
         return network
 

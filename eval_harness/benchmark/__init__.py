@@ -1,0 +1,1 @@
+"""The benchmark: methods × selectors × budgets × sources × seeds, to one table with intervals."""

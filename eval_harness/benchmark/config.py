@@ -1,0 +1,205 @@
+"""What a benchmark compares, as read from a YAML file."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from airrep.errors import ArgumentError
+from eval_harness.recipe import Recipe
+
+Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
+SETTINGS: tuple[str, ...] = get_args(Setting)
+RunnerName = Literal["auto", "stacked", "trl"]
+
+
+@dataclass(frozen=True)
+class AttributionConfig:
+    """The LDS part: random subsets, and how well scores predict their effect.
+
+    Attributes:
+        subsets: Subsets that figures are reported on.
+        validation_subsets: Further ones, on which pooling scales are chosen.
+        size: Rows of a subset.
+        repeats: Fine-tuning seeds of each; 2 or more give the noise ceiling.
+        targets: Examples of the test file whose losses are measured.
+        validation: Examples of the targets file, for the choice of scales.
+        cheap: Kinds of cheaper training ("last:1", "lora:8") to hold against the recipe's.
+        scales: Candidates for the scale of attention pooling.
+    """
+
+    subsets: int = 100
+    validation_subsets: int = 40
+    size: int = 100
+    repeats: int = 2
+    targets: int = 200
+    validation: int = 200
+    cheap: list[str] = field(default_factory=list)
+    scales: list[float] = field(default_factory=lambda: [1, 2, 5, 10, 20, 40, 80])
+
+
+@dataclass(frozen=True)
+class AccuracyConfig:
+    """Which share of the evaluation is answered, not only scored.
+
+    Attributes:
+        rows: Evaluation rows per source.
+        max_new_tokens: Where generation stops.
+    """
+
+    rows: int = 50
+    max_new_tokens: int = 16
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """The downstream part: select, fine-tune, measure.
+
+    Attributes:
+        budgets: Setting to numbers of rows to select. Settings: "present" (the pool as it is),
+            "removed" (without the targets' source), "wrong_labels" (completions swapped within
+            sources), "templates_held_out" (pool and targets share no prompt template).
+        sources: Target sources; default all that have rows enough.
+        targets: Target examples per problem.
+        evaluation: Held-out rows per source, at most.
+        evaluate_on: "test", or "validation": rows of the targets file that are not targets, for
+            choices that must not see the test file.
+        seeds: Draws of the targets, each with a fine-tuning seed of its own.
+        wrong_share: Share of completions swapped in "wrong_labels".
+        scorers: Methods, each used with `selector`.
+        selector: How scores become a set.
+        selectors: Further selectors, compared on the scores of `selectors_with`.
+        selectors_with: Methods.
+        scales: Method to the pooling scale that greedy and coverage selection use.
+        accuracy: Leave out (null) to measure losses only.
+    """
+
+    budgets: dict[str, list[int]] = field(default_factory=lambda: {"present": [100]})
+    sources: list[str] | None = None
+    targets: int = 30
+    evaluation: int = 100
+    evaluate_on: Literal["test", "validation"] = "test"
+    seeds: int = 3
+    wrong_share: float = 0.2
+    scorers: list[str] = field(default_factory=lambda: ["tfidf", "airrep"])
+    selector: str = "layered_greedy"
+    selectors: list[str] = field(default_factory=list)
+    selectors_with: list[str] = field(default_factory=list)
+    scales: dict[str, float] = field(default_factory=dict)
+    accuracy: AccuracyConfig | None = field(default_factory=AccuracyConfig)
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """A whole benchmark.
+
+    Attributes:
+        model: Directory or hub id of the language model to fine-tune.
+        pool: Rows to choose from; anything `curate.select` reads.
+        targets: Rows that targets and validation examples are drawn from.
+        test: Rows that figures are reported on; never selected from, never trained on.
+        columns: Which field is what; see `curate.select`.
+        template_field: Field that names a row's prompt template, if there is one.
+        separator: Between prompt and completion, without a chat template.
+        max_tokens: Where examples are cut.
+        recipe: How models are fine-tuned.
+        runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
+        stack: Models trained together.
+        seed: Of every draw.
+        methods: Method to its options (see `eval_harness.benchmark.methods`).
+        attribution: The LDS part; null leaves it out.
+        selection: The downstream part; null leaves it out.
+    """
+
+    model: str
+    pool: str
+    targets: str
+    test: str
+    columns: dict[str, str] | None = None
+    template_field: str | None = None
+    separator: str = "\n"
+    max_tokens: int = 1024
+    recipe: Recipe = field(default_factory=Recipe)
+    runner: RunnerName = "auto"
+    stack: int = 4
+    seed: int = 0
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attribution: AttributionConfig | None = field(default_factory=AttributionConfig)
+    selection: SelectionConfig | None = field(default_factory=SelectionConfig)
+
+    def __post_init__(self) -> None:
+        if self.selection is not None:
+            unknown = sorted(set(self.selection.budgets) - set(SETTINGS))
+            if unknown:
+                raise ArgumentError(
+                    f"selection.budgets: setting {unknown[0]!r} is unknown; choose from "
+                    f"{', '.join(SETTINGS)}."
+                )
+            if not 0 < self.selection.wrong_share <= 1:
+                raise ArgumentError("selection.wrong_share: expected a share in (0, 1].")
+            if "templates_held_out" in self.selection.budgets and self.template_field is None:
+                raise ArgumentError(
+                    "the setting templates_held_out needs template_field: the field that names a "
+                    "row's prompt template."
+                )
+
+
+def read_config(values: Mapping[str, Any]) -> BenchmarkConfig:
+    """The config that a mapping (a YAML file's content) describes.
+
+    Raises:
+        ArgumentError: An unknown or missing key, or a value of the wrong kind; says where.
+    """
+    made: BenchmarkConfig = _build(BenchmarkConfig, values, "")
+    return made
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:  # noqa: ANN401 (any dataclass)
+    name = where or "the config"
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"{name}: expected a mapping of settings, found {values!r}.")
+    types_of = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(map(str, values)) - set(known))
+    if unknown:
+        raise ArgumentError(
+            f"{name}: setting {unknown[0]!r} is unknown; there are {', '.join(known)}."
+        )
+    given = {
+        key: _value(types_of[key], value, f"{where}.{key}".lstrip("."))
+        for key, value in values.items()
+    }
+    try:
+        return kind(**given)
+    except TypeError as error:
+        missing = str(error).rpartition(": ")[2]
+        raise ArgumentError(f"{name}: a setting is missing: {missing}.") from error
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if value is None and type(None) in options:
+        return None
+    kind = next(option for option in options if option is not type(None))
+    origin = get_origin(kind)
+    if is_dataclass(kind):
+        return _build(kind, value, where)
+    if origin is Literal:
+        if value in get_args(kind):
+            return value
+        raise ArgumentError(f"{where}: {value!r} is unknown; choose {', '.join(get_args(kind))}.")
+    if origin is list and isinstance(value, list):
+        return [_value(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict and isinstance(value, Mapping):
+        item_kind = get_args(kind)[1]
+        return {str(k): _value(item_kind, item, f"{where}.{k}") for k, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    wanted = getattr(kind, "__name__", str(kind))
+    raise ArgumentError(f"{where}: expected {wanted}, found {value!r}.")

@@ -1,0 +1,194 @@
+"""The methods that are compared, by name: how a row's help for a target is scored."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from airrep.atomic import atomic_file, write_json
+from airrep.encoder import AirRep
+from airrep.errors import ArgumentError
+from airrep.language_model import LanguageModel
+from airrep.records import Example
+from airrep.supervision import example_digests
+from airrep.template import text_fingerprint
+from selection.scorers import (
+    Bm25Scorer,
+    EmbeddingScorer,
+    GradientScorer,
+    RandomScorer,
+    RdsScorer,
+    Scorer,
+    TfidfScorer,
+)
+from selection.scorers.base import ids
+from selection.scores import ScoreMatrix
+
+_FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class SameSource:
+    """The oracle that knows where rows come from: 1 for the target's own source, else 0."""
+
+    name = "same_source"
+
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+        """See `Scorer.score`."""
+        own = np.array([e.source for e in targets])[:, None] == [e.source for e in pool]
+        return ScoreMatrix.from_array(
+            own.astype(np.float32), target_ids=ids(targets), pool_ids=ids(pool), method=self.name
+        )
+
+
+@dataclass(frozen=True)
+class RankAverage:
+    """Mean of several methods' ranks of the pool rows, in (-1, 1), for each target."""
+
+    scorers: Sequence[Scorer]
+    name: str
+
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+        """See `Scorer.score`."""
+        total = np.zeros((len(targets), len(pool)))
+        for scorer in self.scorers:
+            values = scorer.score(targets, pool).values()
+            ranks = values.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+            total += (2 * ranks + 1) / len(pool) - 1
+        mean = (total / len(self.scorers)).astype(np.float32)
+        return ScoreMatrix.from_array(
+            mean, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=5.0
+        )
+
+
+@dataclass(frozen=True)
+class Method:
+    """A scorer, what identifies its scores, and what a pool row's features cost to keep."""
+
+    name: str
+    scorer: Scorer
+    identity: str
+    bytes_per_row: int | None
+
+
+def make_method(name: str, options: Mapping[str, Any], model: LanguageModel) -> Method:
+    """A method by its name in a config.
+
+    Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
+    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the rank average.
+    An option `kind` says what a name of your own stands for.
+
+    Raises:
+        ArgumentError: An unknown method, or options it does not have.
+    """
+    kind = str(options.get("kind", name))
+    given = {key: value for key, value in options.items() if key != "kind"}
+    try:
+        scorer, size = _make(kind, given, model)
+    except TypeError as error:
+        raise ArgumentError(f"methods.{name}: {error}.") from error
+    identity = f"{kind} {sorted(given.items())} {_identity(scorer, model)}"
+    return Method(name, scorer, identity, size)
+
+
+def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[Scorer, int | None]:
+    match kind:
+        case "random":
+            return RandomScorer(**options), None
+        case "tfidf":
+            return TfidfScorer(**options), None
+        case "bm25":
+            return Bm25Scorer(**options), None
+        case "same_source":
+            return SameSource(**options), None
+        case "airrep":
+            encoder = options.get("encoder")
+            loaded = AirRep.default() if encoder is None else AirRep.from_pretrained(encoder)
+            return EmbeddingScorer(loaded), _FLOAT * loaded.dim
+        case "rds" | "rds_completion":
+            rds = RdsScorer(
+                model, tokens="completion" if kind == "rds_completion" else "all", **options
+            )
+            return rds, _FLOAT * model.network.config.hidden_size
+        case "gradient" | "gradient_cosine":
+            preconditioner = "none" if kind == "gradient_cosine" else "fisher"
+            gradient = GradientScorer(model, **{"preconditioner": preconditioner, **options})
+            return gradient, _FLOAT * gradient.dim
+    if "+" in kind:
+        parts = [_make(part, {}, model) for part in kind.split("+")]
+        sizes = [size for _, size in parts if size]
+        return RankAverage([scorer for scorer, _ in parts], kind), sum(sizes) or None
+    raise ArgumentError(
+        f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
+        "gradient, gradient_cosine, same_source, random, or a+b for a rank average."
+    )
+
+
+def _identity(scorer: Scorer, model: LanguageModel) -> str:
+    if isinstance(scorer, EmbeddingScorer) and isinstance(scorer.encoder, AirRep):
+        return scorer.encoder.fingerprint
+    return model.fingerprint
+
+
+class ScoreFiles:
+    """Scores computed once and kept in files, shared by all processes on a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def get(
+        self, method: Method, targets: Sequence[Example], pool: Sequence[Example]
+    ) -> tuple[ScoreMatrix, dict[str, Any]]:
+        """The method's scores (targets, pool), and what they cost when they were computed.
+
+        Cost: `seconds`, wall-clock, for all of it; `rows`, pool rows and targets together.
+        """
+        key = text_fingerprint(
+            f"{method.identity} {_digest(targets)} {_digest(pool)} {[e.source for e in targets]}"
+        ).hex()
+        file = self._directory / f"{method.name}-{key[:16]}.npy"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            if not file.exists():
+                self._compute(method, targets, pool, file)
+        values: npt.NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
+        facts = _read_json(file.with_suffix(".json"))
+        matrix = ScoreMatrix.from_array(
+            np.asarray(values), target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
+            scale=float(facts["scale"]),
+        )  # fmt: skip
+        return matrix, facts
+
+    def _compute(
+        self, method: Method, targets: Sequence[Example], pool: Sequence[Example], file: Path
+    ) -> None:
+        start = time.perf_counter()
+        scores = method.scorer.score(targets, pool)
+        values = scores.values()
+        facts = {
+            "method": method.name,
+            "seconds": time.perf_counter() - start,
+            "rows": len(targets) + len(pool),
+            "bytes_per_row": method.bytes_per_row,
+            "scale": scores.scale,
+        }
+        write_json(file.with_suffix(".json"), facts)
+        with atomic_file(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, values, allow_pickle=False)
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    return text_fingerprint(example_digests(examples).tobytes().hex()).hex()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return content

@@ -1,0 +1,160 @@
+"""Results to tables: means with intervals, and differences on the same problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_DRAWS = 4000
+_METRICS = ("loss", "exact", "f1", "own_source", "wrong")
+
+
+def interval(
+    values: pd.DataFrame, column: str, *, seed: int = 0, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over sources of the mean over seeds, with a bootstrap interval.
+
+    Resamples sources, and seeds within each source, with replacement: what would change with other
+    sources and other seeds of this kind.
+
+    Args:
+        values: Rows with `source`, and one value per source and seed.
+        column: The value.
+        seed: Of the resampling.
+        confidence: Of the interval.
+
+    Returns:
+        (mean, low, high).
+    """
+    table = values.pivot_table(index="source", columns="seed", values=column).to_numpy()
+    rng = np.random.default_rng(seed)
+    sources, seeds = table.shape
+    rows = rng.integers(sources, size=(_DRAWS, sources))
+    columns = rng.integers(seeds, size=(_DRAWS, sources, seeds))
+    means = table[rows[:, :, None], columns].mean(axis=(1, 2))
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(table.mean()), float(low), float(high)
+
+
+def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") -> pd.DataFrame:
+    """One row per setting, budget and arm: means, and the paired difference in loss.
+
+    Args:
+        trials: Rows of `Trials.run`.
+        against: The arm that losses are compared with, problem by problem.
+    """
+    frame = pd.DataFrame([{k: v for k, v in row.items() if k != "losses"} for row in trials])
+    rows = []
+    for (setting, budget), part in frame.groupby(["setting", "budget"], sort=False):
+        base = part[part["arm"] == against].set_index(["source", "seed"])["loss"]
+        for arm, own in part.groupby("arm", sort=False):
+            mine = own.set_index(["source", "seed"])
+            paired = (mine["loss"] - base).rename("difference").reset_index()
+            row: dict[str, Any] = {"setting": setting, "budget": budget, "arm": arm}
+            row |= {"scorer": own["scorer"].iloc[0], "selector": own["selector"].iloc[0]}
+            row["loss"], row["loss_low"], row["loss_high"] = interval(own, "loss")
+            row["vs"], row["vs_low"], row["vs_high"] = interval(paired, "difference")
+            for metric in _METRICS[1:]:
+                if metric in own and own[metric].notna().all():
+                    row[metric] = float(own[metric].mean())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
+    """A Markdown table per setting and budget, best loss first."""
+    parts = []
+    for (setting, budget), part in summary.groupby(["setting", "budget"], sort=False):
+        answers = [name for name in ("exact", "f1") if name in part and part[name].notna().any()]
+        extra = ["own source", *(["wrong rows"] if setting == "wrong_labels" else [])]
+        lines = [
+            f"**{setting}, {budget} rows**",
+            "",
+            _line(["method", "loss", f"loss − {against}", *answers, *extra]),
+            _line(["---", *["---:"] * (2 + len(answers) + len(extra))]),
+        ]
+        for _, row in part.sort_values("loss").iterrows():
+            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row)]
+            cells += [_share(row.get(name)) for name in answers]
+            cells += [_share(row.get("own_source"))]
+            cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
+            lines.append(_line(cells))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def attribution_markdown(
+    methods: Sequence[dict[str, Any]], ceiling: dict[str, float] | None
+) -> str:
+    """The LDS of every method, best first; the noise ceiling below."""
+    lines = [
+        _line(["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]),
+        _line(["---", *["---:"] * 5]),
+    ]
+    for row in sorted(methods, key=lambda r: -r["attention"]):
+        size = row["bytes_per_row"]
+        lines.append(
+            _line(
+                [
+                    row["method"], _with_interval(row, "sum"), _with_interval(row, "attention"),
+                    f"{row['scale']:g}", f"{1000 * row['seconds_per_row']:.2f}",
+                    f"{int(size):,}" if size else "",
+                ]
+            )
+        )  # fmt: skip
+    if ceiling:
+        lines += [
+            "",
+            f"Noise: two seeds of the same subsets agree at {ceiling['single']:.3f} "
+            f"[{ceiling['single_low']:.3f}, {ceiling['single_high']:.3f}]; the averaged losses "
+            f"have a reliability of {ceiling['corrected']:.3f} (Spearman-Brown), so a perfect "
+            f"predictor would reach {ceiling['attainable']:.3f}.",
+        ]
+    return "\n".join(lines)
+
+
+def differences_markdown(rows: Sequence[dict[str, Any]], against: str) -> str:
+    """Paired differences in LDS."""
+    lines = [_line(["method", f"LDS − {against}"]), _line(["---", "---:"])]
+    for row in sorted(rows, key=lambda r: -r["difference"]):
+        lines.append(_line([row["method"], _with_interval(row, "difference")]))
+    return "\n".join(lines)
+
+
+def cheap_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Agreement of cheaper training with the recipe's."""
+    lines = [
+        _line(["trained", "LDS of its losses against full", "s per run", "full, s per run"]),
+        _line(["---", *["---:"] * 3]),
+    ]
+    for row in rows:
+        lines.append(
+            _line(
+                [
+                    row["trainable"], _with_interval(row, "agreement"),
+                    f"{row['seconds_per_run']:.2f}", f"{row['full_seconds_per_run']:.2f}",
+                ]
+            )
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+
+
+def _signed(row: pd.Series) -> str:
+    if row["vs"] == row["vs_low"] == row["vs_high"] == 0:
+        return "0"
+    return f"{row['vs']:+.3f} [{row['vs_low']:+.3f}, {row['vs_high']:+.3f}]"
+
+
+def _share(value: Any) -> str:  # noqa: ANN401 (a float, NaN or None)
+    return "" if value is None or np.isnan(value) else f"{value:.2f}"
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"

@@ -1,0 +1,244 @@
+"""The downstream part: select with every method, fine-tune on the selection, measure.
+
+A job is one problem at one budget: the picks of all methods are trained with the same seed and
+measured on the same rows, so that methods can be compared in pairs. Jobs are shared by any number
+of processes and written when they are done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from airrep.atomic import write_json
+from airrep.errors import ArgumentError, LossError
+from airrep.language_model import LanguageModel
+from airrep.records import Example
+from eval_harness.accuracy import accuracy
+from eval_harness.benchmark.config import SelectionConfig
+from eval_harness.benchmark.controls import CONTROLS
+from eval_harness.benchmark.methods import Method, ScoreFiles
+from eval_harness.benchmark.problems import Problem, Problems
+from eval_harness.example_loss import completion_losses
+from eval_harness.jobs import take_jobs
+from eval_harness.runners.base import Runner, TrainingRun
+from selection.scores import ScoreMatrix
+from selection.selectors import make_selector
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to select: a control, or a scorer with a selector."""
+
+    scorer: str
+    selector: str
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.scorer if self.scorer in CONTROLS else f"{self.scorer} · {self.selector}"
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """All downstream jobs of a benchmark."""
+
+    config: SelectionConfig
+    problems: Problems
+    methods: Mapping[str, Method]
+    files: ScoreFiles
+    runner: Runner
+    directory: Path
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """What is compared, controls first."""
+        arms = [Arm(name, "random") for name in CONTROLS]
+        arms += [Arm(name, self.config.selector) for name in self.config.scorers]
+        for name in self.config.selectors_with:
+            arms += [Arm(name, selector) for selector in self.config.selectors]
+        return list(dict.fromkeys(arms))
+
+    @cached_property
+    def jobs(self) -> dict[str, tuple[str, str, int, int]]:
+        """Name to (setting, source, seed, budget)."""
+        return {
+            f"{setting}-{source}-{budget}-{seed}": (setting, source, seed, budget)
+            for setting, budgets in self.config.budgets.items()
+            for seed in range(self.config.seeds)
+            for source in self.problems.sources
+            for budget in budgets
+        }
+
+    def run(self, *, progress: bool) -> list[dict[str, Any]]:
+        """Do the jobs that are not done, and return the results of all: a row per arm.
+
+        Raises:
+            ArgumentError: An arm names a method that the config does not, a problem cannot be
+                made, or a budget is larger than a pool.
+            LossError: A loss after fine-tuning is NaN or infinite.
+        """
+        self._check()
+        place = self.directory / "trials"
+
+        def done(name: str) -> bool:
+            return (place / f"{name}.json").exists()
+
+        with tqdm(total=len(self.jobs), desc="selections", disable=not progress) as bar:
+            for name in take_jobs(place, list(self.jobs), done):
+                write_json(place / f"{name}.json", self._run(*self.jobs[name]))
+                bar.n = sum(map(done, self.jobs))
+                bar.refresh()
+        return [
+            row
+            for name in self.jobs
+            for row in json.loads((place / f"{name}.json").read_text("utf-8"))
+        ]
+
+    def _check(self) -> None:
+        for arm in self.arms:
+            if arm.scorer not in self.methods and arm.scorer not in CONTROLS:
+                raise ArgumentError(
+                    f"selection: method {arm.scorer!r} is not among the config's methods "
+                    f"({', '.join(self.methods)})."
+                )
+            make_selector(arm.selector)
+        for setting, source, seed, budget in self.jobs.values():
+            pool = self.problems.make(setting, source, seed).pool
+            if budget > len(pool):
+                raise ArgumentError(
+                    f"budget {budget} is larger than the pool of {setting}, {source}: {len(pool)}."
+                )
+
+    @cached_property
+    def _all_targets(self) -> Indices:
+        """Every target of every problem, so that a method scores a pool once."""
+        made = {
+            (setting, source, seed): self.problems.make(setting, source, seed).targets
+            for setting, source, seed, _ in self.jobs.values()
+        }
+        return np.unique(np.concatenate(list(made.values())))
+
+    def _scores(self, problem: Problem, method: str) -> ScoreMatrix:
+        targets = [self.problems.targets.examples[i] for i in self._all_targets]
+        pool = self.problems.pool_of(problem.setting)
+        whole, _ = self.files.get(self.methods[method], targets, pool)
+        rows = np.searchsorted(self._all_targets, problem.targets)
+        return ScoreMatrix.from_array(
+            whole.values()[np.ix_(rows, problem.pool)],
+            target_ids=[targets[i].id for i in rows],
+            pool_ids=[pool[i].id for i in problem.pool],
+            method=method, scale=whole.scale,
+        )  # fmt: skip
+
+    def _picks(self, problem: Problem, arm: Arm, budget: int) -> Indices:
+        """Positions in the setting's pool."""
+        if arm.scorer in CONTROLS:
+            pool = self.problems.pool_of(problem.setting)
+            key = [self.problems.seed, problem.seed, budget, *arm.scorer.encode()]
+            targets = [self.problems.targets.examples[i] for i in problem.targets]
+            chosen = CONTROLS[arm.scorer](
+                targets, [pool[i] for i in problem.pool], budget, np.random.default_rng(key)
+            )
+        else:
+            scores = self._scores(problem, arm.scorer)
+            scale = self.config.scales.get(arm.scorer)
+            selector = make_selector(arm.selector, scale=scale, seed=problem.seed)
+            chosen = selector.select(scores, budget).indices
+        return problem.pool[chosen]
+
+    def _run(self, setting: str, source: str, seed: int, budget: int) -> list[dict[str, Any]]:
+        problem = self.problems.make(setting, source, seed)
+        pool = self.problems.pool_of(setting)
+        evaluated = self._evaluated.examples
+        evaluation = [evaluated[i] for i in problem.evaluation]
+        common = {"setting": setting, "source": source, "seed": seed, "budget": budget}
+        wrong = set(self.problems.wrong_pool[1].tolist()) if setting == "wrong_labels" else set()
+        picks: list[Indices] = []
+        rows: list[dict[str, Any]] = []
+        for arm in self.arms:
+            start = time.perf_counter()
+            chosen = self._picks(problem, arm, budget)
+            picks.append(chosen)
+            rows.append(
+                {
+                    **common,
+                    "scorer": arm.scorer, "selector": arm.selector, "arm": arm.name,
+                    "own_source": float(np.mean([pool[i].source == source for i in chosen])),
+                    "wrong": float(np.mean([i in wrong for i in chosen.tolist()])),
+                    "select_seconds": round(time.perf_counter() - start, 4),
+                }
+            )  # fmt: skip
+        runs = [TrainingRun([pool[i] for i in chosen], seed) for chosen in picks]
+        untouched: dict[str, Any] = {
+            **common, "scorer": "none", "selector": "none", "arm": "no fine-tuning",
+            "own_source": None, "wrong": None, "select_seconds": 0.0, "train_seconds": 0.0,
+            "losses": completion_losses(self.runner.model, evaluation).tolist(),
+            **self._answers(self.runner.model, problem),
+        }  # fmt: skip
+        measured = self._train_and_measure(runs, evaluation, problem)
+        for row, facts in zip(rows, measured, strict=True):
+            row.update(facts)
+        for row in (all_rows := [untouched, *rows]):
+            loss = float(np.mean(row["losses"]))
+            if not np.isfinite(loss):
+                raise LossError(
+                    f"{setting}, {source}, {row['arm']}, seed {seed}: the loss after fine-tuning "
+                    f"is {loss}; lower the learning rate."
+                )
+            row["loss"] = loss
+        return all_rows
+
+    def _train_and_measure(
+        self, runs: Sequence[TrainingRun], evaluation: Sequence[Example], problem: Problem
+    ) -> Iterator[dict[str, Any]]:
+        stack = self.runner.stack
+        for first in range(0, len(runs), stack):
+            start = time.perf_counter()
+            part = runs[first : first + stack]
+            trained = self.runner.train(part)
+            seconds = (time.perf_counter() - start) / len(part)
+            for losses, model in zip(trained.losses(evaluation), trained.models(), strict=True):
+                yield {
+                    "train_seconds": round(seconds, 4),
+                    "losses": losses.tolist(),
+                    **self._answers(model, problem),
+                }
+
+    @property
+    def _evaluated(self) -> Any:  # noqa: ANN401 (Rows)
+        on_test = self.config.evaluate_on == "test"
+        return self.problems.test if on_test else self.problems.targets
+
+    @cached_property
+    def _groups(self) -> list[str]:
+        return self._evaluated.groups()
+
+    def _answers(self, model: LanguageModel, problem: Problem) -> dict[str, float]:
+        if self.config.accuracy is None:
+            return {}
+        shown = problem.evaluation[: self.config.accuracy.rows].tolist()
+        known = [self.problems.pool, self.problems.targets]
+        found = accuracy(
+            model, [self._evaluated.examples[i] for i in shown],
+            groups=[self._groups[i] for i in shown],
+            reference=[e for rows in known for e in rows.examples],
+            reference_groups=[g for rows in known for g in rows.groups()],
+            max_new_tokens=self.config.accuracy.max_new_tokens,
+        )  # fmt: skip
+        return {
+            "exact": found.mean_exact,
+            "f1": found.mean_f1,
+            "ranked": float(np.mean([m == "ranking" for m in found.methods])),
+        }
