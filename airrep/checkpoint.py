@@ -8,7 +8,8 @@ Weights are read from safetensors only, and no code from a checkpoint is ever ru
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,7 @@ def _config_errors(directory: Path) -> Iterator[None]:
 
 def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
     """`kind.from_pretrained`, strict: every parameter comes from the file, every layer is used."""
+    _read_config(directory)
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # its load report; we raise instead
@@ -178,13 +180,23 @@ def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) 
             f"{directory}: {len(missing)} weights are missing, the first is {missing[0]!r}."
         )
     # Heads of other tasks may be left over; a layer left over is a config that says too few.
-    unread = sorted(name for name in report["unexpected_keys"] if "encoder.layer." in name)
+    unread = sorted(_of_more_layers(report["unexpected_keys"], model))
     if unread:
         raise CheckpointError(
             f"{directory}: config.json has no place for {len(unread)} weights of the backbone, the "
             f"first is {unread[0]!r}."
         )
     return model
+
+
+def _of_more_layers(unexpected: Iterable[str], model: Any) -> Iterator[str]:  # noqa: ANN401
+    """Keys that are named as the model's own are, but for the number of the layer."""
+
+    def unnumbered(name: str) -> str:
+        return re.sub(r"\d+", "N", name.removeprefix(f"{model.base_model_prefix}."))
+
+    own = {unnumbered(name) for name in model.state_dict()}
+    return (name for name in unexpected if "encoder.layer." in name or unnumbered(name) in own)
 
 
 def _load_tokenizer(directory: Path, vocab_size: int) -> PreTrainedTokenizerBase:

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from airrep.blocks import last_blocks
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
 from airrep.passes import (
@@ -32,7 +33,7 @@ from airrep.passes import (
     completion_losses,
     tokens_once,
 )
-from airrep.projections import ProjectedLayer, projected_layers, transformer_blocks
+from airrep.projections import ProjectedLayer, projected_layers
 from airrep.records import Example
 
 
@@ -74,7 +75,7 @@ def gradient_features(
     check_options(dtype, tokens_per_batch)
     network = model.network
     chosen = projected_layers(network, rank=rank, layers=layers)
-    start = transformer_blocks(network, layers)[0][1]
+    start = last_blocks(network, layers)[0][1]
     different, which = tokens_once(model, examples)
     features = np.zeros((len(different), sum(layer.width for layer in chosen)), dtype=np.float32)
     with _left_as_found(network), _recorder(network, chosen, start, seed) as recorder:

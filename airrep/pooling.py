@@ -11,13 +11,12 @@ score; order and duplication of the whole group do not matter; f lies between mi
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 
 from airrep.errors import ArgumentError
+from airrep.pooling_kind import POOLINGS, Pooling
 
-Pooling = Literal["attention", "sum", "mean"]
+__all__ = ["Pooling", "group_influence"]
 
 
 def group_influence(
@@ -42,4 +41,4 @@ def group_influence(
         return scores.sum(dim=-1) / max(scores.shape[-1], 1)
     if pooling == "attention":
         return (torch.softmax(scale * scores.abs(), dim=-1) * scores).sum(dim=-1)
-    raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {get_args(Pooling)}.")
+    raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {POOLINGS}.")

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from airrep.blocks import last_blocks
 from airrep.errors import ArgumentError
 
 
@@ -60,7 +61,7 @@ def projected_layers(
     if rank < 1:
         raise ArgumentError(f"rank should be >= 1, found {rank}.")
     found = []
-    for prefix, block in transformer_blocks(network, layers):
+    for prefix, block in last_blocks(network, layers):
         for name, module in block.named_modules(prefix=prefix):
             if isinstance(module, nn.Linear):
                 sizes = (module.out_features, module.in_features)
@@ -75,18 +76,6 @@ def projected_layers(
             "gradients could be taken. Use a scorer that needs no gradients."
         )
     return found
-
-
-def transformer_blocks(network: PreTrainedModel, layers: int | None) -> list[tuple[str, nn.Module]]:
-    """The last `layers` transformer blocks (None: all), with their names."""
-    count = network.config.get_text_config().num_hidden_layers
-    if layers is not None and not 1 <= layers <= count:
-        raise ArgumentError(f"layers should be 1 to {count}, the model's blocks, found {layers}.")
-    for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            blocks = [(f"{name}.{i}", block) for i, block in enumerate(module)]
-            return blocks if layers is None else blocks[-layers:]
-    raise ArgumentError(f"{type(network).__name__}: no list of {count} transformer blocks.")
 
 
 def _projection(key: str, rank: int, size: int) -> npt.NDArray[np.float64]:

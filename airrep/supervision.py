@@ -87,19 +87,20 @@ class SubsetPlan:
             ("evaluation", self.evaluation, evaluation),
         ):
             found = example_digests(rows)
-            if len(found) != len(known):
-                raise SupervisionError(
-                    f"the plan was drawn for {len(known):,} {name} rows, found {len(found):,}. Use "
-                    "the rows it was drawn for, or draw a new plan in another directory."
-                )
-            changed = np.flatnonzero((found != known).any(axis=1))
-            if len(changed):
-                first = int(changed[0])
-                raise SupervisionError(
-                    f"{len(changed):,} {name} rows changed since the plan was drawn; the first is "
-                    f"at position {first} (id {rows[first].id!r}). Use the rows it was drawn for, "
-                    "or draw a new plan in another directory."
-                )
+            shared = min(len(found), len(known))
+            changed = np.flatnonzero((found[:shared] != known[:shared]).any(axis=1)).tolist()
+            if not changed and len(found) == len(known):
+                continue
+            if len(found) == len(known):
+                what = f"{len(changed):,} {name} rows changed since the plan was drawn"
+            else:
+                what = f"the plan was drawn for {len(known):,} {name} rows, found {len(found):,}"
+            first = changed[0] if changed else shared
+            which = f"id {rows[first].id!r}" if first < len(rows) else "missing"
+            raise SupervisionError(
+                f"{what}; the first difference is at position {first} ({which}). Use the rows it "
+                "was drawn for, or draw a new plan in another directory."
+            )
 
     def save(self, directory: str | Path) -> None:
         """Write the plan; the directory may hold the same plan already.
@@ -141,12 +142,12 @@ class SubsetPlan:
         directory = Path(directory)
         try:
             content = json.loads((directory / "plan.json").read_text("utf-8"))
-            arrays = load_file(directory / "plan.safetensors")
             if content["format"] != _FORMAT:
                 raise SupervisionError(
                     f"{directory}/plan.json: format {content['format']!r} is not the one this "
                     f"version reads ({_FORMAT})."
                 )
+            arrays = load_file(directory / "plan.safetensors")
             ends = np.cumsum(arrays["sizes"])[:-1]
             roles = {
                 name.removeprefix("role."): array
@@ -265,7 +266,9 @@ def write_run(
     """Write one run's losses (E,) and what they came from, whole or not at all."""
     with atomic_file(file) as temporary:
         described = json.dumps({"plan": plan.fingerprint, **facts}, sort_keys=True)
-        save_file({"losses": np.ascontiguousarray(losses)}, temporary, {"facts": described})
+        losses = np.ascontiguousarray(losses)
+        metadata = {"facts": described, "digest": _run_digest(losses, described)}
+        save_file({"losses": losses}, temporary, metadata)
 
 
 def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
@@ -277,7 +280,10 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
     try:
         with safe_open(file, framework="numpy") as opened:
             losses = opened.get_tensor("losses")
-            facts = json.loads(opened.metadata()["facts"])
+            metadata = opened.metadata()
+        if metadata["digest"] != _run_digest(losses, metadata["facts"]):
+            raise ValueError("its content is not what was written")
+        facts = json.loads(metadata["facts"])
         same = facts["plan"] == plan.fingerprint
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise SupervisionError(
@@ -288,6 +294,11 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
     if not np.isfinite(losses).all():
         raise SupervisionError(f"{file}: holds NaN or infinite losses; delete it.")
     return losses, facts
+
+
+def _run_digest(losses: npt.NDArray[np.float64], described: str) -> str:
+    content = f"{losses.shape} {losses.dtype} {described}".encode() + losses.tobytes()
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def example_digests(examples: Sequence[Example]) -> Digests:

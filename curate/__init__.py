@@ -7,6 +7,10 @@
     chosen.to_trl()     # ready for trl.SFTTrainer
     chosen.save("out")
 
+    curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
+    curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
+    curate.benchmark("config.yaml", "results")                  # methods against each other
+
 Everything loads on first use: importing this package imports neither torch nor datasets.
 """
 
@@ -17,16 +21,21 @@ if TYPE_CHECKING:
     from airrep.errors import CurateError
     from airrep.version import __version__
     from curate.api import embed, select
+    from curate.benchmarks import benchmark
     from curate.demo_data import demo_pool, demo_targets
+    from curate.evidence import lds, record
     from curate.training_set import TrainingSet
 
 _HOME = {
     "CurateError": "airrep.errors",
     "TrainingSet": "curate.training_set",
     "__version__": "airrep.version",
+    "benchmark": "curate.benchmarks",
     "demo_pool": "curate.demo_data",
     "demo_targets": "curate.demo_data",
     "embed": "curate.api",
+    "lds": "curate.evidence",
+    "record": "curate.evidence",
     "select": "curate.api",
 }
 
@@ -34,9 +43,12 @@ __all__ = [
     "CurateError",
     "TrainingSet",
     "__version__",
+    "benchmark",
     "demo_pool",
     "demo_targets",
     "embed",
+    "lds",
+    "record",
     "select",
 ]
 

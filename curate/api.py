@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
@@ -16,8 +16,14 @@ from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.io import OnBadRow, Rows, read_rows
 from curate.manifest import InputRecord, Manifest, fingerprint
+from curate.scorer_choice import (
+    ScorerName,
+    check_scorer,
+    encoder_record,
+    load_encoder,
+    make_scorer,
+)
 from curate.training_set import FileFormat, TrainingSet, check_format
-from selection import scorers
 from selection.candidates import shortlist
 from selection.result import Selection
 from selection.selectors import SelectorName, make_selector
@@ -29,17 +35,18 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
     from airrep.encoder import AirRep
+    from airrep.language_model import LanguageModel
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.scores import ScoreMatrix
     from selection.selectors import Selector
 
-ScorerName = Literal["airrep", "tfidf", "bm25", "random"]
 Source: TypeAlias = (
     "str | Path | Sequence[Mapping[str, Any] | str | Path] | Dataset | IterableDataset"
     " | pd.DataFrame"
 )
 
+_PATHS = ("pool", "targets", "encoder", "model", "store")  # arguments that can be one
 # A larger score matrix is not built: the selector then sees each target's best rows only.
 MATRIX_BYTES = 2 << 30
 
@@ -52,6 +59,7 @@ def select(
     scorer: ScorerName | Scorer = "airrep",
     selector: SelectorName | Selector = "layered_greedy",
     encoder: str | Path | Encoder | None = None,
+    model: str | Path | LanguageModel | None = None,
     scale: float | None = None,
     weights: Sequence[float] | None = None,
     columns: Mapping[str, str] | None = None,
@@ -71,10 +79,13 @@ def select(
             ("owner/name", "owner/name/config:split"), a Dataset, a data frame, or a list.
         targets: A few examples of what the model should be good at; anything `pool` can be.
         k: How many rows to choose; at most the size of the pool.
-        scorer: How a row's help for a target is predicted: airrep, tfidf, bm25 or random.
+        scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
+            language model's own states and gradients, rds, gradient or gradient_cosine.
         selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
             top_k_max, top_k_mean or random.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
+        model: For the scorers rds, gradient and gradient_cosine: directory or hub id of the causal
+            language model that will be fine-tuned, as it is before that.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.
@@ -87,7 +98,7 @@ def select(
         output: Directory to write the training set and its manifest to.
         format: Of the written files: parquet or jsonl.
         tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
-        seed: Of the random scorer and selector.
+        seed: Of the random scorer and selector, and of the projections of gradients.
         progress: Show progress bars.
 
     Returns:
@@ -101,6 +112,8 @@ def select(
     if isinstance(selector, str):
         selector = make_selector(selector, scale=scale, seed=seed)
     check_format(format)
+    if isinstance(scorer, str):
+        check_scorer(scorer, model)
     if output is not None:
         check_writable(Path(output))
     with _timed(seconds, "read"):
@@ -113,15 +126,17 @@ def select(
     with _timed(seconds, "score"):
         if isinstance(scorer, str):
             place = Path(output) / "embeddings" if output and not store else store
-            options = {"tokens_per_batch": tokens_per_batch, "progress": progress}
-            scorer = _make_scorer(scorer, encoder, place, seed, options)
+            scorer = make_scorer(
+                scorer, encoder=encoder, model=model, store=place, seed=seed,
+                tokens_per_batch=tokens_per_batch, progress=progress,
+            )  # fmt: skip
         scores = scorer.score(target_examples, examples)
     with _timed(seconds, "select"):
         chosen = _choose(selector, scores, k, weights)
     manifest = Manifest(
         arguments=arguments,
         inputs={"pool": pool_input.record, "targets": target_input.record},
-        encoder=_encoder_record(scorer, scores),
+        encoder=encoder_record(scorer, scores),
         chosen={
             "scorer": scores.method,
             "selector": chosen.method,
@@ -195,42 +210,6 @@ def _read(
     return _Input(rows, examples, record)
 
 
-def load_encoder(encoder: str | Path | Encoder | None) -> Encoder:
-    """The encoder that a name stands for, the built-in one for None; others as they are."""
-    from airrep.encoder import AirRep  # here, because it brings torch
-
-    if encoder is None:
-        return AirRep.default()
-    if isinstance(encoder, str | Path):
-        return AirRep.from_pretrained(encoder)
-    return encoder
-
-
-def _make_scorer(
-    name: str,
-    encoder: str | Path | Encoder | None,
-    store: str | Path | None,
-    seed: int,
-    options: Mapping[str, Any],
-) -> Scorer:
-    match name:
-        case "airrep":
-            loaded = load_encoder(encoder)
-            if not isinstance(loaded, FingerprintedEncoder):  # another library's, with own options
-                return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
-            place = None if store is None else EmbeddingStore(store)
-            return scorers.EmbeddingScorer(loaded, place, options=options)
-        case "tfidf":
-            return scorers.TfidfScorer()
-        case "bm25":
-            return scorers.Bm25Scorer()
-        case "random":
-            return scorers.RandomScorer(seed)
-    raise ArgumentError(
-        f"scorer {name!r} is unknown; choose from {', '.join(get_args(ScorerName))}."
-    )
-
-
 def _choose(
     selector: Selector, scores: ScoreMatrix, k: int, weights: Sequence[float] | None
 ) -> Selection:
@@ -241,30 +220,13 @@ def _choose(
     return selector.select(scores.columns(rows), k, weights=weights).relocated(rows)
 
 
-def _encoder_record(scorer: Scorer, scores: ScoreMatrix) -> dict[str, Any]:
-    if not isinstance(scorer, scorers.EmbeddingScorer) or not isinstance(
-        scorer.encoder, FingerprintedEncoder
-    ):
-        return {}
-    rows = scores.embeddings[1] if scores.embeddings else None
-    stored = rows if isinstance(rows, StoredEmbeddings) else None
-    return {
-        "name": scorer.encoder.name,
-        "fingerprint": scorer.encoder.fingerprint,
-        "dtype": scorer.encoder.precision,
-        "encoded": stored.encoded if stored else scores.shape[1],
-        "reused": stored.reused if stored else 0,
-        "changed": stored.changed if stored else 0,
-    }
-
-
 def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a config file can hold; paths made absolute, objects left out."""
     arguments: dict[str, Any] = {}
     for name, value in call.items():
         if name in ("output", "progress"):
             continue
-        if isinstance(value, str | Path) and Path(value).exists():
+        if name in _PATHS and isinstance(value, str | Path) and Path(value).exists():
             arguments[name] = str(Path(value).resolve())
         elif isinstance(value, str | int | float | None):
             arguments[name] = value

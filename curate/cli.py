@@ -13,8 +13,9 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 from airrep.errors import CurateError
 from airrep.processes import rank
 from airrep.version import __version__
-from curate import api, demo
+from curate import api, benchmarks, demo, evidence
 from curate.manifest import differences
+from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
 from selection.selectors import SelectorName
 
@@ -22,8 +23,12 @@ _DESCRIPTION = "Choose the training examples that help a language model most."
 _VERBS: Mapping[str, Callable[..., Any]] = {
     "select": api.select,
     "embed": api.embed,
+    "record": evidence.record,
+    "lds": evidence.lds,
+    "benchmark": benchmarks.benchmark,
     "demo": demo.demo,
 }
+_CONFIG_FIRST = "benchmark"  # its config is what it is given, not a file of options
 # What a command line can hold of the types that also take Python objects.
 _AS_TEXT: Mapping[str, Any] = {
     "Source": str,
@@ -31,7 +36,9 @@ _AS_TEXT: Mapping[str, Any] = {
     "str | Path | None": str | None,
     "str | Path | AirRep | None": str | None,
     "str | Path | Encoder | None": str | None,
-    "ScorerName | Scorer": api.ScorerName,
+    "str | Path | LanguageModel | None": str | None,
+    "str | Path | npt.NDArray[np.floating] | None": str | None,
+    "ScorerName | Scorer": ScorerName,
     "SelectorName | Selector": SelectorName,
 }
 
@@ -40,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0 fine, 1 an error, 2 wrong usage, 130 interrupted."""
     parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
     options = parsed[parsed.verb].as_dict()
-    config = options.pop("config", None) or []
+    config = [] if _CONFIG_FIRST == parsed.verb else options.pop("config", None) or []
     try:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
@@ -61,8 +68,13 @@ def _parser() -> ArgumentParser:
     for name, function in _VERBS.items():
         summary = (inspect.getdoc(function) or "").split("\n")[0]
         verb = ArgumentParser(description=summary, parser_mode="curate")
-        verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
-        verb.add_function_arguments(_command(function), nested_key=None, as_group=False)
+        if name == _CONFIG_FIRST:
+            verb.add_argument("config", type=str, help="YAML file; docs/evidence.md has an example")
+        else:
+            verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
+        verb.add_function_arguments(
+            _command(function), nested_key=None, as_group=False, skip={"config"}
+        )
         verbs.add_subcommand(name, verb, help=summary)
     return parser
 
@@ -129,6 +141,14 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
             f"{len(result):,} rows in {options['store']}: {result.reused:,} were there or repeat "
             f"another row, {result.encoded:,} encoded ({result.changed:,} of them changed)"
         )
+    elif verb == "record":
+        _say(result.summary())
+        _say(f"wrote   {options['output']}")
+    elif verb == "lds":
+        _say(f"{options['scores'] or options['scorer']}: LDS {result}")
+    elif verb == "benchmark":
+        _say(str(result))
+        _say(f"wrote   {options['output']}")
     else:
         _say(str(result))
 

@@ -11,8 +11,9 @@ from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError
 from airrep.records import Example, normalise
 from airrep.store import EmbeddingStore
-from curate.api import load_encoder, select
+from curate.api import select
 from curate.demo_data import TASKS, demo_pool, demo_targets
+from curate.scorer_choice import load_encoder
 from curate.summary import short, table
 from curate.training_set import TrainingSet
 from eval_harness.precision import source_precision

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import (
+    Dataset,
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
-from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
+from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers, first_down_projection
 
 _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 
@@ -63,7 +71,8 @@ def fine_tune(
         options: Anything else that `trl.SFTConfig` takes.
 
     Raises:
-        ArgumentError: The dataset is empty, or of no layout that TRL reads.
+        ArgumentError: The dataset is empty, or of no layout that TRL reads; or LoRA is asked for
+            without peft, or of a model without linear layers.
         MissingInputError: No such model.
         CheckpointError: The model cannot be loaded, or has no padding or end-of-text token.
         LossError: The training loss is NaN or infinite; nothing is saved.
@@ -77,8 +86,9 @@ def fine_tune(
     if len(dataset) == 0:
         raise ArgumentError("dataset: no rows to train on.")
     loaded = LanguageModel.from_pretrained(model, device="cpu")  # the trainer moves it
-    network = loaded.network.train()
-    adapters = None if lora_rank is None else adapter_config(network, lora_rank)
+    network: Any = loaded.network.train()
+    if lora_rank is not None:
+        network = with_adapters(network, lora_rank, seed)
     settings = {
         "num_train_epochs": epochs,
         "max_steps": max_steps,
@@ -91,26 +101,24 @@ def fine_tune(
         "assistant_only_loss": False,
         **options,
     }
-    trainer = sft_trainer(network, loaded.tokenizer, dataset, output, adapters=adapters, **settings)
+    trainer = sft_trainer(network, loaded.tokenizer, dataset, output, **settings)
     outcome = trainer.train()
     if not math.isfinite(outcome.training_loss):
         raise LossError(
             f"the training loss is {outcome.training_loss}; lower the learning rate "
             f"({learning_rate}), or look for broken weights in {model}."
         )
-    if adapters is not None:
+    if lora_rank is not None:
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model(str(output))
     return FineTuned(Path(output), int(outcome.global_step), float(outcome.training_loss))
 
 
 def sft_trainer(
-    network: PreTrainedModel,
+    network: Any,  # noqa: ANN401 (PreTrainedModel, or peft's around one)
     tokenizer: PreTrainedTokenizerBase,
     dataset: Dataset,
     output: str | Path,
-    *,
-    adapters: Any = None,  # noqa: ANN401 (peft's LoraConfig, or None)
     **options: Any,  # noqa: ANN401 (SFTConfig's own)
 ) -> SFTTrainer:
     """Stock `SFTTrainer` that neither prints, reports nor saves unless `options` ask for it."""
@@ -122,28 +130,69 @@ def sft_trainer(
         "logging_nan_inf_filter": False,  # it would replace NaN by the mean of the other losses
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
+        "gradient_checkpointing": True,  # TRL's default
         **options,
     }
+    if "activation_checkpointing" in SFTConfig.__dataclass_fields__:  # its new name
+        settings.setdefault("activation_checkpointing", settings.pop("gradient_checkpointing"))
     config = SFTConfig(output_dir=str(output), **settings)
     if config.n_gpu > 1:
         config._n_gpu = 1  # batch sizes are per process, which several GPUs would multiply
-    trainer = SFTTrainer(
-        model=network, args=config, train_dataset=dataset, processing_class=tokenizer,
-        peft_config=adapters,
-    )  # fmt: skip
+    with _bars(shown=not config.disable_tqdm):
+        trainer = SFTTrainer(
+            model=network, args=config, train_dataset=dataset, processing_class=tokenizer
+        )
     if settings["logging_strategy"] == "no" and "logging_steps" not in options:
         trainer.remove_callback(PrinterCallback)  # prints even so, when training ends
     return trainer
 
 
-def adapter_config(network: PreTrainedModel, rank: int) -> Any:  # noqa: ANN401 (peft's LoraConfig)
-    """LoRA on every linear layer of the blocks, alpha = 2 · rank, no dropout.
+@contextmanager
+def _bars(*, shown: bool) -> Iterator[None]:
+    """Keep those of datasets off."""
+    change = not shown and not are_progress_bars_disabled()
+    if change:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if change:
+            enable_progress_bars()
+
+
+def with_adapters(network: PreTrainedModel, rank: int, seed: int) -> Any:  # noqa: ANN401 (PeftModel)
+    """`network` with LoRA on every linear layer of the blocks: alpha = 2 · rank, no dropout.
 
     Raises:
-        ArgumentError: peft is not installed, or the rank is below 1.
+        ArgumentError: peft is not installed, the rank is below 1, or there is no linear layer.
+    """
+    check_lora(network, rank)
+    from peft import LoraConfig, get_peft_model
+
+    name, blocks = transformer_blocks(network)
+    config = LoraConfig(
+        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
+        target_modules=list(adapted_layers(blocks, name)), task_type="CAUSAL_LM",
+    )  # fmt: skip
+    with warnings.catch_warnings():  # peft asks by a name that transformers is about to drop
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted = get_peft_model(network, config)
+    for path, layer in adapted.base_model.model.named_modules():
+        if hasattr(layer, "lora_A"):
+            start = first_down_projection(layer.base_layer, path, rank, seed)
+            with torch.no_grad():
+                layer.lora_A["default"].weight.copy_(start)
+    return adapted
+
+
+def check_lora(network: PreTrainedModel, rank: int) -> None:
+    """Refuse what `with_adapters` would refuse.
+
+    Raises:
+        ArgumentError: See there.
     """
     try:
-        from peft import LoraConfig
+        import peft  # noqa: F401
     except ImportError as error:
         raise ArgumentError(
             "LoRA needs the peft package; install it with: pip install 'airrep-curate[lora]'."
@@ -151,7 +200,4 @@ def adapter_config(network: PreTrainedModel, rank: int) -> Any:  # noqa: ANN401 
     if rank < 1:
         raise ArgumentError(f"the LoRA rank is {rank}; expected at least 1.")
     name, blocks = transformer_blocks(network)
-    return LoraConfig(
-        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
-        target_modules=list(adapted_layers(blocks, name)), task_type="CAUSAL_LM",
-    )  # fmt: skip
+    adapted_layers(blocks, name)

@@ -15,7 +15,13 @@ from airrep.supervision import SubsetLosses, SubsetPlan
 from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import sample
-from eval_harness.lds import LdsResult, group_predictions, lds_difference, lds_of_predictions
+from eval_harness.lds import (
+    LdsResult,
+    group_predictions,
+    lds_difference,
+    lds_of_predictions,
+    noise_ceiling,
+)
 from eval_harness.rank_statistics import Interval
 from eval_harness.runners.base import Runner
 from eval_harness.subset_runs import run_subsets
@@ -123,8 +129,7 @@ def evaluate_methods(
 
 def ceiling_row(attribution: Attribution, measured: SubsetLosses) -> dict[str, float] | None:
     """The noise ceiling of the test part, or None with a single repeat."""
-    test = attribution.losses(measured, "test")
-    result = lds_of_predictions(-test.mean(axis=1), test, draws=0).ceiling
+    result = noise_ceiling(attribution.losses(measured, "test"))
     if result is None:
         return None
     return {

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from airrep.errors import ArgumentError
-from eval_harness.recipe import Recipe
+from eval_harness.recipe import Recipe, Trainable
+from eval_harness.runner_choice import RunnerName
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
-RunnerName = Literal["auto", "stacked", "trl"]
+_FEWEST = 3  # subsets: LDS ranks them
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class AttributionConfig:
     """The LDS part: random subsets, and how well scores predict their effect.
 
     Attributes:
-        subsets: Subsets that figures are reported on.
-        validation_subsets: Further ones, on which pooling scales are chosen.
+        subsets: Subsets that figures are reported on; 3 or more.
+        validation_subsets: Further ones, on which pooling scales are chosen; 3 or more.
         size: Rows of a subset.
         repeats: Fine-tuning seeds of each; 2 or more give the noise ceiling.
         targets: Examples of the test file whose losses are measured.
@@ -39,6 +40,14 @@ class AttributionConfig:
     cheap: list[str] = field(default_factory=list)
     scales: list[float] = field(default_factory=lambda: [1, 2, 5, 10, 20, 40, 80])
 
+    def __post_init__(self) -> None:
+        _at_least(self, "attribution", _FEWEST, "subsets", "validation_subsets")
+        _at_least(self, "attribution", 1, "size", "repeats", "targets", "validation")
+        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
+            raise ArgumentError("attribution.scales: expected one number above 0 or more.")
+        for trainable in self.cheap:
+            Trainable.parse(trainable)
+
 
 @dataclass(frozen=True)
 class AccuracyConfig:
@@ -52,6 +61,9 @@ class AccuracyConfig:
     rows: int = 50
     max_new_tokens: int = 16
 
+    def __post_init__(self) -> None:
+        _at_least(self, "selection.accuracy", 1, "rows", "max_new_tokens")
+
 
 @dataclass(frozen=True)
 class SelectionConfig:
@@ -60,9 +72,11 @@ class SelectionConfig:
     Attributes:
         budgets: Setting to numbers of rows to select. Settings: "present" (the pool as it is),
             "removed" (without the targets' source), "wrong_labels" (completions swapped within
-            sources), "templates_held_out" (pool and targets share no prompt template).
-        sources: Target sources; default all that have rows enough.
-        targets: Target examples per problem.
+            sources), "templates_held_out" (the targets' source has other prompt templates in the
+            pool than in targets and evaluation).
+        sources: Target sources; default all that have rows enough. Their order is part of the
+            draws.
+        targets: Target examples per problem; fewer where held-out templates leave fewer, down to 5.
         evaluation: Held-out rows per source, at most.
         evaluate_on: "test", or "validation": rows of the targets file that are not targets, for
             choices that must not see the test file.
@@ -72,7 +86,8 @@ class SelectionConfig:
         selector: How scores become a set.
         selectors: Further selectors, compared on the scores of `selectors_with`.
         selectors_with: Methods.
-        scales: Method to the pooling scale that greedy and coverage selection use.
+        scales: The pooling scale that greedy and coverage selection use, by "method" or
+            "method/selector"; default the method's own.
         accuracy: Leave out (null) to measure losses only.
     """
 
@@ -89,6 +104,27 @@ class SelectionConfig:
     selectors_with: list[str] = field(default_factory=list)
     scales: dict[str, float] = field(default_factory=dict)
     accuracy: AccuracyConfig | None = field(default_factory=AccuracyConfig)
+
+    def __post_init__(self) -> None:
+        _at_least(self, "selection", 1, "targets", "evaluation", "seeds")
+        unknown = sorted(set(self.budgets) - set(SETTINGS))
+        if unknown:
+            raise ArgumentError(
+                f"selection.budgets: setting {unknown[0]!r} is unknown; choose from "
+                f"{', '.join(SETTINGS)}."
+            )
+        if not self.budgets or any(not sizes or min(sizes) < 1 for sizes in self.budgets.values()):
+            raise ArgumentError(
+                "selection.budgets: expected one setting or more, and for each a list of numbers "
+                f"of rows, 1 or more; found {self.budgets!r}."
+            )
+        if not 0 < self.wrong_share <= 1:
+            raise ArgumentError("selection.wrong_share: expected a share in (0, 1].")
+        if bool(self.selectors) != bool(self.selectors_with):
+            raise ArgumentError(
+                "selection: selectors are compared on the scores of selectors_with; give both or "
+                "neither."
+            )
 
 
 @dataclass(frozen=True)
@@ -130,20 +166,29 @@ class BenchmarkConfig:
     selection: SelectionConfig | None = field(default_factory=SelectionConfig)
 
     def __post_init__(self) -> None:
-        if self.selection is not None:
-            unknown = sorted(set(self.selection.budgets) - set(SETTINGS))
-            if unknown:
-                raise ArgumentError(
-                    f"selection.budgets: setting {unknown[0]!r} is unknown; choose from "
-                    f"{', '.join(SETTINGS)}."
-                )
-            if not 0 < self.selection.wrong_share <= 1:
-                raise ArgumentError("selection.wrong_share: expected a share in (0, 1].")
-            if "templates_held_out" in self.selection.budgets and self.template_field is None:
-                raise ArgumentError(
-                    "the setting templates_held_out needs template_field: the field that names a "
-                    "row's prompt template."
-                )
+        _at_least(self, "", 1, "stack", "max_tokens")
+        _at_least(self, "", 0, "seed")
+        if self.attribution is None and self.selection is None:
+            raise ArgumentError("attribution and selection are both null: nothing to measure.")
+        if self.attribution is not None and self.recipe.trainable in self.attribution.cheap:
+            raise ArgumentError(
+                f"attribution.cheap: {self.recipe.trainable!r} is what the recipe trains anyway."
+            )
+        if self.attribution is not None and not self.method_names:
+            raise ArgumentError("methods: expected one or more, for the attribution part.")
+        settings = () if self.selection is None else self.selection.budgets
+        if "templates_held_out" in settings and self.template_field is None:
+            raise ArgumentError(
+                "the setting templates_held_out needs template_field: the field that names a "
+                "row's prompt template."
+            )
+
+    @property
+    def method_names(self) -> list[str]:
+        """All that are compared: the configured ones, and those that the selection part names."""
+        chosen = self.selection
+        named = [] if chosen is None else [*chosen.scorers, *chosen.selectors_with]
+        return sorted({*self.methods, *named})
 
 
 def read_config(values: Mapping[str, Any]) -> BenchmarkConfig:
@@ -203,3 +248,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         return value
     wanted = getattr(kind, "__name__", str(kind))
     raise ArgumentError(f"{where}: expected {wanted}, found {value!r}.")
+
+
+def _at_least(settings: object, where: str, least: int, *names: str) -> None:
+    for name in names:
+        if (value := getattr(settings, name)) < least:
+            place = f"{where}.{name}".lstrip(".")
+            raise ArgumentError(f"{place}: expected {least} or more, found {value}.")

@@ -51,7 +51,10 @@ class SameSource:
 
 @dataclass(frozen=True)
 class RankAverage:
-    """Mean of several methods' ranks of the pool rows, in (-1, 1), for each target."""
+    """Mean of several methods' ranks of the pool rows, in (-1, 1), for each target.
+
+    Of rows with equal scores the later ones rank higher.
+    """
 
     scorers: Sequence[Scorer]
     name: str
@@ -110,7 +113,7 @@ def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[
         case "same_source":
             return SameSource(**options), None
         case "airrep":
-            encoder = options.get("encoder")
+            encoder = _only(options, "encoder")
             loaded = AirRep.default() if encoder is None else AirRep.from_pretrained(encoder)
             return EmbeddingScorer(loaded), _FLOAT * loaded.dim
         case "rds" | "rds_completion":
@@ -123,6 +126,7 @@ def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[
             gradient = GradientScorer(model, **{"preconditioner": preconditioner, **options})
             return gradient, _FLOAT * gradient.dim
     if "+" in kind:
+        _only(options)
         parts = [_make(part, {}, model) for part in kind.split("+")]
         sizes = [size for _, size in parts if size]
         return RankAverage([scorer for scorer, _ in parts], kind), sum(sizes) or None
@@ -130,6 +134,18 @@ def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[
         f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
         "gradient, gradient_cosine, same_source, random, or a+b for a rank average."
     )
+
+
+def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401
+    """The value of the one option there is, None without it.
+
+    Raises:
+        TypeError: There are others.
+    """
+    others = sorted(set(options) - {known})
+    if others:
+        raise TypeError(f"unknown option {others[0]!r}; there is {known or 'none'}")
+    return options.get(known)
 
 
 def _identity(scorer: Scorer, model: LanguageModel) -> str:
@@ -149,12 +165,13 @@ class ScoreFiles:
     ) -> tuple[ScoreMatrix, dict[str, Any]]:
         """The method's scores (targets, pool), and what they cost when they were computed.
 
-        Cost: `seconds`, wall-clock, for all of it; `rows`, pool rows and targets together.
+        Cost: `seconds`, wall-clock, for features and scores of all, on a machine that may have been
+        busy with other work; `rows`, pool rows and targets together.
         """
         key = text_fingerprint(
             f"{method.identity} {_digest(targets)} {_digest(pool)} {[e.source for e in targets]}"
         ).hex()
-        file = self._directory / f"{method.name}-{key[:16]}.npy"
+        file = self._directory / f"{key[:24]}.npy"
         self._directory.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
             if not file.exists():

@@ -6,6 +6,8 @@ a share of the pool's completions can be wrong, or targets and pool can be phras
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +17,8 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
+from airrep.supervision import example_digests
+from airrep.template import text_fingerprint
 from eval_harness.benchmark.config import SelectionConfig
 
 Indices = npt.NDArray[np.int64]
@@ -29,6 +33,13 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal rows: texts, sources and templates."""
+        rows = zip(self.examples, self.templates, strict=True)
+        content = [[e.prompt, e.completion, e.source, template] for e, template in rows]
+        return text_fingerprint(json.dumps(content)).hex()
 
     def of_source(self, source: str) -> Indices:
         """Positions of a source's rows."""
@@ -48,7 +59,8 @@ class Problem:
         setting: One of `SETTINGS`.
         source: Of the targets and of the evaluation rows.
         seed: Of the draw of targets.
-        pool: Positions in the setting's pool that may be chosen.
+        pool: Positions in the setting's pool that may be chosen. What scorers learn from a pool
+            (word weights, Fisher matrices) they learn from all of it, in every setting.
         targets: Positions in the targets file.
         evaluation: Positions in the file that is evaluated on.
     """
@@ -137,14 +149,35 @@ class Problems:
 
     def _targets_templates(self, source: str) -> set[str]:
         """Every other of the source's templates, the frequent ones shared out first."""
-        names = [self.targets.templates[i] for i in self.targets.of_source(source)]
-        by_count = sorted(set(names), key=lambda name: (-names.count(name), name))
+        names = Counter(self.targets.templates[i] for i in self.targets.of_source(source))
+        by_count = sorted(names, key=lambda name: (-names[name], name))
         if len(by_count) < 2:
             raise ArgumentError(
                 f"templates_held_out: source {source!r} has {len(by_count)} prompt template; at "
                 "least 2 are needed."
             )
         return set(by_count[::2])
+
+
+def check_disjoint(pool: Rows, targets: Rows, test: Rows) -> None:
+    """Refuse a row that is, word for word, in two of the files.
+
+    Raises:
+        ArgumentError: Names the first such row.
+    """
+    files = {"pool": pool, "targets": targets, "test": test}
+    places = {
+        name: {digest.tobytes(): i for i, digest in enumerate(example_digests(rows.examples))}
+        for name, rows in files.items()
+    }
+    for name, other in (("targets", "pool"), ("test", "pool"), ("test", "targets")):
+        for digest, i in places[name].items():
+            if digest in places[other]:
+                here, there = files[name].examples[i], files[other].examples[places[other][digest]]
+                raise ArgumentError(
+                    f"{name} row {here.row} (id {here.id!r}) is also {other} row {there.row} (id "
+                    f"{there.id!r}); remove it from one of them."
+                )
 
 
 def swap_completions(
@@ -169,7 +202,7 @@ def swap_completions(
         # unless one completion fills more than half.
         drawn.sort(key=lambda i: (examples[i].completion, i))
         texts = [examples[i].completion for i in drawn]
-        turn = max((texts.count(text) for text in set(texts)), default=0)
+        turn = max(Counter(texts).values(), default=0)
         for place, i in enumerate(drawn):
             wrong = texts[(place + turn) % len(drawn)]
             if wrong != examples[i].completion:

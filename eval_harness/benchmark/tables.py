@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,18 +19,21 @@ def interval(
     """Mean over sources of the mean over seeds, with a bootstrap interval.
 
     Resamples sources, and seeds within each source, with replacement: what would change with other
-    sources and other seeds of this kind.
+    sources and other seeds of this kind. The central percentiles; with few sources they are too
+    narrow, by about 1 - √((n - 1) / n) of n sources.
 
     Args:
-        values: Rows with `source`, and one value per source and seed.
+        values: Rows with `source` and `seed`, and one value for every pair of them.
         column: The value.
         seed: Of the resampling.
         confidence: Of the interval.
 
     Returns:
-        (mean, low, high).
+        (mean, low, high); no interval (NaN) from a single value.
     """
-    table = values.pivot_table(index="source", columns="seed", values=column).to_numpy()
+    table = values.pivot(index="source", columns="seed", values=column).to_numpy()
+    if table.size == 1:
+        return float(table.mean()), math.nan, math.nan
     rng = np.random.default_rng(seed)
     sources, seeds = table.shape
     rows = rng.integers(sources, size=(_DRAWS, sources))
@@ -77,7 +81,7 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
             _line(["---", *["---:"] * (2 + len(answers) + len(extra))]),
         ]
         for _, row in part.sort_values("loss").iterrows():
-            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row)]
+            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row, against)]
             cells += [_share(row.get(name)) for name in answers]
             cells += [_share(row.get("own_source"))]
             cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
@@ -89,7 +93,11 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
 def attribution_markdown(
     methods: Sequence[dict[str, Any]], ceiling: dict[str, float] | None
 ) -> str:
-    """The LDS of every method, best first; the noise ceiling below."""
+    """The LDS of every method, best first; the noise ceiling below.
+
+    Milliseconds are of scoring, per pool row and target; bytes of the features that a row's scores
+    need, where a method has such.
+    """
     lines = [
         _line(["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]),
         _line(["---", *["---:"] * 5]),
@@ -108,10 +116,10 @@ def attribution_markdown(
     if ceiling:
         lines += [
             "",
-            f"Noise: two seeds of the same subsets agree at {ceiling['single']:.3f} "
-            f"[{ceiling['single_low']:.3f}, {ceiling['single_high']:.3f}]; the averaged losses "
-            f"have a reliability of {ceiling['corrected']:.3f} (Spearman-Brown), so a perfect "
-            f"predictor would reach {ceiling['attainable']:.3f}.",
+            f"Noise: two seeds of the same subsets agree at {_with_interval(ceiling, 'single')}; "
+            f"the averaged losses have a reliability of {ceiling['corrected']:.3f} "
+            "(Spearman-Brown), so a perfect predictor would reach "
+            f"{ceiling['attainable']:.3f}.",
         ]
     return "\n".join(lines)
 
@@ -143,13 +151,17 @@ def cheap_markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _with_interval(row: dict[str, Any], name: str) -> str:
-    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+    return f"{row[name]:.3f}{_bounds(row[f'{name}_low'], row[f'{name}_high'], '.3f')}"
 
 
-def _signed(row: pd.Series) -> str:
-    if row["vs"] == row["vs_low"] == row["vs_high"] == 0:
+def _signed(row: pd.Series, against: str) -> str:
+    if row["arm"] == against:
         return "0"
-    return f"{row['vs']:+.3f} [{row['vs_low']:+.3f}, {row['vs_high']:+.3f}]"
+    return f"{row['vs']:+.3f}{_bounds(row['vs_low'], row['vs_high'], '+.3f')}"
+
+
+def _bounds(low: float, high: float, form: str) -> str:
+    return "" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
 
 
 def _share(value: Any) -> str:  # noqa: ANN401 (a float, NaN or None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +73,9 @@ class Trials:
 
     @cached_property
     def jobs(self) -> dict[str, tuple[str, str, int, int]]:
-        """Name to (setting, source, seed, budget)."""
+        """Name, which is also the file's, to (setting, source, seed, budget)."""
         return {
-            f"{setting}-{source}-{budget}-{seed}": (setting, source, seed, budget)
+            f"{setting}-{quote(source, safe='')}-{budget}-{seed}": (setting, source, seed, budget)
             for setting, budgets in self.config.budgets.items()
             for seed in range(self.config.seeds)
             for source in self.problems.sources
@@ -85,8 +86,9 @@ class Trials:
         """Do the jobs that are not done, and return the results of all: a row per arm.
 
         Raises:
-            ArgumentError: An arm names a method that the config does not, a problem cannot be
-                made, or a budget is larger than a pool.
+            ArgumentError: An arm names a method that the config does not or that is called as a
+                control is, a scale is for no arm, a problem cannot be made, or a budget is larger
+                than a pool.
             LossError: A loss after fine-tuning is NaN or infinite.
         """
         self._check()
@@ -107,13 +109,23 @@ class Trials:
         ]
 
     def _check(self) -> None:
+        wanted = [*self.config.scorers, *self.config.selectors_with]
+        for name in wanted:
+            if name in CONTROLS:
+                raise ArgumentError(
+                    f"selection: {name!r} is a control, which is compared anyway; for the method, "
+                    "write another name, and under methods which kind it is."
+                )
+        known = {*wanted, *(f"{arm.scorer}/{arm.selector}" for arm in self.arms)}
+        for name in sorted(set(self.config.scales) - known):
+            raise ArgumentError(f"selection.scales: nothing is compared by the name {name!r}.")
         for arm in self.arms:
             if arm.scorer not in self.methods and arm.scorer not in CONTROLS:
                 raise ArgumentError(
                     f"selection: method {arm.scorer!r} is not among the config's methods "
                     f"({', '.join(self.methods)})."
                 )
-            make_selector(arm.selector)
+            make_selector(arm.selector)  # refuses names that do not exist
         for setting, source, seed, budget in self.jobs.values():
             pool = self.problems.make(setting, source, seed).pool
             if budget > len(pool):
@@ -142,9 +154,11 @@ class Trials:
             method=method, scale=whole.scale,
         )  # fmt: skip
 
-    def _picks(self, problem: Problem, arm: Arm, budget: int) -> Indices:
-        """Positions in the setting's pool."""
-        if arm.scorer in CONTROLS:
+    def _picks(
+        self, problem: Problem, arm: Arm, budget: int, scores: ScoreMatrix | None
+    ) -> Indices:
+        """Positions in the setting's pool; controls have no scores."""
+        if scores is None:
             pool = self.problems.pool_of(problem.setting)
             key = [self.problems.seed, problem.seed, budget, *arm.scorer.encode()]
             targets = [self.problems.targets.examples[i] for i in problem.targets]
@@ -152,8 +166,8 @@ class Trials:
                 targets, [pool[i] for i in problem.pool], budget, np.random.default_rng(key)
             )
         else:
-            scores = self._scores(problem, arm.scorer)
-            scale = self.config.scales.get(arm.scorer)
+            scales = self.config.scales
+            scale = scales.get(f"{arm.scorer}/{arm.selector}", scales.get(arm.scorer))
             selector = make_selector(arm.selector, scale=scale, seed=problem.seed)
             chosen = selector.select(scores, budget).indices
         return problem.pool[chosen]
@@ -168,8 +182,9 @@ class Trials:
         picks: list[Indices] = []
         rows: list[dict[str, Any]] = []
         for arm in self.arms:
+            scores = None if arm.scorer in CONTROLS else self._scores(problem, arm.scorer)
             start = time.perf_counter()
-            chosen = self._picks(problem, arm, budget)
+            chosen = self._picks(problem, arm, budget, scores)
             picks.append(chosen)
             rows.append(
                 {

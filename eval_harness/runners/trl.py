@@ -19,7 +19,6 @@ from airrep.language_model import LanguageModel
 from airrep.processes import processes
 from airrep.records import Example
 from eval_harness.example_loss import completion_losses
-from eval_harness.lora import first_down_projection
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
 from eval_harness.runners.base import (
     TrainedModels,
@@ -28,7 +27,7 @@ from eval_harness.runners.base import (
     check_runs,
     compute_dtype,
 )
-from eval_harness.sft import adapter_config, sft_trainer
+from eval_harness.sft import check_lora, sft_trainer, with_adapters
 
 _IGNORED = -100
 
@@ -60,7 +59,7 @@ class TrlRunner:
         self.model, self.recipe = model, recipe
         self._trainable = Trainable.parse(recipe.trainable)
         if self._trainable.kind == "lora":
-            adapter_config(model.network, self._trainable.size)
+            check_lora(model.network, self._trainable.size)
         elif self._trainable.kind == "last":
             self._check_depth()
         self._dtype = compute_dtype(recipe.precision, model.network.device)
@@ -114,24 +113,12 @@ class TrlRunner:
         network = copy.deepcopy(self.model.network).train()
         network.config.use_cache = False
         if self._trainable.kind == "lora":
-            return self._with_adapters(network, seed)
+            return with_adapters(network, self._trainable.size, seed)
         if self._trainable.kind == "last":
             network.requires_grad_(False)
             for _, block in last_blocks(network, self._trainable.size):
                 block.requires_grad_(True)
         return network
-
-    def _with_adapters(self, network: PreTrainedModel, seed: int) -> PreTrainedModel:
-        from peft import get_peft_model  # checked by adapter_config
-
-        adapted = get_peft_model(network, adapter_config(network, self._trainable.size))
-        for name, layer in adapted.base_model.model.named_modules():
-            if hasattr(layer, "lora_A"):
-                down = layer.lora_A["default"].weight
-                start = first_down_projection(layer.base_layer, name, self._trainable.size, seed)
-                with torch.no_grad():
-                    down.copy_(start)
-        return adapted
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """What the documents show is run, and what they name exists."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,10 @@ README = (ROOT / "README.md").read_text("utf-8")
 # What the README leaves out because a user need not care, and a test has to.
 QUIETLY = "use_cpu=True, report_to='none', dataloader_pin_memory=False"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+EVIDENCE = (ROOT / "docs" / "evidence.md").read_text("utf-8")
+# Fewer and smaller runs than a user would want.
+SMALL = ["--size", "8", "--epochs", "1", "--learning_rate", "1e-3", "--max_tokens", "128"]
+FEW = ["--subsets", "6"]
 
 
 def _blocks(text, language):
@@ -47,6 +52,36 @@ def test_the_readmes_command_lines_run_in_order(here, capsys):
     assert "same rows as in the manifest" in capsys.readouterr().out
 
 
+def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
+    for name, rows in (("pool", demo_pool(30)), ("heldout", demo_pool(6, seed=5))):
+        (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = []
+    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", EVIDENCE, re.DOTALL | re.M):
+        if language == "python":
+            exec(compile(block, "evidence.md", "exec"), {})
+            continue
+        for line in block.splitlines():
+            if line == "wait":
+                continue
+            words = shlex.split(line.replace("MODEL", str(tiny_lm)).removesuffix("&"))
+            words = [word for word in words if not word.startswith("CUDA_VISIBLE_DEVICES=")]
+            program, verb, *options = words
+            assert program == "curate"
+            small = [] if verb != "record" else SMALL if "--subsets" in words else [*SMALL, *FEW]
+            assert cli.main([verb, *options, *small, "--progress", "false"]) == 0, line
+            ran.append(verb)
+    assert ran == ["record"] * 4 + ["lds"] * 5
+    lines = capsys.readouterr().out.splitlines()
+    results = [line for line in lines if ": LDS " in line]
+    names = ["airrep", "tfidf", "rds", "gradient", "scores.npy"]
+    assert [line.split(":")[0] for line in results] == names
+    shape = re.compile(r"[\w.]+: LDS -?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\] over \d+ subsets × "
+                       r"\d+ targets \(ceiling \d\.\d\d\)")  # fmt: skip
+    shown = re.findall(r"^tfidf: LDS .*$", EVIDENCE, re.M)
+    assert all(shape.fullmatch(line) for line in [*results, *shown])
+    assert len(shown) == 1
+
+
 def test_make_targets_that_the_readme_names_exist():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`?make (\w+)", README + CONTRIBUTING))
@@ -66,7 +101,9 @@ def test_contributings_scorer_and_selector_work():
     assert chosen.manifest.chosen["selector"] == "worst_first"
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/evidence.md"]
+)
 def test_links_and_files_that_are_named_exist(document):
     text = (ROOT / document).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
@@ -173,12 +174,13 @@ def test_no_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: (d / "config.json").unlink(), "could not be loaded"),
+        (lambda d: (d / "config.json").unlink(), "config.json is missing"),
         (lambda d: (d / "model.safetensors").unlink(), "could not be loaded"),
         (lambda d: (d / "model.safetensors").write_bytes(b"{}"), "could not be loaded"),
         (lambda d: [f.unlink() for f in d.glob("tokenizer*")], "no tokenizer"),
         (lambda d: _edit_config(d, vocab_size=700), "has the shape"),
         (lambda d: _edit_config(d, num_hidden_layers=3), "weights are missing"),
+        (lambda d: _edit_config(d, num_hidden_layers=1), "no place for 9 weights .*layers.1"),
         (lambda d: _edit_weights(d), "weights are missing"),
     ],
 )
@@ -187,6 +189,22 @@ def test_damaged_checkpoints_are_refused(damage, message, tiny_lm, tmp_path):
     damage(copy)
     with pytest.raises(CheckpointError, match=message):
         LanguageModel.from_pretrained(copy)
+
+
+def test_layers_beyond_those_of_the_config_are_refused_under_any_name(make_lm, tmp_path):
+    """GPT-2's own checkpoints leave the prefix of the decoder away; heads may be left over."""
+    model = make_lm("gpt2", dtype=torch.float32)
+    model.tokenizer.save_pretrained(tmp_path)
+    model.network.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = {
+        name.removeprefix("transformer."): weight for name, weight in load_file(file).items()
+    }
+    save_file({**weights, "score.weight": torch.zeros(2, 32)}, file, metadata={"format": "pt"})
+    LanguageModel.from_pretrained(tmp_path)
+    _edit_config(tmp_path, n_layer=1)
+    with pytest.raises(CheckpointError, match=r"no place for 11 weights .* 'h\.1\."):
+        LanguageModel.from_pretrained(tmp_path)
 
 
 def _edit_config(directory, **changes):

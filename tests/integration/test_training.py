@@ -1,11 +1,16 @@
 """A selection goes straight into stock TRL and trains."""
 
+import subprocess
+import sys
+
 import pytest
+import torch
 from datasets import Dataset
+from transformers import AutoModelForCausalLM
 from trl import SFTConfig, SFTTrainer
 
 import curate
-from airrep.errors import ArgumentError, CheckpointError
+from airrep.errors import ArgumentError, CheckpointError, LossError
 from eval_harness import fine_tune
 
 
@@ -86,5 +91,70 @@ def test_an_empty_dataset_is_refused(tiny_lm, tmp_path):
 
 def test_what_is_no_language_model_is_refused(tmp_path):
     rows = Dataset.from_dict({"text": ["a"]})
-    with pytest.raises(CheckpointError, match="not a causal language model"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.json is missing; is this a model directory"
+    ):
         fine_tune(rows, tmp_path, tmp_path / "out")
+
+
+def test_adapters_are_trained_and_merged(chosen, tiny_lm, tmp_path):
+    runs = [
+        fine_tune(
+            chosen.to_trl(), tiny_lm, tmp_path / str(number), epochs=1, seed=seed,
+            learning_rate=5e-3, batch_size=4, use_cpu=True, lora_rank=2,
+        )
+        for number, seed in enumerate((0, 0, 1))
+    ]  # fmt: skip
+    assert runs[0].train_loss == runs[1].train_loss != runs[2].train_loss
+    before = AutoModelForCausalLM.from_pretrained(tiny_lm).state_dict()
+    after = AutoModelForCausalLM.from_pretrained(runs[0].directory).state_dict()
+    assert {*before} == {*after}
+    moved = {name for name in before if not before[name].equal(after[name])}
+    linear = {name for name in before if "_proj." in name}
+    assert moved == linear, "the linear layers of the blocks, and nothing else"
+    for name in linear:
+        change = torch.linalg.svdvals(after[name] - before[name])
+        assert (change > 1e-4 * change[0]).sum() == 2, "of the rank asked for"
+    assert not list(runs[0].directory.glob("adapter*"))
+    # without peft in reach, as on another machine
+    code = (
+        "import sys; sys.modules['peft'] = None\n"
+        "from airrep.language_model import LanguageModel\n"
+        "LanguageModel.from_pretrained(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(runs[0].directory)], check=True)
+
+
+def test_adapters_without_peft_say_what_to_install(chosen, tiny_lm, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ArgumentError, match=r"pip install 'airrep-curate\[lora\]'"):
+        fine_tune(chosen.to_trl(), tiny_lm, tmp_path / "model", lora_rank=4)
+
+
+def test_a_rank_below_one(chosen, tiny_lm, tmp_path):
+    with pytest.raises(ArgumentError, match="LoRA rank is 0; expected at least 1"):
+        fine_tune(chosen.to_trl(), tiny_lm, tmp_path / "model", lora_rank=0)
+
+
+def test_nothing_is_printed_unless_asked_for(chosen, tiny_lm, tmp_path, capfd):
+    options = {"max_steps": 1, "batch_size": 4, "use_cpu": True}
+    fine_tune(chosen.to_trl(), tiny_lm, tmp_path / "1", **options)
+    assert capfd.readouterr().out == ""
+    fine_tune(
+        chosen.to_trl(),
+        tiny_lm,
+        tmp_path / "2",
+        **options,
+        logging_strategy="steps",
+        logging_steps=1,
+    )
+    assert "'loss'" in capfd.readouterr().out
+
+
+def test_a_run_that_diverges_is_not_saved(chosen, tiny_lm, tmp_path):
+    with pytest.raises(LossError, match=r"training loss is (nan|inf); lower the learning rate"):
+        fine_tune(
+            chosen.to_trl(), tiny_lm, tmp_path / "model", max_steps=4, batch_size=4, use_cpu=True,
+            learning_rate=1e30,
+        )  # fmt: skip
+    assert not (tmp_path / "model" / "model.safetensors").exists()

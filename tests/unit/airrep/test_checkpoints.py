@@ -606,4 +606,4 @@ def test_a_hub_download_asks_for_no_code_and_no_pickles(tiny_directory, monkeypa
     assert encoder.name == "someone/encoder"
     assert asked["name"] == "someone/encoder"
     assert asked["revision"] == "v1"
-    assert sorted(asked["patterns"]) == ["*.json", "*.safetensors", "*.txt"]
+    assert sorted(asked["patterns"]) == ["*.jinja", "*.json", "*.safetensors", "*.txt"]

@@ -1,0 +1,79 @@
+"""Pictures of a benchmark's tables (extra `plots`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from airrep.atomic import atomic_file
+
+Float64 = npt.NDArray[np.float64]
+_INK, _ACCENT, _QUIET = "#1f2933", "#2563eb", "#9aa5b1"
+_HEIGHT = 0.3  # inches per row
+
+
+def plot_attribution(
+    rows: Sequence[dict[str, Any]], ceiling: dict[str, float] | None, file: Path
+) -> None:
+    """LDS of every method with its interval, and what a perfect predictor would reach."""
+    from matplotlib.figure import Figure
+
+    ordered = sorted(rows, key=lambda row: row["attention"])
+    figure = Figure(figsize=(7, 1.2 + _HEIGHT * len(ordered)), layout="constrained")
+    axes = figure.subplots()
+    for name, colour, shift in (("sum", _QUIET, -0.15), ("attention", _ACCENT, 0.15)):
+        places = [i + shift for i in range(len(ordered))]
+        centre, low, high = ([row[name + end] for row in ordered] for end in ("", "_low", "_high"))
+        axes.errorbar(
+            centre, places, xerr=_spread(centre, low, high), fmt="o", color=colour, label=name, ms=4
+        )
+    axes.set_yticks(range(len(ordered)), [row["method"] for row in ordered])
+    if ceiling:
+        axes.axvline(ceiling["attainable"], color=_INK, linestyle=":", label="perfect predictor")
+    axes.axvline(0, color=_QUIET, linewidth=0.8)
+    axes.set_xlabel("LDS (95% interval over subsets and targets)")
+    axes.legend(frameon=False, loc="lower right")
+    _finish(figure, [axes], file)
+
+
+def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> None:
+    """Change in held-out loss against a baseline, a panel per setting and budget."""
+    from matplotlib.figure import Figure
+
+    panels = list(summary.groupby(["setting", "budget"], sort=False))
+    rows = max(len(part) for _, part in panels)
+    columns = min(2, len(panels))
+    height = -(-len(panels) // columns)
+    size = (6.2 * columns, height * (1.0 + _HEIGHT * rows))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = list(figure.subplots(height, columns, squeeze=False).flat)
+    for axes, ((setting, budget), part) in zip(grid, panels, strict=False):
+        ordered = part.sort_values("vs", ascending=False)
+        places = range(len(ordered))
+        spread = _spread(ordered["vs"], ordered["vs_low"], ordered["vs_high"])
+        axes.errorbar(ordered["vs"], places, xerr=spread, fmt="o", color=_ACCENT, ms=4)
+        axes.set_yticks(places, ordered["arm"], fontsize=8)
+        axes.axvline(0, color=_QUIET, linewidth=0.8)
+        axes.set_title(f"{setting}, {budget} rows", loc="left", fontsize=10)
+        axes.set_xlabel(f"loss − {against} (95% interval; left is better)", fontsize=8)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    _finish(figure, grid[: len(panels)], file)
+
+
+def _spread(centre: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Float64:
+    """What lies to the left and to the right, (2, n); rounding may not make it negative."""
+    middle = np.asarray(centre)
+    return np.maximum([middle - np.asarray(low), np.asarray(high) - middle], 0.0)
+
+
+def _finish(figure: Any, drawn: Sequence[Any], file: Path) -> None:  # noqa: ANN401 (matplotlib's)
+    for axes in drawn:
+        axes.spines[["top", "right"]].set_visible(False)
+    with atomic_file(file) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")

@@ -1,0 +1,51 @@
+import copy
+
+import pytest
+import torch
+
+from airrep.fingerprints import model_fingerprint
+from airrep.hardware import default_device, fastest_dtype
+
+
+def test_the_gpu_if_there_is_one(monkeypatch):
+    for there, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert default_device().type == kind
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_where_the_hardware_has_it(supported, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
+    assert fastest_dtype(torch.device("cpu")) is dtype
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
+    assert fastest_dtype(torch.device("cuda")) is dtype
+    assert fastest_dtype(torch.device("meta")) is torch.float32
+
+
+def test_what_changes_a_model_changes_its_fingerprint(make_lm):
+    model = make_lm(dtype=torch.float32)
+    first = model_fingerprint(model.network, model.tokenizer)
+    assert model_fingerprint(copy.deepcopy(model.network), model.tokenizer) == first
+    model.tokenizer("padding and truncation", padding="max_length", max_length=9, truncation=True)
+    assert model_fingerprint(model.network, model.tokenizer) == first
+
+    def changed(change):
+        network, tokenizer = copy.deepcopy(model.network), copy.deepcopy(model.tokenizer)
+        change(network, tokenizer)
+        return model_fingerprint(network, tokenizer)
+
+    found = {
+        first,
+        changed(lambda n, _: n.lm_head.weight.data[3, 3].add_(1e-6)),
+        changed(lambda n, _: n.to(torch.float64)),
+        changed(lambda n, _: setattr(n.config, "rms_norm_eps", 1e-3)),
+        changed(lambda _, t: t.add_tokens(["<more>"])),
+    }
+    assert len(found) == 5
+
+
+def test_single_numbers_among_the_weights(make_lm):
+    model = make_lm()
+    before = model_fingerprint(model.network, model.tokenizer)
+    model.network.register_buffer("scale", torch.tensor(2.0))
+    assert model_fingerprint(model.network, model.tokenizer) != before
