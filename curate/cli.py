@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0 fine, 1 an error, 2 wrong usage, 130 interrupted."""
     parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
     options = parsed[parsed.verb].as_dict()
-    config = [] if _CONFIG_FIRST == parsed.verb else options.pop("config", None) or []
+    config = [] if parsed.verb == _CONFIG_FIRST else options.pop("config", None) or []
     try:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:

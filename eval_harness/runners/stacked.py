@@ -35,6 +35,7 @@ from eval_harness.runners.base import (
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
+_THROUGH_TRUNK_AT_ONCE = 2048  # tokens
 _IGNORED = -100
 
 Weights = dict[str, torch.Tensor]
@@ -178,9 +179,10 @@ class StackedRunner:
             longest = max(tokens, key=lambda t: len(t.ids))
             check_parts(self._parts, self.model, longest)
             self._checked = True
-        self._rows.update(
-            zip(fresh, _through_trunk(self._parts, tokens, self._dtype, self._pad_id), strict=True)
+        made = _through_trunk(
+            self._parts, tokens, self._dtype, self._pad_id, self.model.format.max_tokens
         )
+        self._rows.update(zip(fresh, made, strict=True))
         return [self._rows[key] for key in keys]
 
 
@@ -193,17 +195,24 @@ class _Row:
 
 
 def _through_trunk(
-    parts: StackParts, tokens: Sequence[Tokens], dtype: torch.dtype, pad_id: int
+    parts: StackParts, tokens: Sequence[Tokens], dtype: torch.dtype, pad_id: int, most_tokens: int
 ) -> list[_Row]:
+    """Rows as the network reads them.
+
+    All batches of a padded length have the same number of rows, if need be by repeating one:
+    products of other sizes may round otherwise, and a row must not depend on what came with it.
+    """
     if parts.trunk is None:
         return [_Row(t, torch.tensor(t.ids)) for t in tokens]
     made: list[_Row | None] = [None] * len(tokens)
     lengths = [len(t.ids) for t in tokens]
-    for length, members in plan_batches(lengths, _EVALUATED_AT_ONCE, max(lengths, default=1)):
-        ids, mask = pad([tokens[i].ids for i in members], length, pad_id)
+    for length, members in plan_batches(lengths, _THROUGH_TRUNK_AT_ONCE, most_tokens):
+        batch = [tokens[i].ids for i in members]
+        batch += batch[:1] * (max(1, _THROUGH_TRUNK_AT_ONCE // length) - len(batch))
+        ids, mask = pad(batch, length, pad_id)
         device = parts.trunk.device
         hidden = parts.trunk_output(ids.to(device), mask.to(device)).to(dtype).cpu()
-        for i, states in zip(members.tolist(), hidden, strict=True):
+        for i, states in zip(members.tolist(), hidden, strict=False):
             made[i] = _Row(tokens[i], states[: lengths[i]].clone())
     return [row for row in made if row is not None]
 

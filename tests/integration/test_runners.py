@@ -117,10 +117,8 @@ def test_a_stack_has_the_losses_of_single_runs(kind, trainable, template, build,
     assert found.dtype == np.float64
     assert (np.abs(found - untrained).max(axis=1) > 0.05).all(), "training moves the losses"
 
-    trl = TrlRunner(model, settings)
-    for k in (0, 2):
-        other = trl.train([runs[k]]).losses(held_out)
-        np.testing.assert_allclose(found[[k]], other, atol=TOLERANCE, rtol=0)
+    other = TrlRunner(model, settings).train(runs[2:]).losses(held_out)
+    np.testing.assert_allclose(found[2:], other, atol=TOLERANCE, rtol=0)
     single = StackedRunner(model, settings, stack=1)
     for k, run in enumerate(runs):
         alone = single.train([run]).losses(held_out)
@@ -220,6 +218,16 @@ def test_the_same_runs_give_the_same_bits(stack, build, runs, held_out):
         StackedRunner(build(), settings, stack).train(runs[:stack]).losses(held_out)
         for _ in range(2)
     ]
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("trainable", ["all", "last:1"])
+def test_what_a_runner_has_seen_before_does_not_matter(trainable, build, runs, rows, held_out):
+    settings = recipe(trainable=trainable)
+    fresh, used = (StackedRunner(build(), settings, 1) for _ in range(2))
+    for start in range(5):  # rows of the run and of others, in groups of several sizes
+        used.train([TrainingRun(rows[3 * start : 4 * start + 1], 0)]).losses(held_out[: start + 1])
+    found = [runner.train(runs[:1]).losses(held_out) for runner in (fresh, used)]
     assert found[0].tobytes() == found[1].tobytes()
 
 

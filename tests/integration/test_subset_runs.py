@@ -83,7 +83,7 @@ def test_every_run_is_recorded_with_its_losses(undisturbed, tiny_lm):
         found = trl.train([run]).losses(evaluation)[0]
         np.testing.assert_allclose(undisturbed.values[subset, repeat], found, atol=1e-4, rtol=0)
     untrained = completion_losses(trl.model, evaluation, dtype="float32")
-    assert np.abs(undisturbed.values - untrained).max() > 0.05
+    assert np.abs(undisturbed.values - untrained).max() > 0.01
     assert undisturbed.provenance["trainable"] == "last:1"
 
 
