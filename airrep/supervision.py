@@ -281,8 +281,7 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
         with safe_open(file, framework="numpy") as opened:
             losses = opened.get_tensor("losses")
             metadata = opened.metadata()
-        digest = _run_digest(losses, metadata["facts"])
-        if metadata.get("digest", digest) != digest:  # the first files had none
+        if metadata["digest"] != _run_digest(losses, metadata["facts"]):
             raise ValueError("its content is not what was written")
         facts = json.loads(metadata["facts"])
         same = facts["plan"] == plan.fingerprint

@@ -5,11 +5,13 @@
 Takes T0's own splits (`pool`, `target`, `test`: disjoint by row), keeps rows of at most
 --max-tokens tokens of the model to be trained (on two CPU cores longer rows cost too much), draws
 --pool-rows of the pool at random, and writes pool.jsonl, targets.jsonl and test.jsonl with the
-fields prompt, completion, dataset and template.
+fields prompt, completion, dataset and template, and a copy of the model, which benchmark.yaml
+beside this script expects there.
 """
 
 import argparse
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +28,9 @@ FIELDS = ("prompt", "completion", "dataset", "template")
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--data", type=Path, required=True, help="directory that holds t0.parquet")
-    options.add_argument("--model", required=True, help="the language model to be trained")
+    options.add_argument(
+        "--model", type=Path, required=True, help="directory of the language model to be trained"
+    )
     options.add_argument("--output", type=Path, default=Path("out/t0"))
     options.add_argument("--max-tokens", type=int, default=96)
     options.add_argument("--pool-rows", type=int, default=2400)
@@ -48,6 +52,7 @@ def main() -> None:
             lines = [json.dumps({field: row[field] for field in FIELDS}) for row in fitting]
             temporary.write_text("\n".join(lines) + "\n", "utf-8")
         print(f"{args.output / name}.jsonl: {len(fitting):,} of {len(rows):,} rows")
+    shutil.copytree(args.model, args.output / "model", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":
