@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from selection.scorers.base import ids
 from selection.scores import ScoreMatrix
 
 _FLOAT = 4  # bytes
+_NO_MATTER = ("model", "known", "progress", "tokens_per_batch")  # fields that change no score
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def make_method(name: str, options: Mapping[str, Any], model: LanguageModel) -> 
         scorer, size = _make(kind, given, model)
     except TypeError as error:
         raise ArgumentError(f"methods.{name}: {error}.") from error
-    identity = f"{kind} {sorted(given.items())} {_identity(scorer, model)}"
+    identity = f"{kind} {_identity(scorer, model)}"
     return Method(name, scorer, identity, size)
 
 
@@ -149,9 +150,14 @@ def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401
 
 
 def _identity(scorer: Scorer, model: LanguageModel) -> str:
+    """What a scorer's scores depend on, defaults included."""
+    if isinstance(scorer, RankAverage):
+        return " ".join(_identity(part, model) for part in scorer.scorers)
     if isinstance(scorer, EmbeddingScorer) and isinstance(scorer.encoder, AirRep):
-        return scorer.encoder.fingerprint
-    return model.fingerprint
+        return f"{scorer.name} {scorer.encoder.fingerprint}"
+    assert is_dataclass(scorer)
+    options = {f.name: getattr(scorer, f.name) for f in fields(scorer) if f.name not in _NO_MATTER}
+    return f"{type(scorer).__name__} {options} {model.fingerprint}"
 
 
 class ScoreFiles:

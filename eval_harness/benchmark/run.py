@@ -31,6 +31,7 @@ from eval_harness.benchmark.tables import (
     attribution_markdown,
     cheap_markdown,
     differences_markdown,
+    selectors_markdown,
     summarise_trials,
     trials_markdown,
 )
@@ -130,6 +131,11 @@ def run_benchmark(
         _write_table(tried, directory / "trials.parquet")
         summary = summarise_trials(rows)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
+        for scorer in config.selection.selectors_with if config.selection.selectors else []:
+            texts.append(
+                f"### Selectors on the scores of {scorer}\n\n"
+                + selectors_markdown(rows, scorer, config.selection.selector)
+            )
         if _can_draw():
             plot_trials(summary, directory / "trials.png")
     markdown = "\n\n".join(texts) + "\n"

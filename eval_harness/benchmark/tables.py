@@ -8,43 +8,40 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
-_DRAWS = 4000
 _METRICS = ("loss", "exact", "f1", "own_source", "wrong")
 
 
 def interval(
-    values: pd.DataFrame, column: str, *, seed: int = 0, confidence: float = 0.95
+    values: pd.DataFrame, column: str, *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Mean over sources of the mean over seeds, with a bootstrap interval.
+    """Mean over sources of the mean over seeds, with Student's interval over sources.
 
-    Resamples sources, and seeds within each source, with replacement: what would change with other
-    sources and other seeds of this kind. The central percentiles; with few sources they are too
-    narrow, by about 1 - √((n - 1) / n) of n sources.
+    Sources are the sample: the interval says what other sources of this kind would change, seeds
+    included, and it is wide if there are few (6 sources: 2.57 standard errors). A single source
+    has an interval over its seeds.
 
     Args:
         values: Rows with `source` and `seed`, and one value for every pair of them.
         column: The value.
-        seed: Of the resampling.
         confidence: Of the interval.
 
     Returns:
         (mean, low, high); no interval (NaN) from a single value.
     """
     table = values.pivot(index="source", columns="seed", values=column).to_numpy()
-    if table.size == 1:
-        return float(table.mean()), math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    sources, seeds = table.shape
-    rows = rng.integers(sources, size=(_DRAWS, sources))
-    columns = rng.integers(seeds, size=(_DRAWS, sources, seeds))
-    means = table[rows[:, :, None], columns].mean(axis=(1, 2))
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(table.mean()), float(low), float(high)
+    sample = table.mean(axis=1) if len(table) > 1 else table[0]
+    mean = float(table.mean())
+    if len(sample) == 1:
+        return mean, math.nan, math.nan
+    error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    half = float(student.ppf((1 + confidence) / 2, len(sample) - 1)) * error
+    return mean, mean - half, mean + half
 
 
 def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") -> pd.DataFrame:
-    """One row per setting, budget and arm: means, and the paired difference in loss.
+    """One row per setting, budget and arm: means, and the paired differences in loss and F1.
 
     Args:
         trials: Rows of `Trials.run`.
@@ -53,14 +50,17 @@ def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") 
     frame = pd.DataFrame([{k: v for k, v in row.items() if k != "losses"} for row in trials])
     rows = []
     for (setting, budget), part in frame.groupby(["setting", "budget"], sort=False):
-        base = part[part["arm"] == against].set_index(["source", "seed"])["loss"]
+        base = part[part["arm"] == against].set_index(["source", "seed"])
         for arm, own in part.groupby("arm", sort=False):
             mine = own.set_index(["source", "seed"])
-            paired = (mine["loss"] - base).rename("difference").reset_index()
             row: dict[str, Any] = {"setting": setting, "budget": budget, "arm": arm}
             row |= {"scorer": own["scorer"].iloc[0], "selector": own["selector"].iloc[0]}
             row["loss"], row["loss_low"], row["loss_high"] = interval(own, "loss")
-            row["vs"], row["vs_low"], row["vs_high"] = interval(paired, "difference")
+            for metric, name in (("loss", "vs"), ("f1", "f1_vs")):
+                if metric in own and own[metric].notna().all():
+                    paired = (mine[metric] - base[metric]).rename("difference").reset_index()
+                    found = interval(paired, "difference")
+                    row[name], row[f"{name}_low"], row[f"{name}_high"] = found
             for metric in _METRICS[1:]:
                 if metric in own and own[metric].notna().all():
                     row[metric] = float(own[metric].mean())
@@ -72,7 +72,8 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
     """A Markdown table per setting and budget, best loss first."""
     parts = []
     for (setting, budget), part in summary.groupby(["setting", "budget"], sort=False):
-        answers = [name for name in ("exact", "f1") if name in part and part[name].notna().any()]
+        answered = "f1" in part and part["f1"].notna().any()
+        answers = ["exact", "F1", f"F1 − {against}"] if answered else []
         extra = ["own source", *(["wrong rows"] if setting == "wrong_labels" else [])]
         lines = [
             f"**{setting}, {budget} rows**",
@@ -81,13 +82,41 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
             _line(["---", *["---:"] * (2 + len(answers) + len(extra))]),
         ]
         for _, row in part.sort_values("loss").iterrows():
-            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row, against)]
-            cells += [_share(row.get(name)) for name in answers]
+            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row, "vs", against)]
+            if answered:
+                cells += [_share(row["exact"]), _share(row["f1"]), _signed(row, "f1_vs", against)]
             cells += [_share(row.get("own_source"))]
             cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
             lines.append(_line(cells))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def selectors_markdown(trials: Sequence[dict[str, Any]], scorer: str, selector: str) -> str:
+    """Loss of every selector minus that of one of them, on one scorer's scores.
+
+    A row per setting and budget, and one over all of them, in which every problem of a source
+    counts alike.
+    """
+    frame = pd.DataFrame([{k: v for k, v in row.items() if k != "losses"} for row in trials])
+    frame = frame[frame["scorer"] == scorer]
+    keys = ["setting", "budget", "source", "seed"]
+    losses = frame.pivot(index=keys, columns="selector", values="loss")
+    gaps = losses.drop(columns=selector).sub(losses[selector], axis=0)
+    gaps = gaps[gaps.mean().sort_values().index]
+
+    def cells(part: pd.DataFrame) -> list[str]:
+        by_problem = part.groupby(["source", "seed"]).mean().reset_index()
+        return [_difference(interval(by_problem, name)) for name in gaps]
+
+    lines = [
+        _line([f"loss − {selector}", *gaps.columns]),
+        _line(["---", *["---:"] * gaps.shape[1]]),
+    ]
+    for (setting, budget), part in gaps.groupby(["setting", "budget"], sort=False):
+        lines.append(_line([f"{setting}, {budget} rows", *cells(part)]))
+    lines.append(_line(["all", *cells(gaps)]))
+    return "\n".join(lines)
 
 
 def attribution_markdown(
@@ -154,10 +183,14 @@ def _with_interval(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.3f}{_bounds(row[f'{name}_low'], row[f'{name}_high'], '.3f')}"
 
 
-def _signed(row: pd.Series, against: str) -> str:
+def _signed(row: pd.Series, name: str, against: str) -> str:
     if row["arm"] == against:
         return "0"
-    return f"{row['vs']:+.3f}{_bounds(row['vs_low'], row['vs_high'], '+.3f')}"
+    return _difference((row[name], row[f"{name}_low"], row[f"{name}_high"]))
+
+
+def _difference(found: tuple[float, float, float]) -> str:
+    return f"{found[0]:+.3f}{_bounds(found[1], found[2], '+.3f')}"
 
 
 def _bounds(low: float, high: float, form: str) -> str:

@@ -51,8 +51,8 @@ class GradientScorer:
         preconditioner: "fisher" (LoGra), or "none" (TracIn; normalised: as LESS, without Adam).
         normalise: "both" for cosines, "pool" to divide by the row's length alone (the same order
             for each target, but targets with long gradients weigh more), or "none".
-        damping: λ in units of the mean eigenvalue of a layer's F. Choose it on validation data: on T0
-            0.03 loses a third of the LDS that 30 has (docs/results.md).
+        damping: λ in units of the mean eigenvalue of a layer's F. Choose it on validation data: on
+            T0, 0.03 loses a quarter of the LDS that 30 has (docs/results.md).
         layers: Only the last so many transformer blocks; None takes all.
         seed: Of the projections.
         tokens_per_batch: See `gradient_features`.
