@@ -1,13 +1,12 @@
 """The verbs that measure: `record` what training on subsets does, `lds` of scores against it.
 
-OUTPUT/
-plan.json, plan.safetensors, runs/   see `airrep.supervision`
-model.json                           the language model: where it was, its format, its losses
+    OUTPUT/
+      plan.json, plan.safetensors, runs/   see `airrep.supervision`
+      model.json                           see `curate.recorded_model`
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from airrep.atomic import check_writable, write_json
+from airrep.atomic import check_writable
 from airrep.errors import (
     ArgumentError,
-    EmbeddingError,
-    FileFormatError,
-    MissingInputError,
     RecordError,
-    SupervisionError,
 )
 from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
 from curate.api import Source
 from curate.io import OnBadRow, Rows, read_rows
+from curate.own_scores import check_shape, own_scores
+from curate.recorded_model import recorded_model, remember_model
 from curate.scorer_choice import MODEL_SCORERS, ScorerName, check_scorer, load_model, make_scorer
 from eval_harness.lds import LdsResult
 from eval_harness.lds import lds as datamodeling_score
@@ -53,7 +50,6 @@ if TYPE_CHECKING:
 
 SubsetKind = Literal["uniform", "stratified", "few_sources"]
 _FEWEST = 3  # subsets that can be ranked
-_MODEL_FILE = "model.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +185,7 @@ def record(
     longest = max(tokens, key=lambda each: len(each.ids))
     chosen, note = choose_runner(runner, loaded, recipe, longest, stack)
     plan.save(directory)
-    before = _remember(directory, model, loaded, held_out, precision)
+    before = remember_model(directory, model, loaded, held_out, precision)
     losses = run_subsets(plan, examples, held_out, chosen, directory, progress=progress)
     return RecordedLosses(
         losses.plan, losses.values, losses.provenance, losses.seconds, before, note
@@ -260,13 +256,13 @@ def lds(
     recorded.plan.check(examples, held_out)
     loaded = None
     if by_model or model is not None:
-        loaded = _recorded_model(directory, recorded, model)
+        loaded = recorded_model(directory, recorded, model)
     everyone = np.arange(len(held_out))
     positions = recorded.plan.roles.get("test", everyone)  # all, unless drawn with other roles
     if scores is not None:
-        values: npt.NDArray[Any] | ScoreMatrix = _own_scores(
-            scores, (len(held_out), len(examples))
-        )[positions]
+        values: npt.NDArray[Any] | ScoreMatrix = own_scores(scores, (len(held_out), len(examples)))[
+            positions
+        ]
     else:
         if isinstance(scorer, str):
             scorer = make_scorer(
@@ -274,7 +270,7 @@ def lds(
                 progress=progress,
             )  # fmt: skip
         values = scorer.score([held_out[i] for i in positions.tolist()], examples)
-        _check_shape(scorer.name, values.shape, (len(positions), len(examples)))
+        check_shape(scorer.name, values.shape, (len(positions), len(examples)))
     return datamodeling_score(
         values, recorded.plan.subsets, recorded.values[:, :, positions], pooling,
         scale=scale, draws=draws, confidence=confidence, seed=seed,
@@ -317,141 +313,3 @@ def _tokens(model: LanguageModel, examples: Sequence[Example], rows: Rows) -> li
                 file, row = rows.place(example.row)
                 raise RecordError(f"{file}, row {row} (counting from 0): {error}") from error
         raise
-
-
-def _remember(
-    directory: Path,
-    model: str | Path,
-    loaded: LanguageModel,
-    evaluation: Sequence[Example],
-    precision: Precision,
-) -> npt.NDArray[np.float64]:
-    """Write down which model the runs start from; returns its losses before them."""
-    from eval_harness.example_loss import completion_losses  # it brings torch
-
-    known = _model_facts(directory)
-    if known and known["fingerprint"] != loaded.fingerprint:
-        raise SupervisionError(
-            f"{directory}: holds runs of another model ({known['model']}, fingerprint "
-            f"{known['fingerprint']}); {model} has {loaded.fingerprint}: other weights, tokenizer, "
-            "separator or max_tokens. Choose another directory, or delete this one."
-        )
-    if known and len(known["losses"]) == len(evaluation):
-        before = np.array(known["losses"], dtype=np.float64)
-    else:
-        before = completion_losses(loaded, evaluation, dtype=precision)
-    place = Path(model)
-    content = {
-        "model": str(place.resolve()) if place.exists() else str(model),
-        "fingerprint": loaded.fingerprint,
-        "separator": loaded.format.separator,
-        "max_tokens": loaded.format.max_tokens,
-        "losses": before.tolist(),
-    }
-    if content != known:
-        write_json(directory / _MODEL_FILE, content)
-    return before
-
-
-def _model_facts(directory: Path) -> dict[str, Any]:
-    """What `_remember` wrote; {} if it did not.
-
-    Raises:
-        SupervisionError: The file is damaged.
-    """
-    file = directory / _MODEL_FILE
-    if not file.exists():
-        return {}
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        if not isinstance(found, dict) or not {
-            "model", "fingerprint", "separator", "max_tokens", "losses"
-        } <= set(found):  # fmt: skip
-            raise ValueError("fields are missing")
-    except (OSError, ValueError) as error:
-        raise SupervisionError(
-            f"{file}: damaged ({error}); delete it, and start the recording again: it writes it "
-            "anew and keeps the runs."
-        ) from error
-    return found
-
-
-def _recorded_model(
-    directory: Path, recorded: SubsetLosses, model: str | Path | LanguageModel | None
-) -> LanguageModel:
-    """The model that the runs were recorded with.
-
-    Raises:
-        ArgumentError: It is not known where it is.
-        MissingInputError: It is not where it was.
-        SupervisionError: `model` is another one.
-    """
-    facts = _model_facts(directory)
-    if model is None and not facts:
-        raise ArgumentError(
-            f"{directory}: does not say which model was fine-tuned ({_MODEL_FILE} is missing); "
-            "name it: model=... (--model ...)."
-        )
-    options = {key: facts[key] for key in ("separator", "max_tokens") if key in facts}
-    try:
-        loaded = load_model(facts["model"] if model is None else model, **options)
-    except MissingInputError as error:
-        if model is not None:
-            raise
-        raise MissingInputError(
-            f"{error} The runs in {directory} were recorded with it; say where it is now: "
-            "model=... (--model ...)."
-        ) from error
-    expected = recorded.provenance["model"]
-    if loaded.fingerprint != expected:
-        raise SupervisionError(
-            f"{directory}: holds runs of another model (fingerprint {expected}) than {loaded.name} "
-            f"({loaded.fingerprint}): other weights, tokenizer, separator or max_tokens. Give the "
-            "model they were recorded with, or record runs of this one in another directory."
-        )
-    return loaded
-
-
-def _own_scores(
-    given: str | Path | npt.NDArray[np.floating], shape: tuple[int, int]
-) -> npt.NDArray[Any]:
-    """The user's scores, checked.
-
-    Raises:
-        MissingInputError: No such file.
-        FileFormatError: No .npy file of numbers.
-        EmbeddingError: Another shape, or NaN or infinite somewhere.
-    """
-    name = str(given) if isinstance(given, str | Path) else "scores"
-    values = given
-    if isinstance(given, str | Path):
-        try:
-            values = np.load(given, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError as error:
-            raise MissingInputError(f"scores: no file {name!r}.") from error
-        except (OSError, ValueError, EOFError) as error:
-            raise FileFormatError(
-                f"{name}: not a .npy file of numbers ({error}); numpy.save writes one."
-            ) from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
-        found = getattr(values, "dtype", type(values).__name__)
-        raise FileFormatError(f"{name}: expected one array of numbers (.npy), found {found}.")
-    _check_shape(name, values.shape, shape)
-    for target, row in enumerate(values):
-        bad = np.flatnonzero(~np.isfinite(row))[:1].tolist()
-        if bad:
-            raise EmbeddingError(
-                f"{name}: the score of evaluation row {target} and pool row {bad[0]} (counting "
-                f"from 0) is {row[bad[0]]}; expected finite numbers."
-            )
-    return values
-
-
-def _check_shape(name: str, found: tuple[int, ...], expected: tuple[int, int]) -> None:
-    if tuple(found) == expected:
-        return
-    hint = " Transpose them." if tuple(found) == expected[::-1] else ""
-    raise EmbeddingError(
-        f"{name}: expected scores of {expected[0]:,} evaluation rows × {expected[1]:,} pool rows, "
-        f"found shape {tuple(found)}.{hint}"
-    )

@@ -1,0 +1,119 @@
+"""Which language model recorded runs started from: a file beside the runs remembers it.
+
+OUTPUT/model.json   where the model was, its format, and its losses before any training
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.atomic import write_json
+from airrep.errors import ArgumentError, MissingInputError, SupervisionError
+from airrep.records import Example
+from airrep.supervision import SubsetLosses
+from curate.scorer_choice import load_model
+from eval_harness.recipe import Precision
+
+if TYPE_CHECKING:
+    from airrep.language_model import LanguageModel
+
+MODEL_FILE = "model.json"
+
+
+def remember_model(
+    directory: Path,
+    model: str | Path,
+    loaded: LanguageModel,
+    evaluation: Sequence[Example],
+    precision: Precision,
+) -> npt.NDArray[np.float64]:
+    """Write down which model the runs start from; returns its losses before them."""
+    from eval_harness.example_loss import completion_losses  # it brings torch
+
+    known = _facts(directory)
+    if known and known["fingerprint"] != loaded.fingerprint:
+        raise SupervisionError(
+            f"{directory}: holds runs of another model ({known['model']}, fingerprint "
+            f"{known['fingerprint']}); {model} has {loaded.fingerprint}: other weights, tokenizer, "
+            "separator or max_tokens. Choose another directory, or delete this one."
+        )
+    if known and len(known["losses"]) == len(evaluation):
+        before = np.array(known["losses"], dtype=np.float64)
+    else:
+        before = completion_losses(loaded, evaluation, dtype=precision)
+    place = Path(model)
+    content = {
+        "model": str(place.resolve()) if place.exists() else str(model),
+        "fingerprint": loaded.fingerprint,
+        "separator": loaded.format.separator,
+        "max_tokens": loaded.format.max_tokens,
+        "losses": before.tolist(),
+    }
+    if content != known:
+        write_json(directory / MODEL_FILE, content)
+    return before
+
+
+def _facts(directory: Path) -> dict[str, Any]:
+    """What `remember_model` wrote; {} if it did not.
+
+    Raises:
+        SupervisionError: The file is damaged.
+    """
+    file = directory / MODEL_FILE
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if not isinstance(found, dict) or not {
+            "model", "fingerprint", "separator", "max_tokens", "losses"
+        } <= set(found):  # fmt: skip
+            raise ValueError("fields are missing")
+    except (OSError, ValueError) as error:
+        raise SupervisionError(
+            f"{file}: damaged ({error}); delete it, and start the recording again: it writes it "
+            "anew and keeps the runs."
+        ) from error
+    return found
+
+
+def recorded_model(
+    directory: Path, recorded: SubsetLosses, model: str | Path | LanguageModel | None
+) -> LanguageModel:
+    """The model that the runs were recorded with.
+
+    Raises:
+        ArgumentError: It is not known where it is.
+        MissingInputError: It is not where it was.
+        SupervisionError: `model` is another one.
+    """
+    facts = _facts(directory)
+    if model is None and not facts:
+        raise ArgumentError(
+            f"{directory}: does not say which model was fine-tuned ({MODEL_FILE} is missing); "
+            "name it: model=... (--model ...)."
+        )
+    options = {key: facts[key] for key in ("separator", "max_tokens") if key in facts}
+    try:
+        loaded = load_model(facts["model"] if model is None else model, **options)
+    except MissingInputError as error:
+        if model is not None:
+            raise
+        raise MissingInputError(
+            f"{error} The runs in {directory} were recorded with it; say where it is now: "
+            "model=... (--model ...)."
+        ) from error
+    expected = recorded.provenance["model"]
+    if loaded.fingerprint != expected:
+        raise SupervisionError(
+            f"{directory}: holds runs of another model (fingerprint {expected}) than {loaded.name} "
+            f"({loaded.fingerprint}): other weights, tokenizer, separator or max_tokens. Give the "
+            "model they were recorded with, or record runs of this one in another directory."
+        )
+    return loaded
