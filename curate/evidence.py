@@ -1,8 +1,8 @@
 """The verbs that measure: `record` what training on subsets does, `lds` of scores against it.
 
-    OUTPUT/
-      plan.json, plan.safetensors, runs/   see `airrep.supervision`
-      model.json                           see `curate.recorded_model`
+OUTPUT/
+plan.json, plan.safetensors, runs/   see `airrep.supervision`
+model.json                           see `curate.recorded_model`
 """
 
 from __future__ import annotations
