@@ -37,7 +37,7 @@ def plot_attribution(
         axes.axvline(ceiling["attainable"], color=_INK, linestyle=":", label="perfect predictor")
     axes.axvline(0, color=_QUIET, linewidth=0.8)
     axes.set_xlabel("LDS (95% interval over subsets and targets)")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     _finish(figure, [axes], file)
 
 
