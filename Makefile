@@ -25,6 +25,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python examples/benchmarks/greedy_speed.py
 	$(BIN)/python examples/benchmarks/encoder_throughput.py
 	$(BIN)/python examples/benchmarks/task_precision.py
+	$(BIN)/python examples/benchmarks/lds_speed.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info out curate-demo
