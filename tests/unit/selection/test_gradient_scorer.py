@@ -197,7 +197,8 @@ def test_known_features_are_not_computed_again(model, monkeypatch, tmp_path):
 
 
 def test_known_features_that_do_not_fit(model):
-    scorer = GradientScorer(model, known=KnownFeatures(POOL, np.zeros((8, 3), dtype=np.float32)))
+    known = KnownFeatures(POOL, np.zeros((8, 3), dtype=np.float32))
+    scorer = GradientScorer(model, rank=16, known=known)
     with pytest.raises(ArgumentError, match=r"3 columns, but this scorer's have 3584"):
         scorer.score(TARGETS, POOL)
     with pytest.raises(EmbeddingError, match=r"expected \(8, D\), one row per example"):
