@@ -41,7 +41,7 @@ ROWS, EVALUATED, LONGEST = 100, 200, 96
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--model", required=True, help="directory of a causal language model")
+    options.add_argument("--model", help="directory of a causal language model")
     options.add_argument("--trainable", nargs="+", default=["all", "last:1", "lora:8"])
     options.add_argument("--stacks", nargs="+", type=int, default=[1, 4, 16])
     options.add_argument("--repeats", type=int, default=3)
@@ -50,6 +50,8 @@ def main() -> None:
     if args.worker:
         print(json.dumps(measure(**args.worker)))
         return
+    if args.model is None:
+        options.error("name the language model with --model")
     data = str(find_data(args.data, "t0.parquet"))
     described = machine(args.threads)
     common = {"model": args.model, "data": data, "threads": args.threads}
