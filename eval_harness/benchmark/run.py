@@ -93,48 +93,52 @@ def run_benchmark(
     directory = Path(directory)
     check_disjoint(pool, targets, test)
     check_writable(directory)
-    _claim(directory / "config.json", json.loads(json.dumps(asdict(config))))
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )
     longest = max((e for rows in (pool, targets, test) for e in rows.examples), key=_length)
     runner_for = partial(_make_runner, config, model, longest)
     runner, note = runner_for(config.recipe, config.stack)
-    rows_read = {"pool": pool.digest, "targets": targets.digest, "test": test.digest}
-    _claim(directory / "inputs.json", {**rows_read, **provenance(runner)})
     methods = {
         name: make_method(name, config.methods.get(name, {}), model) for name in config.method_names
     }
     files = ScoreFiles(directory / "scores")
-    texts = [f"Trained with TRL: {note}"] if note else []
-    attributed: list[dict[str, Any]] = []
+    part = trials = None
     if config.attribution is not None:
         part = Attribution.draw(
             config.attribution, pool.examples, targets.examples, test.examples, directory,
             config.seed,
         )  # fmt: skip
+    if config.selection is not None:
+        problems = Problems(pool, targets, test, config.selection, config.seed)
+        trials = Trials(config.selection, problems, methods, files, runner, directory)
+        trials.check()
+    # Only now, so that a config that cannot be run can be mended and run again.
+    _claim(directory / "config.json", json.loads(json.dumps(asdict(config))))
+    rows_read = {"pool": pool.digest, "targets": targets.digest, "test": test.digest}
+    _claim(directory / "inputs.json", {**rows_read, **provenance(runner)})
+    texts = [f"Trained with TRL: {note}"] if note else []
+    attributed: list[dict[str, Any]] = []
+    if part is not None:
         measured = part.record(runner, progress=progress)
         cheap = []
-        for trainable in config.attribution.cheap:
+        for trainable in part.config.cheap:
             recipe = replace(config.recipe, trainable=trainable)
             cheaper = part.record(runner_for(recipe, 4 * config.stack)[0], progress=progress)
             cheap.append({"trainable": trainable, **cheap_truth(part, measured, cheaper)})
         attributed, text = _attribution(part, measured, cheap, list(methods.values()), files)
         texts.append(text)
     tried = pd.DataFrame()
-    if config.selection is not None:
-        problems = Problems(pool, targets, test, config.selection, config.seed)
-        rows = Trials(config.selection, problems, methods, files, runner, directory).run(
-            progress=progress
-        )
+    if trials is not None:
+        rows = trials.run(progress=progress)
         tried = pd.DataFrame(rows)
         _write_table(tried, directory / "trials.parquet")
         summary = summarise_trials(rows)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
-        for scorer in config.selection.selectors_with if config.selection.selectors else []:
+        for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(
                 f"### Selectors on the scores of {scorer}\n\n"
-                + selectors_markdown(rows, scorer, config.selection.selector)
+                + selectors_markdown(rows, scorer, trials.config.selector)
             )
         if _can_draw():
             plot_trials(summary, directory / "trials.png")

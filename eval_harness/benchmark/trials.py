@@ -91,7 +91,7 @@ class Trials:
                 than a pool.
             LossError: A loss after fine-tuning is NaN or infinite.
         """
-        self._check()
+        self.check()
         place = self.directory / "trials"
 
         def done(name: str) -> bool:
@@ -108,7 +108,12 @@ class Trials:
             for row in json.loads((place / f"{name}.json").read_text("utf-8"))
         ]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse, before any training, what cannot be run.
+
+        Raises:
+            ArgumentError: See `run`.
+        """
         wanted = [*self.config.scorers, *self.config.selectors_with]
         for name in wanted:
             if name in CONTROLS:

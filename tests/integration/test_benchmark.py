@@ -146,6 +146,15 @@ def test_a_directory_belongs_to_one_config(whole, place, capsys):
     assert "holds another benchmark (config.json: seed, stack differ); use another" in shown
 
 
+def test_a_config_that_cannot_be_run_can_be_mended(place, tmp_path):
+    """The directory is not bound to what was refused."""
+    selection = {**SELECTING["selection"], "budgets": {"present": [100_000]}}
+    file = _changed(place, "impossible", attribution=None, selection=selection)
+    with pytest.raises(ArgumentError, match="budget 100000 is larger than the pool"):
+        curate.benchmark(file, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
 @pytest.mark.parametrize("what", ["text", "template", "model"])
 def test_and_to_its_rows_and_model(what, whole, place, tmp_path):
     """Behind the same names in the config."""
