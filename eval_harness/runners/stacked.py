@@ -77,6 +77,15 @@ class StackedRunner:
         }
         self._checked = False
 
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Do now what is done once per example (tokens, the trunk's output), not in the first run.
+
+        Raises:
+            RecordError: An example has no completion.
+            CheckpointError: This architecture cannot be taken apart.
+        """
+        self._prepared(examples)
+
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """See `Runner.train`."""
         size = check_runs(runs, self.stack)

@@ -4,7 +4,9 @@
 
 Every run trains on 100 rows of T0 (2 epochs, batches of 20) and measures the loss of 200 others.
 The TRL runner does one run, then the stacked runner does K at once; repeats are interleaved. Both
-train the same weights on the same batches, and the report says how far their losses are apart.
+train the same weights on the same batches, and the report says how far their losses are apart. What
+the stacked runner does once per row of the pool, however many runs there are (with "last:N", the
+frozen blocks), is timed apart.
 Memory is the peak of a process of its own, above what it held before training.
 
 On CPUs, allocation is dear: run with jemalloc and huge pages, one thread a process, as in
@@ -88,13 +90,14 @@ def one_table(trainable: str, stacks: list[int], repeats: int, common: dict) -> 
             [
                 "TRL" if runner == "trl" else f"stacked, K = {k}",
                 Spread([r["train"] for r in results]), Spread([r["evaluate"] for r in results]),
-                Spread(ratios), results[0]["mib"], f"{apart.mean():.4f}",
+                Spread(ratios), Spread([1000 * r["once"] for r in results]), results[0]["mib"],
+                f"{apart.mean():.4f}",
             ]
         )  # fmt: skip
     return Table(
         f"Trained: {trainable}",
         ["runner", "training, s per run", "losses, s per run", "times faster than TRL",
-         "memory, MiB", "mean difference in loss"],
+         "once, ms per row", "memory, MiB", "mean difference in loss"],
         rows,
     )  # fmt: skip
 
@@ -116,12 +119,16 @@ def measure(
     before = resident_mib()
     short = [replace(run, examples=run.examples[:20]) for run in runs]
     made.train(short).losses(evaluation[:20])  # warm-up
+    once = time.perf_counter()
+    if isinstance(made, StackedRunner):
+        made.prepare([*pool, *evaluation])
     start = time.perf_counter()
     trained = made.train(runs)
     middle = time.perf_counter()
     losses = trained.losses(evaluation)
     end = time.perf_counter()
     return {
+        "once": (start - once) / (len(pool) + len(evaluation)),
         "train": (middle - start) / k, "evaluate": (end - middle) / k,
         "losses": losses[0].tolist(), "mib": round(peak_mib() - before),
     }  # fmt: skip

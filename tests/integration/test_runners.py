@@ -231,6 +231,16 @@ def test_what_a_runner_has_seen_before_does_not_matter(trainable, build, runs, r
     assert found[0].tobytes() == found[1].tobytes()
 
 
+@pytest.mark.parametrize("trainable", ["all", "last:1"])
+def test_preparing_rows_first_changes_no_bit(trainable, build, runs, rows, held_out):
+    recipe = Recipe(1, 1e-2, 4, trainable, "float32")
+    prepared = StackedRunner(build(), recipe, stack=3)
+    prepared.prepare([*rows, *held_out])
+    at_once = StackedRunner(build(), recipe, stack=3)
+    losses = [runner.train(runs[:3]).losses(held_out) for runner in (prepared, at_once)]
+    np.testing.assert_array_equal(*losses)
+
+
 def test_the_order_of_rows_depends_on_the_seed(build, rows, held_out):
     made = [TrainingRun(rows[:11], seed) for seed in (0, 1)]
     found = StackedRunner(build(), recipe()).train(made).losses(held_out)
