@@ -90,8 +90,9 @@ def one_table(trainable: str, stacks: list[int], repeats: int, common: dict) -> 
             [
                 "TRL" if runner == "trl" else f"stacked, K = {k}",
                 Spread([r["train"] for r in results]), Spread([r["evaluate"] for r in results]),
-                Spread(ratios), Spread([1000 * r["once"] for r in results]), results[0]["mib"],
-                f"{apart.mean():.4f}",
+                Spread(ratios),
+                Spread([1000 * r["once"] for r in results]) if runner == "stacked" else None,
+                results[0]["mib"], f"{apart.mean():.4f}",
             ]
         )  # fmt: skip
     return Table(
