@@ -19,9 +19,9 @@ from curate.manifest import InputRecord, Manifest, fingerprint
 from curate.scorer_choice import (
     ScorerName,
     check_scorer,
-    encoder_record,
     load_encoder,
     make_scorer,
+    scores_and_encoders,
 )
 from curate.training_set import FileFormat, TrainingSet, check_format
 from selection.candidates import shortlist
@@ -56,7 +56,7 @@ def select(
     targets: Source,
     k: int = 1000,
     *,
-    scorer: ScorerName | Scorer = "airrep",
+    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
     selector: SelectorName | Selector = "layered_greedy",
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
@@ -80,7 +80,8 @@ def select(
         targets: A few examples of what the model should be good at; anything `pool` can be.
         k: How many rows to choose; at most the size of the pool.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
-            language model's own states and gradients, rds, gradient or gradient_cosine.
+            language model's own states and gradients, rds, gradient or gradient_cosine. A list of
+            several, [airrep, gradient], takes the mean of their ranks.
         selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
             top_k_max, top_k_mean or random.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
@@ -112,8 +113,7 @@ def select(
     if isinstance(selector, str):
         selector = make_selector(selector, scale=scale, seed=seed)
     check_format(format)
-    if isinstance(scorer, str):
-        check_scorer(scorer, model)
+    check_scorer(scorer, model)
     if output is not None:
         check_writable(Path(output))
     with _timed(seconds, "read"):
@@ -124,19 +124,18 @@ def select(
         check_k(k, len(examples))
         target_weights(weights, len(target_examples))
     with _timed(seconds, "score"):
-        if isinstance(scorer, str):
-            place = Path(output) / "embeddings" if output and not store else store
-            scorer = make_scorer(
-                scorer, encoder=encoder, model=model, store=place, seed=seed,
-                tokens_per_batch=tokens_per_batch, progress=progress,
-            )  # fmt: skip
-        scores = scorer.score(target_examples, examples)
+        place = Path(output) / "embeddings" if output and not store else store
+        scorer = make_scorer(
+            scorer, encoder=encoder, model=model, store=place, seed=seed,
+            tokens_per_batch=tokens_per_batch, progress=progress,
+        )  # fmt: skip
+        scores, encoders = scores_and_encoders(scorer, target_examples, examples)
     with _timed(seconds, "select"):
         chosen = _choose(selector, scores, k, weights)
     manifest = Manifest(
         arguments=arguments,
         inputs={"pool": pool_input.record, "targets": target_input.record},
-        encoder=encoder_record(scorer, scores),
+        encoders=encoders,
         chosen={
             "scorer": scores.method,
             "selector": chosen.method,
@@ -230,6 +229,8 @@ def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
             arguments[name] = str(Path(value).resolve())
         elif isinstance(value, str | int | float | None):
             arguments[name] = value
+        elif name == "scorer" and isinstance(value, Sequence):
+            arguments[name] = list(value)
         elif name in ("columns", "target_columns"):
             arguments[name] = dict(value)
         elif name == "weights":

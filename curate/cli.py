@@ -38,7 +38,7 @@ _AS_TEXT: Mapping[str, Any] = {
     "str | Path | Encoder | None": str | None,
     "str | Path | LanguageModel | None": str | None,
     "str | Path | npt.NDArray[np.floating] | None": str | None,
-    "ScorerName | Scorer": ScorerName,
+    "ScorerName | Sequence[ScorerName] | Scorer": ScorerName | list[ScorerName],
     "SelectorName | Selector": SelectorName,
 }
 
@@ -145,7 +145,9 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
         _say(result.summary())
         _say(f"wrote   {options['output']}")
     elif verb == "lds":
-        _say(f"{options['scores'] or options['scorer']}: LDS {result}")
+        named = options["scorer"]
+        scorer = named if isinstance(named, str) else " + ".join(named)
+        _say(f"{options['scores'] or scorer}: LDS {result}")
     elif verb == "benchmark":
         _say(str(result))
         _say(f"wrote   {options['output']}")

@@ -27,7 +27,7 @@ from curate.api import Source
 from curate.io import OnBadRow, Rows, read_rows
 from curate.own_scores import check_shape, own_scores
 from curate.recorded_model import recorded_model, remember_model
-from curate.scorer_choice import MODEL_SCORERS, ScorerName, check_scorer, load_model, make_scorer
+from curate.scorer_choice import ScorerName, check_scorer, load_model, make_scorer, uses_model
 from eval_harness.lds import LdsResult
 from eval_harness.lds import lds as datamodeling_score
 from eval_harness.recipe import Precision, Recipe
@@ -197,7 +197,7 @@ def lds(
     pool: Source,
     evaluation: Source,
     *,
-    scorer: ScorerName | Scorer = "airrep",
+    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
     scores: str | Path | npt.NDArray[np.floating] | None = None,
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
@@ -217,7 +217,8 @@ def lds(
         runs: Directory that `record` wrote.
         pool: The rows that were trained on; as they were given to `record`.
         evaluation: The rows whose losses were measured; as they were given to `record`.
-        scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient or gradient_cosine.
+        scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient or gradient_cosine; or a
+            list of several, [airrep, gradient], for the mean of their ranks.
         scores: Scores of your own, in place of a scorer: a .npy file (evaluation rows × pool rows)
             in the order of the rows; larger means that training on the row lowers the loss more.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
@@ -245,9 +246,8 @@ def lds(
         raise ArgumentError(
             f"scores and scorer {getattr(scorer, 'name', scorer)!r} are both given; leave out one."
         )
-    by_model = isinstance(scorer, str) and scorer in MODEL_SCORERS
-    if isinstance(scorer, str):
-        check_scorer(scorer, "given" if by_model else None)
+    by_model = uses_model(scorer)
+    check_scorer(scorer, "given" if by_model else None)
     directory = Path(runs)
     recorded = SubsetLosses.load(directory)
     examples = _read(pool, "pool", columns, on_bad_row)[1]
@@ -264,11 +264,10 @@ def lds(
             positions
         ]
     else:
-        if isinstance(scorer, str):
-            scorer = make_scorer(
-                scorer, encoder=encoder, model=loaded if by_model else None, seed=seed,
-                progress=progress,
-            )  # fmt: skip
+        scorer = make_scorer(
+            scorer, encoder=encoder, model=loaded if by_model else None, seed=seed,
+            progress=progress,
+        )  # fmt: skip
         values = scorer.score([held_out[i] for i in positions.tolist()], examples)
         check_shape(scorer.name, values.shape, (len(positions), len(examples)))
     return datamodeling_score(

@@ -13,7 +13,7 @@ from typing import Any
 from airrep.records import Example
 from airrep.version import __version__
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
 
@@ -34,14 +34,15 @@ class Manifest:
     Attributes:
         arguments: The call's arguments; an input that came from memory is left out.
         inputs: "pool" and "targets".
-        encoder: Fingerprint, compute dtype, rows encoded and reused; empty without an encoder.
+        encoders: For each scorer with an encoder or a language model: the scorer, the name and
+            fingerprint of what it read the rows with, compute dtype, rows encoded and reused.
         chosen: Selector, scorer, number of rows, layers, and a digest of the chosen rows in order.
         seconds: Time of each stage.
     """
 
     arguments: dict[str, Any]
     inputs: dict[str, InputRecord]
-    encoder: dict[str, Any]
+    encoders: list[dict[str, Any]]
     chosen: dict[str, Any]
     seconds: dict[str, float]
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -60,12 +61,18 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     for name, record in before["inputs"].items():
         if record["fingerprint"] != after["inputs"][name]["fingerprint"]:
             found.append(f"the {name} is not the one of the manifest")
-    if before["encoder"].get("fingerprint") != after["encoder"].get("fingerprint"):
+    if _encoders(before) != _encoders(after):
         found.append("the encoder (or the precision it computes in) is another one")
     for package, number in before["versions"].items():
         if after["versions"].get(package) != number:
             found.append(f"{package} was {number}, is {after['versions'].get(package)}")
     return found
+
+
+def _encoders(manifest: dict[str, Any]) -> list[str]:
+    """Fingerprints, in the order of the scorers; also of a manifest of version 1."""
+    records = manifest.get("encoders", [manifest.get("encoder", {})])
+    return [record["fingerprint"] for record in records if record]
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

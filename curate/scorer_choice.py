@@ -1,7 +1,8 @@
-"""The scorer that a name stands for, with what it needs; nothing is loaded before it is needed."""
+"""The scorer that names stand for, with what it needs; nothing is loaded before it is needed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -11,6 +12,7 @@ from selection import scorers
 
 if TYPE_CHECKING:
     from airrep.language_model import LanguageModel
+    from airrep.records import Example
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.scores import ScoreMatrix
@@ -29,7 +31,7 @@ class _Fingerprinted(Protocol):
 
 
 def make_scorer(
-    name: str,
+    scorer: str | Sequence[str] | Scorer,
     *,
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
@@ -41,7 +43,8 @@ def make_scorer(
     """Make a scorer.
 
     Args:
-        name: One of `ScorerName`.
+        scorer: One of `ScorerName`; several, for the mean of their ranks; or a scorer, which comes
+            back as it is.
         encoder: For airrep: directory, hub id or encoder; default the built-in one.
         model: For rds, gradient and gradient_cosine: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
@@ -50,55 +53,105 @@ def make_scorer(
         progress: Show a progress bar for the pool.
 
     Raises:
-        ArgumentError: The name is unknown, or the model is missing or of no use.
+        ArgumentError: A name is unknown, or the model is missing or of no use.
         MissingInputError: No such encoder or model.
         CheckpointError: It cannot be loaded, or does not fit the scorer.
     """
-    check_scorer(name, model)
+    check_scorer(scorer, model)
+    if not isinstance(scorer, str | Sequence):
+        return scorer
+    loaded = None if model is None else load_model(model)  # once for all
+    batches: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
+    made = [
+        _model_scorer(name, loaded, seed, batches)
+        if loaded is not None and name in MODEL_SCORERS
+        else _text_scorer(name, encoder, store, seed, batches)
+        for name in _names(scorer)
+    ]
+    return made[0] if len(made) == 1 else scorers.RankAverage(made)
+
+
+def _text_scorer(
+    name: str,
+    encoder: str | Path | Encoder | None,
+    store: str | Path | None,
+    seed: int,
+    batches: dict[str, Any],
+) -> Scorer:
     match name:
-        case "airrep":
-            loaded = load_encoder(encoder)
-            if not isinstance(loaded, FingerprintedEncoder):  # another library's, with own options
-                return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
-            place = None if store is None else EmbeddingStore(store)
-            options = {"tokens_per_batch": tokens_per_batch, "progress": progress}
-            return scorers.EmbeddingScorer(loaded, place, options=options)
         case "tfidf":
             return scorers.TfidfScorer()
         case "bm25":
             return scorers.Bm25Scorer()
         case "random":
             return scorers.RandomScorer(seed)
-    assert model is not None
-    language_model = load_model(model)
-    settings: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
+    loaded = load_encoder(encoder)
+    if not isinstance(loaded, FingerprintedEncoder):  # another library's, with options of its own
+        return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
+    place = None if store is None else EmbeddingStore(store)
+    return scorers.EmbeddingScorer(loaded, place, options=batches)
+
+
+def _model_scorer(name: str, model: LanguageModel, seed: int, batches: dict[str, Any]) -> Scorer:
     if name == "rds":
-        return scorers.RdsScorer(language_model, **settings)
-    if name == "gradient_cosine":
-        settings["preconditioner"] = "none"
-    return scorers.GradientScorer(language_model, seed=seed, **settings)
+        return scorers.RdsScorer(model, **batches)
+    preconditioner: Any = "none" if name == "gradient_cosine" else "fisher"
+    return scorers.GradientScorer(model, preconditioner=preconditioner, seed=seed, **batches)
 
 
-def check_scorer(name: str, model: object | None) -> None:
+def check_scorer(scorer: str | Sequence[str] | Scorer, model: object | None) -> None:
     """Refuse an unknown scorer, a missing model, and one that would not be looked at.
 
     Raises:
         ArgumentError: One of these.
     """
-    if name not in get_args(ScorerName):
+    if not isinstance(scorer, str | Sequence):
+        if not callable(getattr(scorer, "score", None)):
+            raise ArgumentError(
+                "scorer should be a name, a list of names or an object with a score method, found "
+                f"{type(scorer).__name__}."
+            )
+        return
+    known, names = get_args(ScorerName), _names(scorer)
+    if not names:
+        raise ArgumentError(f"scorer: the list is empty; choose from {', '.join(known)}.")
+    for name in names:
+        if not isinstance(name, str):
+            raise ArgumentError(
+                f"scorer: expected a list of names, found {type(name).__name__} in it; average the "
+                "ranks of scorers of your own with selection.scorers.RankAverage([...])."
+            )
+        if name not in known:
+            raise ArgumentError(
+                f"scorer {name!r} is unknown; choose from {', '.join(known)}, or give a list of "
+                "several for the mean of their ranks."
+            )
+        if names.count(name) > 1:
+            raise ArgumentError(
+                f"scorer: {name!r} is in the list {names.count(name)} times; each scorer has one "
+                "rank for a row. Name it once."
+            )
+        if name in MODEL_SCORERS and model is None:
+            raise ArgumentError(
+                f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
+                "(--model ...)."
+            )
+    if model is not None and not uses_model(scorer):
         raise ArgumentError(
-            f"scorer {name!r} is unknown; choose from {', '.join(get_args(ScorerName))}."
+            f"scorer {' + '.join(names)!r} does not look at the language model that will be "
+            f"fine-tuned; leave out model, or choose one of {', '.join(MODEL_SCORERS)}."
         )
-    if name in MODEL_SCORERS and model is None:
-        raise ArgumentError(
-            f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
-            "(--model ...)."
-        )
-    if name not in MODEL_SCORERS and model is not None:
-        raise ArgumentError(
-            f"scorer {name!r} does not look at the language model that will be fine-tuned; leave "
-            f"out model, or choose one of {', '.join(MODEL_SCORERS)}."
-        )
+
+
+def uses_model(scorer: str | Sequence[str] | Scorer) -> bool:
+    """Whether one of the names needs the language model that will be fine-tuned."""
+    return isinstance(scorer, str | Sequence) and any(
+        name in MODEL_SCORERS for name in _names(scorer)
+    )
+
+
+def _names(scorer: str | Sequence[str]) -> list[str]:
+    return [scorer] if isinstance(scorer, str) else list(scorer)
 
 
 def load_encoder(encoder: str | Path | Encoder | None) -> Encoder:
@@ -121,27 +174,44 @@ def load_model(model: str | Path | LanguageModel, **options: Any) -> LanguageMod
     return model
 
 
-def encoder_record(scorer: Scorer, scores: ScoreMatrix) -> dict[str, Any]:
-    """For manifests: the encoder or language model that made the scores; {} without one."""
+def scores_and_encoders(
+    scorer: Scorer, targets: Sequence[Example], pool: Sequence[Example]
+) -> tuple[ScoreMatrix, list[dict[str, Any]]]:
+    """Scores, and for manifests each encoder or language model that they were made with."""
+    records: list[dict[str, Any]] = []
+
+    def scored(part: Scorer) -> ScoreMatrix:
+        if isinstance(part, scorers.RankAverage):
+            return part.average(map(scored, part.scorers), targets, pool)
+        scores = part.score(targets, pool)
+        records.extend(_encoder_record(part, scores))
+        return scores
+
+    return scored(scorer), records
+
+
+def _encoder_record(scorer: Scorer, scores: ScoreMatrix) -> list[dict[str, Any]]:
+    """One record, or none for a scorer without an encoder that is known."""
     rows = scores.embeddings[1] if scores.embeddings else None
     stored = rows if isinstance(rows, StoredEmbeddings) else None
-    record = {
+    counts = {
         "encoded": stored.encoded if stored else scores.shape[1],
         "reused": stored.reused if stored else 0,
         "changed": stored.changed if stored else 0,
     }
     if isinstance(scorer, scorers.EmbeddingScorer):
         if not isinstance(scorer.encoder, FingerprintedEncoder):
-            return {}
+            return []
         encoder = scorer.encoder
         name, fingerprint, precision = encoder.name, encoder.fingerprint, encoder.precision
     else:
         model = getattr(scorer, "model", None)
         if not isinstance(model, _Fingerprinted):
-            return {}
+            return []
         from airrep.hardware import fastest_dtype  # it is there already: the model brought torch
 
         name, fingerprint, precision = model.name, model.fingerprint, getattr(scorer, "dtype", "")
         if precision == "auto":
             precision = str(fastest_dtype(model.network.device)).removeprefix("torch.")
-    return {"name": name, "fingerprint": fingerprint, "dtype": precision, **record}
+    identity = {"scorer": scorer.name, "name": name, "fingerprint": fingerprint}
+    return [{**identity, "dtype": precision, **counts}]

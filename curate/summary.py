@@ -45,8 +45,7 @@ def _read(manifest: Manifest) -> list[str]:
     for role, record in manifest.inputs.items():
         skipped = f", {len(record.skipped):,} unreadable rows skipped" if record.skipped else ""
         lines.append(f"read    {role:<8}{record.rows:>10,} rows from {record.name}{skipped}")
-    if manifest.encoder:
-        encoder = manifest.encoder
+    for encoder in manifest.encoders:
         lines.append(
             f"encoded {'pool':<8}{encoder['encoded']:>10,} rows with {encoder['name']} "
             f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"

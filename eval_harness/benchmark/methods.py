@@ -25,6 +25,7 @@ from selection.scorers import (
     EmbeddingScorer,
     GradientScorer,
     RandomScorer,
+    RankAverage,
     RdsScorer,
     Scorer,
     TfidfScorer,
@@ -47,29 +48,6 @@ class SameSource:
         own = np.array([e.source for e in targets])[:, None] == [e.source for e in pool]
         return ScoreMatrix.from_array(
             own.astype(np.float32), target_ids=ids(targets), pool_ids=ids(pool), method=self.name
-        )
-
-
-@dataclass(frozen=True)
-class RankAverage:
-    """Mean of several methods' ranks of the pool rows, in (-1, 1), for each target.
-
-    Of rows with equal scores the later ones rank higher.
-    """
-
-    scorers: Sequence[Scorer]
-    name: str
-
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
-        """See `Scorer.score`."""
-        total = np.zeros((len(targets), len(pool)))
-        for scorer in self.scorers:
-            values = scorer.score(targets, pool).values()
-            ranks = values.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-            total += (2 * ranks + 1) / len(pool) - 1
-        mean = (total / len(self.scorers)).astype(np.float32)
-        return ScoreMatrix.from_array(
-            mean, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=5.0
         )
 
 
@@ -130,7 +108,7 @@ def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[
         _only(options)
         parts = [_make(part, {}, model) for part in kind.split("+")]
         sizes = [size for _, size in parts if size]
-        return RankAverage([scorer for scorer, _ in parts], kind), sum(sizes) or None
+        return RankAverage([scorer for scorer, _ in parts]), sum(sizes) or None
     raise ArgumentError(
         f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
         "gradient, gradient_cosine, same_source, random, or a+b for a rank average."
@@ -152,7 +130,8 @@ def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401
 def _identity(scorer: Scorer, model: LanguageModel) -> str:
     """What a scorer's scores depend on, defaults included."""
     if isinstance(scorer, RankAverage):
-        return " ".join(_identity(part, model) for part in scorer.scorers)
+        parts = "; ".join(_identity(part, model) for part in scorer.scorers)
+        return f"mean of ranks, shared by ties: {parts}"
     if isinstance(scorer, EmbeddingScorer) and isinstance(scorer.encoder, AirRep):
         return f"{scorer.name} {scorer.encoder.fingerprint}"
     assert is_dataclass(scorer)

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from selection.scorers.hidden_states import RdsScorer
     from selection.scorers.lexical import Bm25Scorer, TfidfScorer
     from selection.scorers.random import RandomScorer
+    from selection.scorers.rank_average import RankAverage
 
 _HOME = {
     "Bm25Scorer": "lexical",
     "EmbeddingScorer": "embedding",
     "GradientScorer": "gradient",
     "RandomScorer": "random",
+    "RankAverage": "rank_average",
     "RdsScorer": "hidden_states",
     "Scorer": "base",
     "TfidfScorer": "lexical",
@@ -26,6 +28,7 @@ __all__ = [
     "EmbeddingScorer",
     "GradientScorer",
     "RandomScorer",
+    "RankAverage",
     "RdsScorer",
     "Scorer",
     "TfidfScorer",

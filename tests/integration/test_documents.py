@@ -72,12 +72,12 @@ def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
             small = [] if verb != "record" else SMALL if "--subsets" in words else [*SMALL, *FEW]
             assert cli.main([verb, *options, *small, "--progress", "false"]) == 0, line
             ran.append(verb)
-    assert ran == ["record"] * 4 + ["lds"] * 5
+    assert ran == ["record"] * 4 + ["lds"] * 6
     lines = capsys.readouterr().out.splitlines()
     results = [line for line in lines if ": LDS " in line]
-    names = ["airrep", "tfidf", "rds", "gradient", "scores.npy"]
+    names = ["airrep", "tfidf", "rds", "gradient", "airrep + gradient", "scores.npy"]
     assert [line.split(":")[0] for line in results] == names
-    shape = re.compile(r"[\w.]+: LDS -?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\] over \d+ subsets × "
+    shape = re.compile(r"[\w.+ ]+: LDS -?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\] over \d+ subsets × "
                        r"\d+ targets \(ceiling \d\.\d\d\)")  # fmt: skip
     shown = re.findall(r"^tfidf: LDS .*$", EVIDENCE, re.M)
     assert all(shape.fullmatch(line) for line in [*results, *shown])

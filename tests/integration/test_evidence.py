@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from transformers import AutoTokenizer
 
 import curate
@@ -25,6 +25,7 @@ from curate import cli
 from curate.demo_data import demo_pool
 from eval_harness.example_loss import completion_losses
 from selection.scorers import GradientScorer, TfidfScorer
+from selection.scorers.rank_average import RANK_SCALE
 
 POOL, HELD_OUT = demo_pool(40), demo_pool(9, seed=5)
 QUICK = {
@@ -123,6 +124,18 @@ def test_lds_of_scorers_by_hand(place):
         assert _lds(place, scorer=scorer).mean == pytest.approx(expected, abs=1e-9)
 
 
+def test_lds_of_a_rank_average_by_hand(place):
+    losses, names = SubsetLosses.load(place / "runs"), ["tfidf", "gradient"]
+    pool, held_out = _examples(POOL), _examples(HELD_OUT)
+    scorers = (TfidfScorer(), GradientScorer(_model(place)))
+    scores = [scorer.score(held_out, pool).values() for scorer in scorers]
+    ranks = np.mean([rankdata(values, axis=1) for values in scores], axis=0)
+    expected = _by_hand((2 * ranks - 1) / len(pool) - 1, losses, RANK_SCALE)
+    assert _lds(place, scorer=names).mean == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(ArgumentError, match=r"scorer 'nope' is unknown"):
+        _lds(place, scorer=["tfidf", "nope"])
+
+
 def test_lds_of_own_scores_by_hand(place, tmp_path):
     losses = SubsetLosses.load(place / "runs")
     scores = np.random.default_rng(0).normal(size=(9, 40))
@@ -151,10 +164,11 @@ def test_the_command_line_from_end_to_end(here, tmp_path, capsys):
     assert out.endswith(f"wrote   {output}\n")
     np.save(tmp_path / "own.npy", np.arange(360).reshape(9, 40))
     for options in (["--scorer", "tfidf"], ["--scorer", "rds"], ["--scorer", "gradient_cosine"],
+                    ["--scorer", "[tfidf, rds]"],
                     ["--scores", str(tmp_path / "own.npy"), "--pooling", "mean"]):  # fmt: skip
         assert cli.main(["lds", "--runs", output, *files, *options]) == 0
         out = capsys.readouterr().out
-        assert out.startswith(f"{options[1]}: LDS ")
+        assert out.startswith(f"{options[1].strip('[]').replace(',', ' +')}: LDS ")
         assert "over 6 subsets × 9 targets (ceiling 0." in out
         assert out.count("\n") == 1
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
 
 import curate
@@ -12,8 +13,10 @@ from airrep.errors import ArgumentError, MissingInputError
 from airrep.language_model import LanguageModel
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
+from curate.manifest import differences
 from curate.scorer_choice import MODEL_SCORERS, ScorerName, make_scorer
-from selection.scorers import GradientScorer, RdsScorer
+from selection.scorers import EmbeddingScorer, GradientScorer, RankAverage, RdsScorer
+from selection.scorers.rank_average import RANK_SCALE
 
 POOL, TARGETS = demo_pool(30), demo_targets("email_reply", 2)
 
@@ -75,10 +78,139 @@ def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, m
     assert f"30 rows with {tiny_lm}" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["arguments"]["model"] == str(tiny_lm)
-    assert manifest["encoder"]["fingerprint"] == model.fingerprint
-    assert manifest["encoder"]["dtype"] in ("bfloat16", "float32")
+    (record,) = manifest["encoders"]
+    assert (record["scorer"], record["fingerprint"]) == ("gradient_cosine", model.fingerprint)
+    assert record["dtype"] in ("bfloat16", "float32")
     assert cli.main(["select", "--config", "out/manifest.json"]) == 0
     assert capsys.readouterr().out.endswith("same rows as in the manifest\n")
+
+
+# --- several ---
+
+
+def test_a_list_selects_by_the_mean_of_ranks(model, encoder):
+    chosen = curate.select(POOL, TARGETS, 5, scorer=["airrep", "gradient"], model=model)
+    average = RankAverage([EmbeddingScorer(encoder), GradientScorer(model)])
+    expected = curate.select(POOL, TARGETS, 5, scorer=average)
+    assert chosen.selection.indices.tolist() == expected.selection.indices.tolist()
+    np.testing.assert_array_equal(chosen.selection.scores, expected.selection.scores)
+    assert "5 rows by layered_greedy on airrep + gradient scores" in chosen.summary()
+    for manifest in (chosen.manifest, expected.manifest):
+        assert manifest.chosen["scorer"] == "airrep + gradient"
+        assert manifest.chosen["scale"] == RANK_SCALE
+        assert [(each["scorer"], each["fingerprint"]) for each in manifest.encoders] == [
+            ("airrep", encoder.fingerprint), ("gradient", model.fingerprint),
+        ]  # fmt: skip
+    assert chosen.manifest.arguments["scorer"] == ["airrep", "gradient"]
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_a_list_of_one_is_that_scorer(container):
+    chosen = curate.select(POOL, TARGETS, 5, scorer=container(["tfidf"]))
+    expected = curate.select(POOL, TARGETS, 5, scorer="tfidf")
+    assert chosen.selection.indices.tolist() == expected.selection.indices.tolist()
+    assert chosen.manifest.chosen == expected.manifest.chosen
+    assert chosen.manifest.arguments["scorer"] == ["tfidf"]
+
+
+def test_the_model_is_loaded_once_for_all(tiny_lm):
+    made = make_scorer(["rds", "tfidf", "gradient_cosine"], model=tiny_lm)
+    rds, _, cosine = made.scorers
+    assert rds.model is cosine.model
+    assert made.name == "rds+ + tfidf + gradient_cosine"
+
+
+def test_the_pools_embeddings_are_kept_for_the_next_run(tmp_path):
+    def counts():
+        chosen = curate.select(
+            POOL, TARGETS, 3, scorer=["bm25", "airrep"], store=tmp_path / "s"
+        )  # fmt: skip
+        (record,) = chosen.manifest.encoders
+        assert record["scorer"] == "airrep"
+        return record["encoded"], record["reused"]
+
+    encoded, repeated = counts()
+    assert encoded + repeated == len(POOL)
+    assert counts() == (0, len(POOL))
+
+
+BAD_LISTS = {
+    "empty": ([], None, "scorer: the list is empty; choose from airrep, tfidf"),
+    "unknown": (["tfidf", "nope"], None, "scorer 'nope' is unknown; choose from airrep, tfidf"),
+    "unknown, joined": ("tfidf+bm25", None, "unknown; .* or give a list of several for the mean"),
+    "twice": (["tfidf", "bm25", "tfidf"], None, "'tfidf' is in the list 2 times"),
+    "no model": (["tfidf", "rds"], None, "scorer 'rds' needs the language model that will be fine"),
+    "no use of the model": (
+        ["tfidf", "bm25"], "a model", r"'tfidf \+ bm25' does not look at the language model"
+    ),
+    "not a name": (["tfidf", 3], None, r"found int in it; .*RankAverage\(\[\.\.\.\]\)"),
+    "nested": (["tfidf", ["bm25"]], None, "a list of names, found list in it"),
+    "a set": ({"tfidf", "bm25"}, None, "an object with a score method, found set"),
+    "nothing": (None, None, "an object with a score method, found NoneType"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_LISTS)
+def test_what_cannot_be_averaged_is_refused_before_anything_is_read(case):
+    scorer, model, message = BAD_LISTS[case]
+    with pytest.raises(ArgumentError, match=message):
+        curate.select("no-such.jsonl", "none.jsonl", 3, scorer=scorer, model=model)
+
+
+def test_a_list_on_the_command_line_in_a_config_and_in_a_manifest(
+    tmp_path, monkeypatch, tiny_lm, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in POOL))
+    command = ["select", "--pool", "pool.jsonl", "--targets", "pool.jsonl", "--k", "4",
+               "--model", str(tiny_lm), "--progress", "false"]  # fmt: skip
+    assert cli.main([*command, "--scorer", "[bm25, gradient]", "--output", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert "on bm25 + gradient scores" in shown
+    assert f"30 rows with {tiny_lm}" in shown
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["arguments"]["scorer"] == ["bm25", "gradient"]
+    assert cli.main(["select", "--config", "out/manifest.json"]) == 0
+    assert capsys.readouterr().out.endswith("same rows as in the manifest\n")
+    (tmp_path / "run.yaml").write_text("scorer: [bm25, rds]\n")
+    assert cli.main([*command, "--config", "run.yaml"]) == 0
+    assert "on bm25 + rds+ scores" in capsys.readouterr().out
+    assert cli.main([*command, "--scorer", "[rds, bm25, rds]"]) == 1
+    assert "'rds' is in the list 2 times" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, "--scorer", "[rds, nope]"])
+    assert stop.value.code == 2
+    assert "Got value: nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        ({"encoders": [{"fingerprint": "a"}, {"fingerprint": "b"}]}, False),
+        ({"encoders": [{"fingerprint": "a"}, {"fingerprint": "c"}]}, True),
+        ({"encoders": [{"fingerprint": "a"}]}, True),
+        ({"encoder": {"fingerprint": "a"}}, True),  # version 1
+        ({"encoder": {}}, True),
+    ],
+)
+def test_a_repeated_run_with_other_encoders_is_told(before, found):
+    common = {"inputs": {}, "versions": {}}
+    after = {**common, "encoders": [{"fingerprint": "a"}, {"fingerprint": "b"}]}
+    told = differences(
+        {**common, **before, "chosen": {"fingerprint": "1"}},
+        {**after, "chosen": {"fingerprint": "2"}},
+    )
+    assert any("the encoder" in line for line in told) == found
+
+
+@pytest.mark.parametrize("record", [{}, {"fingerprint": "a"}])
+def test_a_manifest_of_version_1_is_still_compared(record):
+    common = {"inputs": {}, "versions": {}}
+    told = differences(
+        {**common, "encoder": record, "chosen": {"fingerprint": "1"}},
+        {**common, "encoders": [record] if record else [], "chosen": {"fingerprint": "2"}},
+    )
+    assert told == ["the chosen rows differ"]
 
 
 def test_importing_the_names_needs_no_torch():

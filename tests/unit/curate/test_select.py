@@ -63,8 +63,8 @@ def test_the_same_rows_whatever_the_batch_size_and_the_store(pool, targets, enco
     for other in (small, stored, again):
         assert _rows(other) == _rows(plain)
         np.testing.assert_array_equal(other.selection.gains, plain.selection.gains)
-    assert stored.manifest.encoder["encoded"] == 240
-    assert again.manifest.encoder["encoded"] == 0
+    assert [each["encoded"] for each in stored.manifest.encoders] == [240]
+    assert [each["encoded"] for each in again.manifest.encoders] == [0]
 
 
 def test_rows_come_back_untouched_with_namespaced_columns(targets):
@@ -173,7 +173,7 @@ def test_the_manifest_names_inputs_versions_and_times(pool, targets, encoder, tm
     curate.select(pool, targets, 5, encoder=encoder, output=tmp_path, weights=[1, 1, 2, 0])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["inputs"]["pool"]["rows"] == 240
-    assert manifest["encoder"]["fingerprint"] == encoder.fingerprint
+    assert [each["fingerprint"] for each in manifest["encoders"]] == [encoder.fingerprint]
     assert manifest["arguments"]["weights"] == [1, 1, 2, 0]
     assert "pool" not in manifest["arguments"], "rows from memory cannot be replayed by name"
     assert {"read", "score", "select"} <= set(manifest["seconds"])

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata
 
 from airrep.errors import ArgumentError, CheckpointError
-from eval_harness.benchmark.methods import Method, RankAverage, ScoreFiles, make_method
-from selection.scorers import GradientScorer, RdsScorer, TfidfScorer
+from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
+from selection.scorers import Bm25Scorer, GradientScorer, RankAverage, RdsScorer, TfidfScorer
 from selection.scorers.base import ids
 from selection.scores import ScoreMatrix
 
@@ -116,25 +115,14 @@ def test_an_encoder_that_is_none_is_refused(tmp_path, random_lm):
 # --- rank average ---
 
 
-@dataclass
-class Given:
-    values: np.ndarray
-    name = "given"
-
-    def score(self, targets, pool):
-        return ScoreMatrix.from_array(self.values)
-
-
-def test_a_rank_average_is_the_mean_of_scipys_ranks(questions):
-    rng = np.random.default_rng(0)
-    tied, other = rng.integers(0, 4, (3, 9)).astype(float), 100 * rng.standard_normal((3, 9))
-    found = RankAverage([Given(tied), Given(other)], "both").score(questions[:3], questions[3:12])
-    # of ties the later one ranks higher
-    ranks = [rankdata(values, method="ordinal", axis=1) for values in (tied, other)]
-    expected = np.mean([(2 * rank - 1) / 9 - 1 for rank in ranks], axis=0)
-    np.testing.assert_allclose(found.values(), expected, rtol=0, atol=1e-6)
-    assert np.abs(found.values()).max() < 1
-    assert found.scale == 5.0
+def test_names_with_a_plus_are_the_rank_average_of_their_parts(questions, random_lm):
+    made = make_method("tfidf+bm25", {}, random_lm)
+    assert isinstance(made.scorer, RankAverage)
+    targets, pool = questions[:2], questions[2:]
+    expected = RankAverage([TfidfScorer(), Bm25Scorer()]).score(targets, pool)
+    found = made.scorer.score(targets, pool)
+    np.testing.assert_array_equal(found.values(), expected.values())
+    assert made.identity != make_method("bm25+tfidf", {}, random_lm).identity
 
 
 def test_one_methods_ranks_keep_its_order(questions, random_lm):
