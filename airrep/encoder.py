@@ -5,7 +5,7 @@ Shapes: Q queries (targets), N corpus rows (pool), D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +25,11 @@ from airrep.checkpoint import find_checkpoint, load_checkpoint
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.fingerprints import model_fingerprint
 from airrep.hardware import default_device, fastest_dtype
+from airrep.language_model import Tokens
 from airrep.modeling import AirRepModel
 from airrep.pooling import Pooling, group_influence
 from airrep.processes import process_group, processes, rank
+from airrep.reading import make_reader
 from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
 
@@ -37,7 +39,6 @@ Embeddings = npt.NDArray[np.float32]
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 class AirRep:
@@ -51,11 +52,7 @@ class AirRep:
         self.model = model
         self.tokenizer = tokenizer
         self.template = model.config.text_template()
-        backbone = model.config.backbone_config()
-        positions = backbone.max_position_embeddings
-        if backbone.model_type in _POSITIONS_AFTER_PADDING:
-            positions -= backbone.pad_token_id + 1  # the first position of a token
-        self._longest = min(self.template.max_tokens, positions)
+        self.reader = make_reader(model, tokenizer, name)
 
     @classmethod
     def from_pretrained(
@@ -141,26 +138,9 @@ class AirRep:
         if tokens_per_batch < 1:
             raise ArgumentError(f"tokens_per_batch should be >= 1, found {tokens_per_batch}.")
         texts = self._texts([inputs] if isinstance(inputs, str | Mapping | Example) else inputs)
-        embeddings = np.zeros((len(texts), self.dim), dtype=np.float32)
-        if not texts:
-            return embeddings
-        token_ids = self.tokenizer(
-            texts, truncation=True, max_length=self._longest, padding=False,
-            return_attention_mask=False, return_token_type_ids=False,
-        )["input_ids"]  # fmt: skip
-        lengths = [len(tokens) for tokens in token_ids]
-        batches = plan_batches(lengths, tokens_per_batch, self._longest)[rank() :: processes()]
-        with tqdm(
-            total=sum(len(members) for _, members in batches), desc="encode", unit="row",
-            disable=not progress or rank() > 0,
-        ) as bar:  # fmt: skip
-            for length, members in batches:
-                embeddings[members] = self._forward([token_ids[i] for i in members], length)
-                bar.update(len(members))
-        if processes() > 1:
-            # Every row is zero on all processes but one, so the sum is exact.
-            shared = torch.from_numpy(embeddings).to(process_group().device)
-            embeddings = reduce(shared, reduction="sum").cpu().numpy()
+        embeddings = self._computed(
+            self.model.forward, self.reader.tokens(texts), self.dim, tokens_per_batch, progress
+        )
         broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
         if broken.size:
             raise EmbeddingError(
@@ -238,7 +218,54 @@ class AirRep:
 
         That layout has no place for the text template: render rows with `template.render` first.
         """
-        write_modules(self.model, self.tokenizer, Path(directory), self._longest)
+        write_modules(self.model, self.tokenizer, Path(directory), self.reader.longest)
+
+    def features(
+        self, texts: Sequence[str], *, tokens_per_batch: int = 4096, progress: bool = False
+    ) -> Embeddings:
+        """What the projector sees of texts, (len(texts), F) float32; see `encode`."""
+        width = sum(self.model.config.feature_blocks)
+        tokens = self.reader.tokens(texts)
+        return self._computed(self.model.features, tokens, width, tokens_per_batch, progress)
+
+    def batch(
+        self, tokens: Sequence[Tokens], length: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the model's `forward` takes, on its device: ids, mask (B, length) and starts (B,)."""
+        ids, mask = pad([t.ids for t in tokens], length, int(self.tokenizer.pad_token_id))
+        start = torch.tensor([t.start for t in tokens], dtype=torch.int64)
+        device = self.model.device
+        return ids.to(device), mask.to(device), start.to(device)
+
+    def _computed(
+        self,
+        function: Callable[..., torch.Tensor],
+        tokens: Sequence[Tokens],
+        width: int,
+        tokens_per_batch: int,
+        progress: bool,
+    ) -> Embeddings:
+        """`function` of every text, (len(tokens), width), the work shared by all processes."""
+        made = np.zeros((len(tokens), width), dtype=np.float32)
+        if not tokens:
+            return made
+        lengths = [len(t.ids) for t in tokens]
+        batches = plan_batches(lengths, tokens_per_batch, self.reader.longest)
+        batches = batches[rank() :: processes()]
+        with tqdm(
+            total=sum(len(members) for _, members in batches), desc="encode", unit="row",
+            disable=not progress or rank() > 0,
+        ) as bar:  # fmt: skip
+            for length, members in batches:
+                with torch.inference_mode():
+                    found = function(*self.batch([tokens[i] for i in members], length))
+                made[members] = found.float().cpu().numpy()
+                bar.update(len(members))
+        if processes() > 1:
+            # Every row is zero on all processes but one, so the sum is exact.
+            shared = torch.from_numpy(made).to(process_group().device)
+            made = reduce(shared, reduction="sum").cpu().numpy()
+        return made
 
     def _texts(self, inputs: Sequence[Encodable]) -> list[str]:
         texts = []
@@ -260,10 +287,3 @@ class AirRep:
         if not np.isfinite(given).all():
             raise EmbeddingError(f"{name}: the embeddings hold NaN or infinity.")
         return np.ascontiguousarray(given, dtype=np.float32)
-
-    def _forward(self, token_ids: list[list[int]], length: int) -> Embeddings:
-        ids, mask = pad(token_ids, length, int(self.tokenizer.pad_token_id))
-        device = self.model.device
-        with torch.inference_mode():
-            embeddings: torch.Tensor = self.model(ids.to(device), mask.to(device))
-        return embeddings.cpu().numpy()

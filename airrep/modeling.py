@@ -1,4 +1,7 @@
-"""The encoder network: a BERT-family backbone, token pooling, a linear projector.
+"""The encoder network: a backbone, token pooling, a linear projector.
+
+The backbone is a BERT-family sentence encoder, or the causal language model that will be
+fine-tuned.
 
 Shapes: B texts in a batch, L tokens (padded), H hidden size, D embedding size.
 """
@@ -11,14 +14,26 @@ from typing import Any
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+)
 from transformers.models.auto import CONFIG_MAPPING
 
 from airrep.batching import BUCKET
 from airrep.errors import CheckpointError
 from airrep.template import TextTemplate
-
-TOKEN_POOLINGS = ("mean", "cls")
+from airrep.token_pooling import (
+    LANGUAGE_MODEL_POOLING,
+    TOKEN_POOLINGS,
+    PredictionPooling,
+    feature_blocks,
+    pool_states,
+)
 
 
 @strict
@@ -30,10 +45,13 @@ class AirRepConfig(BertConfig):
     Attributes:
         backbone: Config of a backbone that is not BERT (`{"model_type": "mpnet", …}`), or None.
         projection_dim: D; None means the backbone's hidden size.
-        token_pooling: "mean" over all tokens, or the first token's state ("cls").
+        token_pooling: "mean", "cls" or "segments"; "prediction" for a language model (see
+            `airrep.token_pooling`).
         normalize: Scale embeddings to unit length, so that scores are cosines.
         attention_scale: Inverse temperature of the attention over a group's scores.
         template: `TextTemplate` settings.
+        separator: For a language model without a chat template: what it reads between prompt and
+            completion.
     """
 
     model_type = "airrep"
@@ -44,6 +62,14 @@ class AirRepConfig(BertConfig):
     normalize: bool = False
     attention_scale: float | int = 1.0
     template: dict[str, Any] | None = None
+    separator: str = "\n"
+
+    @property
+    def feature_blocks(self) -> list[int]:
+        """Widths of the parts of what the projector sees (see `airrep.token_pooling`)."""
+        backbone = self.backbone_config()
+        layers = backbone.num_hidden_layers
+        return feature_blocks(self.token_pooling, backbone.hidden_size, layers)
 
     def backbone_config(self) -> Any:  # noqa: ANN401 (one of transformers' config classes)
         """The config that builds the backbone."""
@@ -72,7 +98,12 @@ class AirRepModel(PreTrainedModel):
         if config.token_pooling not in TOKEN_POOLINGS:
             raise CheckpointError(
                 f"config.token_pooling is {config.token_pooling!r}; this version knows "
-                f"{' and '.join(TOKEN_POOLINGS)}."
+                f"{', '.join(TOKEN_POOLINGS)}."
+            )
+        if config.token_pooling not in ("mean", "cls") and not config.text_template().separable:
+            raise CheckpointError(
+                f"config.token_pooling {config.token_pooling!r} needs a template whose "
+                "completion_prefix cannot be part of a prompt (one with a line break)."
             )
         if not 0 <= config.attention_scale < inf:
             raise CheckpointError(
@@ -80,32 +111,63 @@ class AirRepModel(PreTrainedModel):
             )
         # The attribute is called `bert` for every backbone: released weights are named so.
         backbone_config = config.backbone_config()
-        if config.backbone is None:
-            self.bert: nn.Module = BertModel(backbone_config, add_pooling_layer=False)
+        self.prediction: PredictionPooling | None = None
+        if config.token_pooling == LANGUAGE_MODEL_POOLING:
+            self.bert: nn.Module = AutoModelForCausalLM.from_config(backbone_config)
+            self.prediction = PredictionPooling(
+                backbone_config.hidden_size, backbone_config.num_hidden_layers
+            )
+        elif config.backbone is None:
+            self.bert = BertModel(backbone_config, add_pooling_layer=False)
         else:
             self.bert = without_pooler(AutoModel.from_config(backbone_config))
-        hidden = backbone_config.hidden_size
-        self.projector = nn.Linear(hidden, config.projection_dim or hidden)
+        features = sum(config.feature_blocks)
+        dim = config.projection_dim or backbone_config.hidden_size
+        self.projector = nn.Linear(features, dim)
         self.post_init()
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        start: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Embed a padded batch.
 
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 for tokens and 0 for padding.
+            start: (B,) position of each completion's first token; only "mean" and "cls" do
+                without.
 
         Returns:
             (B, D) float32.
         """
+        return self.project(self.features(input_ids, attention_mask, start))
+
+    def features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        start: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What the projector sees, (B, F) float32; see `forward`."""
+        if start is None:
+            start = torch.zeros(len(input_ids), dtype=torch.int64, device=input_ids.device)
+        if self.prediction is not None:
+            found: torch.Tensor = self.prediction(self.bert, input_ids, attention_mask, start)
+            return found
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        pooled = pool_tokens(states, attention_mask, self.config.token_pooling)  # (B, H)
+        return pool_states(states, attention_mask, start, self.config.token_pooling)
+
+    def project(self, features: torch.Tensor, *, normalize: bool | None = None) -> torch.Tensor:
+        """Features (B, F) to embeddings (B, D), float32; `normalize` as the config says."""
         # The projection is a sliver of the work; in float32 it costs no accuracy either. A product
         # with one row, or a few, may sum in another order than with many: fill up to a bucket.
         weight, bias = self.projector.weight.float(), self.projector.bias.float()
-        rows = nn.functional.pad(pooled, (0, 0, 0, -len(pooled) % BUCKET))
-        embeddings = nn.functional.linear(rows, weight, bias)[: len(pooled)]  # (B, D)
-        if self.config.normalize:
+        rows = nn.functional.pad(features, (0, 0, 0, -len(features) % BUCKET))
+        embeddings = nn.functional.linear(rows, weight, bias)[: len(features)]  # (B, D)
+        if self.config.normalize if normalize is None else normalize:
             embeddings = nn.functional.normalize(embeddings, dim=-1)
         return embeddings
 
@@ -115,14 +177,6 @@ def without_pooler(backbone: nn.Module) -> nn.Module:
     if hasattr(backbone, "pooler"):
         backbone.pooler = None
     return backbone
-
-
-def pool_tokens(states: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
-    """Hidden states (B, L, H) to one vector per text (B, H), in float32."""
-    if how == "cls":
-        return states[:, 0].float()
-    weights = mask.unsqueeze(-1).float()  # (B, L, 1)
-    return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 # So that `AutoModel.from_pretrained` and tokenizers know a checkpoint of ours when they see one.

@@ -14,6 +14,8 @@ from typing import Any
 from airrep.errors import CheckpointError
 from airrep.records import Example
 
+_MARK = "\x1e"  # ASCII's record separator
+
 
 @dataclass(frozen=True, slots=True)
 class TextTemplate:
@@ -22,14 +24,15 @@ class TextTemplate:
     Attributes:
         prompt_prefix: Put before the prompt.
         completion_prefix: Put between prompt and completion.
-        prompt_words: The prompt is cut after this many whitespace-separated words.
+        prompt_words: The prompt is cut after this many whitespace-separated words, which are joined
+            by single spaces; None takes the prompt as it is.
         max_tokens: The text is cut after this many tokens, special tokens (two, with BERT)
             included.
     """
 
     prompt_prefix: str = "Question: "
     completion_prefix: str = "\nAnswer: "
-    prompt_words: int = 256
+    prompt_words: int | None = 256
     max_tokens: int = 512
 
     def __post_init__(self) -> None:
@@ -39,6 +42,8 @@ class TextTemplate:
                 raise CheckpointError(f"template.{name} should be text, found {value!r}.")
         for name, least in (("prompt_words", 1), ("max_tokens", 3)):
             value = getattr(self, name)
+            if name == "prompt_words" and value is None:
+                continue
             if type(value) is not int or value < least:
                 raise CheckpointError(
                     f"template.{name} should be an integer >= {least}, found {value!r}."
@@ -48,12 +53,41 @@ class TextTemplate:
         """The example's text. A record without a prompt (plain text) is its completion alone."""
         if not example.prompt:
             return example.completion
-        prompt = " ".join(example.prompt.split()[: self.prompt_words])
+        prompt = example.prompt
+        if self.prompt_words is not None:
+            prompt = " ".join(prompt.split()[: self.prompt_words])
+        elif self.separable:
+            prompt = prompt.replace(_MARK, " ")
         return f"{self.prompt_prefix}{prompt}{self.completion_prefix}{example.completion}"
+
+    @property
+    def separable(self) -> bool:
+        """Whether a rendered text says where its completion starts.
+
+        It does if `completion_prefix` holds a character that no rendered prompt can hold.
+        """
+        if self.prompt_words is None:
+            return _MARK in self.completion_prefix
+        return any(c.isspace() and c != " " for c in self.completion_prefix)
+
+    def split(self, text: str) -> tuple[str, str]:
+        """A rendered text's prompt and completion; any other text is all completion.
+
+        Only for templates that are `separable`.
+        """
+        head, mark, completion = text.partition(self.completion_prefix)
+        if not mark or not head.startswith(self.prompt_prefix):
+            return "", text
+        return head.removeprefix(self.prompt_prefix), completion
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the checkpoint's config."""
         return asdict(self)
+
+    @classmethod
+    def verbatim(cls, max_tokens: int) -> TextTemplate:
+        """For models that bring a format of their own: prompt and completion, only marked off."""
+        return cls("", _MARK, None, max_tokens)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextTemplate:

@@ -23,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
-from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers, first_down_projection
+from airrep.lora import ALPHA_OVER_RANK, adapted_layers, first_down_projection
 
 _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 

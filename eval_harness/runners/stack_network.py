@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.language_model import LanguageModel, Tokens
-from eval_harness.lora import ALPHA_OVER_RANK, adapted_layers
+from airrep.lora import ALPHA_OVER_RANK, adapted_layers
 from eval_harness.recipe import Trainable
 
 _OTHER_HEADS = ("classifier", "summary")  # whose dropout a language model does not have

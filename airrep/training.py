@@ -1,0 +1,292 @@
+"""An encoder learns from measured subsets (AirRep: Sun et al. 2025, arXiv 2505.18513).
+
+A step takes subsets and examples of one split, predicts every subset's influence on every example,
+and compares the predictions in pairs (`airrep.ranking`); with a teacher, the cosines of some rows
+are compared with the teacher's as well. Gradients are cached (`airrep.cached_gradients`).
+
+Where this departs from the paper: the projector starts from whitened features and is held near
+them, embeddings have length 1 and the scale of scores is learned, and training stops when the LDS
+on validation data no longer grows. With some hundred runs, where the paper has ten thousand, that
+is what keeps the encoder from learning its rows by heart (docs/encoder.md).
+
+Shapes: n texts, S subsets and T examples of a step, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm.auto import tqdm
+
+from airrep.cached_gradients import cached_backward
+from airrep.encoder import AirRep
+from airrep.errors import ArgumentError, LossError
+from airrep.processes import rank, wait_for_everyone
+from airrep.projector import whitening_projector
+from airrep.ranking import group_scores, pairwise_ranking_loss
+from airrep.student import Student
+from airrep.training_config import TrainConfig
+from airrep.training_rows import (
+    Part,
+    Positions,
+    Supervision,
+    Teacher,
+    Texts,
+    Validation,
+    data_fingerprint,
+)
+from airrep.training_state import Progress, Validated, load_state, save_state
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        history: LDS on validation data over steps, the untrained encoder first.
+        best: The step that the encoder was taken from.
+        rows: Different texts that it saw.
+    """
+
+    history: list[Validated]
+    best: int
+    rows: int
+
+
+def train_encoder(
+    encoder: AirRep,
+    supervision: Sequence[Supervision],
+    config: TrainConfig,
+    directory: str | Path,
+    *,
+    validation: Validation,
+    teacher: Teacher | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train an encoder, in place. A killed run goes on from its last validation.
+
+    Under `accelerate launch` the encoding is shared by all processes, and the gradients are those
+    of one process up to rounding.
+
+    Args:
+        encoder: What to start from, in float32. Its projector is replaced.
+        supervision: Measured subsets, one entry per split.
+        config: How to train.
+        directory: Where the state is kept.
+        validation: What decides when to stop, and which step was best.
+        teacher: Vectors whose cosines the encoder should follow as well.
+        progress: Show progress bars on standard error.
+
+    Raises:
+        ArgumentError: No supervision, or more dimensions than features.
+        OutputError: The directory holds another run.
+        LossError: The loss became NaN or infinite.
+    """
+    if not supervision:
+        raise ArgumentError("no supervision: give the measured subsets of at least one split.")
+    directory = Path(directory)
+    texts = Texts(encoder.template)
+    parts = [texts.part(split) for split in supervision]
+    taught = np.zeros(0, dtype=np.int64) if teacher is None else texts.add(teacher.examples)
+    learned = len(texts.all())
+    checked = Checked(validation, texts.add(validation.pool), texts.add(validation.targets))
+    run = blake2b(digest_size=16)
+    run.update(repr(sorted(asdict(config).items())).encode() + encoder.fingerprint.encode())
+    run.update(data_fingerprint(texts, parts, teacher).encode())
+    features = encoder.features(
+        texts.all(), tokens_per_batch=config.tokens_per_batch, progress=progress
+    )
+    start_projector(encoder, features[:learned], config)
+    frozen = config.trainable == "projector"
+    student = Student(encoder, texts.all(), config, features if frozen else None)
+    del features
+    trainer = _Trainer(student, parts, config, checked, taught, teacher)
+    state = trainer.run(directory, run.hexdigest(), progress=progress)
+    student.load_state_dict(state.weights, strict=False)
+    student.fold()
+    return Trained(state.history, state.best, learned)
+
+
+def start_projector(
+    encoder: AirRep, features: npt.NDArray[np.float32], config: TrainConfig
+) -> None:
+    """Let an encoder's projector whiten features (n, F) of rows like those it will meet."""
+    if config.dim > features.shape[1]:
+        raise ArgumentError(
+            f"training.dim is {config.dim}; the encoder has {features.shape[1]} features per text."
+        )
+    weight, bias = whitening_projector(
+        features, encoder.model.config.feature_blocks, config.dim, config.damping
+    )
+    model = encoder.model
+    projector = torch.nn.Linear(weight.shape[1], weight.shape[0], device=model.device)
+    with torch.no_grad():
+        projector.weight.copy_(torch.from_numpy(weight))
+        projector.bias.copy_(torch.from_numpy(bias))
+    model.projector = projector
+    model.config.projection_dim = config.dim
+    model.config.normalize = True
+    model.config.attention_scale = config.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Validation by numbers of texts."""
+
+    given: Validation
+    pool: Positions
+    targets: Positions
+
+    def lds(self, student: Student) -> float:
+        """The figure, of the student as it is."""
+        both = student.embed(np.concatenate([self.targets, self.pool]))
+        targets, pool = both.split([len(self.targets), len(self.pool)])
+        predicted = group_scores(targets, pool, self.given.subsets)
+        return self.given.measure(predicted.numpy())
+
+
+class _Trainer:
+    def __init__(
+        self,
+        student: Student,
+        parts: Sequence[Part],
+        config: TrainConfig,
+        validation: Checked,
+        taught: Positions,
+        teacher: Teacher | None,
+    ) -> None:
+        self._student, self._parts, self._config = student, parts, config
+        self._validation, self._taught, self._teacher = validation, taught, teacher
+        self._trained = {n: p for n, p in student.named_parameters() if p.requires_grad}
+        head = [student.matrix, student.log_scale]
+        below = [p for n, p in self._trained.items() if n.startswith("backbone.")]
+        rates = ((head, config.learning_rate), (below, config.backbone_learning_rate))
+        groups = [{"params": part, "lr": rate, "peak": rate} for part, rate in rates if part]
+        self._optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
+
+    def run(self, directory: Path, fingerprint: str, *, progress: bool) -> Progress:
+        """Train from where the directory's run is; returns it with the best weights."""
+        config = self._config
+        state = load_state(directory, fingerprint, self._trained, self._optimiser)
+        losses: list[float] = []
+        with tqdm(
+            total=config.steps, initial=state.step, desc="training",
+            disable=not progress or rank() > 0,
+        ) as bar:  # fmt: skip
+            while True:
+                due = state.step % config.evaluate_every == 0 or state.step == config.steps
+                if due and (not state.history or state.history[-1].step < state.step):
+                    self._validate(state, losses)
+                    losses = []
+                    if rank() == 0:
+                        save_state(
+                            directory, fingerprint, state, self._trained, self._optimiser
+                        )
+                    wait_for_everyone()
+                    bar.set_postfix(lds=f"{state.history[-1].lds:.3f}")
+                since = [v.step for v in state.history].index(state.best)
+                worse = len(state.history) - 1 - since
+                if state.step == config.steps or worse >= config.patience:
+                    return state
+                losses.append(self._step(state.step))
+                state.step += 1
+                bar.update()
+
+    def _validate(self, state: Progress, losses: Sequence[float]) -> None:
+        lds = self._validation.lds(self._student)
+        if not np.isfinite(lds):
+            raise LossError(
+                f"step {state.step}: the LDS on validation data is {lds}; the validation subsets "
+                "or their losses do not vary."
+            )
+        loss = float(np.mean(losses)) if losses else None
+        best = max((v.lds for v in state.history), default=-np.inf)
+        state.history.append(Validated(state.step, loss, float(lds)))
+        if lds > best:
+            state.best = state.step
+            state.weights = {n: p.detach().cpu().clone() for n, p in self._trained.items()}
+
+    def _step(self, number: int) -> float:
+        config = self._config
+        rng = np.random.default_rng([config.seed, number])
+        part = self._parts[int(rng.integers(len(self._parts)))]
+        chosen = _draw(rng, len(part.subsets), config.subsets)
+        measured = _draw(rng, len(part.targets), config.targets)
+        teaching = self._teacher is not None and config.distil > 0
+        told = _draw(rng, len(self._taught), config.distil_rows if teaching else 0)
+        subsets = [part.subsets[i] for i in chosen]
+        wanted = [part.targets[measured], *subsets, self._taught[told]]
+        numbers, places = np.unique(np.concatenate(wanted), return_inverse=True)
+        bounds = np.cumsum([len(rows) for rows in wanted])[:-1]
+        targets, *members, pupils = np.split(places, bounds)
+        labels = torch.from_numpy(part.labels[np.ix_(chosen, measured)])
+
+        def loss_of(embeddings: torch.Tensor) -> torch.Tensor:
+            predicted = group_scores(
+                embeddings[torch.from_numpy(targets)], embeddings, members, pooling=config.pooling
+            )
+            weighting: Any = config.weighting
+            loss = pairwise_ranking_loss(
+                predicted, labels.to(predicted), weighting=weighting, least=config.least,
+                most=config.most,
+            )  # fmt: skip
+            if self._teacher is None or not len(pupils):
+                return loss
+            vectors = torch.from_numpy(self._teacher.vectors[told]).to(embeddings)
+            return loss + config.distil * unexplained(
+                embeddings[torch.from_numpy(pupils)], vectors
+            )
+
+        self._optimiser.zero_grad()
+        loss = cached_backward(
+            lambda chunk: self._student(numbers[chunk]), self._student.chunks(numbers),
+            len(numbers), loss_of, self._trained.values(),
+        )  # fmt: skip
+        self._hold_near_start()
+        torch.nn.utils.clip_grad_norm_(
+            self._trained.values(), config.gradient_norm, error_if_nonfinite=True
+        )
+        share = rate_at(number, config.steps, config.warmup)
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["peak"] * share
+        self._optimiser.step()
+        return loss
+
+    def _hold_near_start(self) -> None:
+        """The gradient of decay · |M - I|² / |I|² (L2-SP: Li et al. 2018, arXiv 1802.01483)."""
+        matrix = self._student.matrix
+        if matrix.grad is not None:
+            identity = torch.eye(len(matrix), device=matrix.device)
+            matrix.grad += 2 * self._config.decay / len(matrix) * (matrix.detach() - identity)
+
+
+def unexplained(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """1 - r² of the cosines of different rows: the share of the teacher's that is not followed.
+
+    Args:
+        embeddings: (m, D), all of one length.
+        vectors: (m, P), of length 1.
+    """
+    above = torch.triu_indices(len(vectors), len(vectors), offset=1, device=embeddings.device)
+    mine = (embeddings @ embeddings.T)[above[0], above[1]]
+    theirs = (vectors @ vectors.T)[above[0], above[1]]
+    mine, theirs = mine - mine.mean(), theirs - theirs.mean()
+    norms = mine.square().sum() * theirs.square().sum()
+    return 1 - (mine * theirs).sum().square() / norms.clamp(min=torch.finfo(norms.dtype).tiny)
+
+
+def rate_at(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at a step from 0: up linearly, then down to 0."""
+    rising = max(warmup * steps, 1.0)
+    return min((step + 1) / rising, max(steps - step, 0) / max(steps - rising, 1.0), 1.0)
+
+
+def _draw(rng: np.random.Generator, count: int, most: int) -> Positions:
+    return np.sort(rng.choice(count, min(count, most), replace=False)).astype(np.int64)

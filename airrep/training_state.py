@@ -1,0 +1,118 @@
+"""A training run on disk, so that a killed one goes on and ends where it would have ended.
+
+    training.json           what the run is (a fingerprint) and the figures so far
+    training.safetensors    weights, optimiser moments and the best weights, at the last validation
+
+The random draws of a step depend on the seed and the step's number alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from airrep.atomic import atomic_file, write_json
+from airrep.errors import OutputError, SupervisionError
+
+_FILE = "training.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """One validation: step, training loss since the last one (None at the start), and the LDS."""
+
+    step: int
+    loss: float | None
+    lds: float
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done.
+        history: Validations, in order.
+        best: Step of the best validation.
+        weights: Of that step, by name.
+    """
+
+    step: int = 0
+    history: list[Validated] = field(default_factory=list)
+    best: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def save_state(
+    directory: Path,
+    fingerprint: str,
+    progress: Progress,
+    trained: Mapping[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Write the run, whole or not at all."""
+    tensors = {f"weight.{name}": p.detach() for name, p in trained.items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in progress.weights.items()}
+    for name, parameter in trained.items():
+        for moment in _MOMENTS:
+            if moment in (state := optimiser.state.get(parameter, {})):
+                tensors[f"{moment}.{name}"] = state[moment]
+    described = {
+        "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
+        "history": [asdict(v) for v in progress.history],
+    }  # fmt: skip
+    kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_file(directory / _FILE) as temporary:
+        save_file(kept, temporary, {"state": json.dumps(described)})
+    write_json(directory / "training.json", described)
+
+
+def load_state(
+    directory: Path,
+    fingerprint: str,
+    trained: Mapping[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> Progress:
+    """Take up the directory's run, or begin one if there is none.
+
+    Raises:
+        OutputError: The directory holds a run on other data or with other settings.
+        SupervisionError: The file is damaged.
+    """
+    file = directory / _FILE
+    if not file.exists():
+        return Progress()
+    try:
+        with safe_open(file, framework="pt") as opened:
+            described: dict[str, Any] = json.loads(opened.metadata()["state"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if described["fingerprint"] != fingerprint:
+            raise OutputError(
+                f"{directory}: holds a training run on other data or with other settings; use "
+                "another directory, or delete this one."
+            )
+        step = int(described["step"])
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(tensors[f"weight.{name}"])
+                if f"exp_avg.{name}" in tensors:
+                    moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in _MOMENTS}
+                    optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+        best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
+        history = [Validated(**v) for v in described["history"]]
+        return Progress(step, history, int(described["best"]), best)
+    except OutputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise SupervisionError(
+            f"{file}: the training run is damaged ({type(error).__name__}); delete the file to "
+            "train anew."
+        ) from error
