@@ -104,6 +104,7 @@ def _load_sentence_encoder(
         "normalize": modules.normalize,
         "attention_scale": COSINE_SCALE if modules.normalize else 1.0,
         "projection_dim": None if modules.weight is None else int(modules.weight.shape[0]),
+        "template": modules.template,
     }
     if config["model_type"] == "bert":
         flat = {k: v for k, v in config.items() if k not in ("model_type", "architectures")}

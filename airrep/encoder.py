@@ -32,6 +32,8 @@ from airrep.processes import process_group, processes, rank
 from airrep.reading import make_reader
 from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
+from airrep.template import text_fingerprint
+from airrep.token_pooling import LANGUAGE_MODEL_POOLING
 
 Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
@@ -107,7 +109,12 @@ class AirRep:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
-        return model_fingerprint(self.model, self.tokenizer)
+        found = model_fingerprint(self.model, self.tokenizer)
+        if self.model.config.token_pooling != LANGUAGE_MODEL_POOLING:
+            return found
+        # what a language model reads depends on these as well
+        parts = (found, str(self.tokenizer.chat_template), str(self.tokenizer.eos_token))
+        return text_fingerprint("\0".join(parts)).hex()
 
     def encode(
         self,
@@ -138,16 +145,7 @@ class AirRep:
         if tokens_per_batch < 1:
             raise ArgumentError(f"tokens_per_batch should be >= 1, found {tokens_per_batch}.")
         texts = self._texts([inputs] if isinstance(inputs, str | Mapping | Example) else inputs)
-        embeddings = self._computed(
-            self.model.forward, self.reader.tokens(texts), self.dim, tokens_per_batch, progress
-        )
-        broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-        if broken.size:
-            raise EmbeddingError(
-                f"the encoder produced NaN or infinity for {broken.size} of {len(texts)} texts, "
-                f"the first is number {broken[0]}: {texts[broken[0]]!r:.80}"
-            )
-        return embeddings
+        return self._computed(self.model.forward, texts, self.dim, tokens_per_batch, progress)
 
     def scores(
         self, queries: Embeddings | Sequence[Encodable], corpus: Embeddings | Sequence[Encodable]
@@ -216,7 +214,14 @@ class AirRep:
     def export_sentence_transformers(self, directory: str | Path) -> None:
         """Write the encoder in the sentence-transformers layout.
 
-        That layout has no place for the text template: render rows with `template.render` first.
+        That library encodes texts: render rows with `template.render` first. What pools prompt and
+        completion apart it reads with modules of this package, and asks for consent to import
+        them: `SentenceTransformer(directory, trust_remote_code=True)`, version 6 or newer (see
+        `airrep.sentence_modules`).
+
+        Raises:
+            ArgumentError: The encoder is made of a language model.
+            OutputError: The directory cannot be written to.
         """
         write_modules(self.model, self.tokenizer, Path(directory), self.reader.longest)
 
@@ -225,13 +230,12 @@ class AirRep:
     ) -> Embeddings:
         """What the projector sees of texts, (len(texts), F) float32; see `encode`."""
         width = sum(self.model.config.feature_blocks)
-        tokens = self.reader.tokens(texts)
-        return self._computed(self.model.features, tokens, width, tokens_per_batch, progress)
+        return self._computed(self.model.features, texts, width, tokens_per_batch, progress)
 
     def batch(
         self, tokens: Sequence[Tokens], length: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the model's `forward` takes, on its device: ids, mask (B, length) and starts (B,)."""
+        """What the model's `forward` takes, on its device: ids, mask (B, length), starts (B,)."""
         ids, mask = pad([t.ids for t in tokens], length, int(self.tokenizer.pad_token_id))
         start = torch.tensor([t.start for t in tokens], dtype=torch.int64)
         device = self.model.device
@@ -240,15 +244,16 @@ class AirRep:
     def _computed(
         self,
         function: Callable[..., torch.Tensor],
-        tokens: Sequence[Tokens],
+        texts: Sequence[str],
         width: int,
         tokens_per_batch: int,
         progress: bool,
     ) -> Embeddings:
-        """`function` of every text, (len(tokens), width), the work shared by all processes."""
-        made = np.zeros((len(tokens), width), dtype=np.float32)
-        if not tokens:
+        """`function` of every text, (len(texts), width), the work shared by all processes."""
+        made = np.zeros((len(texts), width), dtype=np.float32)
+        if not texts:
             return made
+        tokens = self.reader.tokens(texts)
         lengths = [len(t.ids) for t in tokens]
         batches = plan_batches(lengths, tokens_per_batch, self.reader.longest)
         batches = batches[rank() :: processes()]
@@ -265,6 +270,12 @@ class AirRep:
             # Every row is zero on all processes but one, so the sum is exact.
             shared = torch.from_numpy(made).to(process_group().device)
             made = reduce(shared, reduction="sum").cpu().numpy()
+        broken = np.flatnonzero(~np.isfinite(made).all(axis=1))
+        if broken.size:
+            raise EmbeddingError(
+                f"the encoder produced NaN or infinity for {broken.size} of {len(texts)} texts, "
+                f"the first is number {broken[0]}: {texts[broken[0]]!r:.80}"
+            )
         return made
 
     def _texts(self, inputs: Sequence[Encodable]) -> list[str]:

@@ -1,15 +1,72 @@
-"""LoRA's place and first weights: one definition for every runner (Hu et al., arXiv 2106.09685)."""
+"""LoRA: one definition of its place and first weights (Hu et al., arXiv 2106.09685)."""
 
 from __future__ import annotations
 
+import warnings
 from hashlib import blake2b
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
+from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError
 
 ALPHA_OVER_RANK = 2.0
+
+
+def with_adapters(
+    network: PreTrainedModel, rank: int, seed: int, *, task: str | None = None
+) -> Any:  # noqa: ANN401 (PeftModel)
+    """`network` with LoRA on every linear layer of the blocks: alpha = 2 · rank, no dropout.
+
+    The layers of `network` itself are replaced, until what is returned is merged or unloaded.
+
+    Args:
+        network: Its own weights no longer require gradients.
+        rank: Of the adapters.
+        seed: Of their first weights.
+        task: Peft's name for what the network is for.
+
+    Raises:
+        ArgumentError: peft is not installed, the rank is below 1, or there is no linear layer.
+    """
+    check_lora(network, rank)
+    from peft import LoraConfig, get_peft_model
+
+    name, blocks = transformer_blocks(network)
+    config = LoraConfig(
+        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
+        target_modules=list(adapted_layers(blocks, name)), task_type=task,
+    )  # fmt: skip
+    with warnings.catch_warnings():  # peft asks by a name that transformers is about to drop
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted = get_peft_model(network, config)
+    for path, layer in adapted.base_model.model.named_modules():
+        if hasattr(layer, "lora_A"):
+            start = first_down_projection(layer.base_layer, path, rank, seed)
+            with torch.no_grad():
+                layer.lora_A["default"].weight.copy_(start)
+    return adapted
+
+
+def check_lora(network: PreTrainedModel, rank: int) -> None:
+    """Refuse what `with_adapters` would refuse.
+
+    Raises:
+        ArgumentError: See there.
+    """
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise ArgumentError(
+            "LoRA needs the peft package; install it with: pip install 'airrep-curate[lora]'."
+        ) from error
+    if rank < 1:
+        raise ArgumentError(f"the LoRA rank is {rank}; expected at least 1.")
+    name, blocks = transformer_blocks(network)
+    adapted_layers(blocks, name)
 
 
 def adapted_layers(blocks: nn.ModuleList, prefix: str) -> dict[str, nn.Linear]:

@@ -75,7 +75,8 @@ class AirRepConfig(BertConfig):
         """The config that builds the backbone."""
         if self.backbone is None:
             return self
-        values = dict(self.backbone)
+        # in what it computes is decided when it is loaded
+        values = {k: v for k, v in self.backbone.items() if k not in ("dtype", "torch_dtype")}
         model_type = values.pop("model_type", None)
         if model_type not in CONFIG_MAPPING:
             raise CheckpointError(f"config.backbone has the unknown model_type {model_type!r}.")

@@ -10,6 +10,7 @@ Shapes: n rows, F features in parts of given widths, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 
 _ROWS = 4096  # more rows than this do not change a covariance enough to be worth the time
+_ROUNDING = 1e-12  # of a part's mean square: a smaller variance is float32's
+_USABLE = 1e-3  # of the largest deviation: directions of smaller ones are rounding as well
 Float32 = npt.NDArray[np.float32]
 
 
@@ -52,31 +55,25 @@ def whitening_projector(
         features = features[np.sort(rng.choice(len(features), _ROWS, replace=False))]
     mean = features.mean(axis=0, dtype=np.float64)
     centred = features - mean.astype(np.float32)
-    bounds = np.cumsum([0, *blocks])
+    bounds = list(pairwise(np.cumsum([0, *blocks])))
     parts = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in bounds:
         part = centred[:, start:stop].astype(np.float64)
         values, vectors = np.linalg.eigh(part.T @ part / len(part))
         values = values.clip(min=0)
         ridge = damping * values.mean()
-        if ridge == 0:  # a constant part says nothing
+        if values.mean() <= _ROUNDING * np.square(mean[start:stop]).mean():  # constant
             parts.append(np.zeros((stop - start, stop - start), dtype=np.float32))
             continue
         kept = (values / (values + ridge)).sum()
         parts.append((vectors / np.sqrt((values + ridge) * kept * len(blocks))).astype(np.float32))
     whitened = np.concatenate(
-        [
-            centred[:, start:stop] @ part
-            for part, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True)
-        ],
+        [centred[:, start:stop] @ part for part, (start, stop) in zip(parts, bounds, strict=True)],
         axis=1,
     )
     directions = _main_directions(whitened, dim)  # (F, D)
     weight = np.concatenate(
-        [
-            part @ directions[start:stop]
-            for part, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True)
-        ]
+        [part @ directions[start:stop] for part, (start, stop) in zip(parts, bounds, strict=True)]
     ).T  # (D, F)
     return np.ascontiguousarray(weight), -(weight @ mean).astype(np.float32)
 
@@ -97,8 +94,9 @@ def _main_directions(rows: Float32, dim: int) -> Float32:
     directions = np.zeros((size, dim), dtype=np.float32)
     if few:
         lengths = np.sqrt(values.clip(min=0))
-        usable = lengths > 1e-4 * lengths.max()
+        usable = lengths > _USABLE * lengths.max()
         vectors = np.where(usable, rows.T @ vectors / np.where(usable, lengths, 1), 0)
+        vectors /= np.where(usable, np.linalg.norm(vectors, axis=0), 1)
     directions[:, :found] = vectors[:, ::-1]
     largest = directions[np.abs(directions).argmax(axis=0), np.arange(dim)]
     return directions * np.where(largest < 0, -1, 1).astype(np.float32)

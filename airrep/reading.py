@@ -43,6 +43,8 @@ class SentenceReader:
 
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
         """See `Reader`. A text of no known template is all completion."""
+        if not texts:
+            return []
         separable = self._template.separable
         read = self._tokenizer(
             list(texts), truncation=True, max_length=self.longest, padding=False,
@@ -52,19 +54,26 @@ class SentenceReader:
         if not separable:
             return [Tokens(ids, 0) for ids in read["input_ids"]]
         return [
-            Tokens(ids, self._start(text, spans))
+            Tokens(ids, completion_start(self._template, text, spans))
             for text, ids, spans in zip(
                 texts, read["input_ids"], read["offset_mapping"], strict=True
             )
         ]
 
-    def _start(self, text: str, spans: list[tuple[int, int]]) -> int:
-        """The first token that ends after the completion's beginning (special ones span nothing)."""
-        prompt, completion = self._template.split(text)
-        if not prompt and len(completion) == len(text):
-            return 0
-        begin = len(text) - len(completion)
-        return next((i for i, (_, end) in enumerate(spans) if end > begin), len(spans))
+
+def completion_start(template: TextTemplate, text: str, spans: Sequence[Sequence[int]]) -> int:
+    """Position of the first token that is the completion's: 0 in a text of no known template.
+
+    Args:
+        template: A separable one.
+        text: What was tokenised.
+        spans: Begin and end in the text of each token; special tokens and padding span nothing.
+    """
+    prompt, completion = template.split(text)
+    if not prompt and len(completion) == len(text):
+        return 0
+    begin = len(text) - len(completion)
+    return next((i for i, (_, end) in enumerate(spans) if end > begin), len(spans))
 
 
 class LanguageModelReader:

@@ -1,7 +1,8 @@
 """The sentence-transformers directory layout, read and written without that library.
 
 `modules.json` lists a pipeline: Transformer, Pooling, then optionally Dense (our projector) and
-Normalize.
+Normalize. Encoders that pool prompt and completion apart have modules of our own in the first two
+places (`airrep.sentence_modules`), and the text template beside the first one's settings.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from airrep.atomic import atomic_directory
-from airrep.errors import CheckpointError
+from airrep.errors import ArgumentError, CheckpointError
+from airrep.token_pooling import LANGUAGE_MODEL_POOLING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,17 +26,24 @@ if TYPE_CHECKING:
 
 _PREFIX = "sentence_transformers.models"
 _PIPELINE = ("Transformer", "Pooling", "Dense", "Normalize")
+_OURS = "airrep.sentence_modules"
+_SEGMENTS = ("SegmentTransformer", "SegmentPooling")  # in the places of the first two
+_TRANSFORMER_CONFIG = "sentence_bert_config.json"
 _IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 @dataclass(frozen=True)
 class Modules:
-    """What a sentence encoder does after its backbone; weight (D, H) and bias (D,) of a Dense."""
+    """What a sentence encoder does after its backbone; weight (D, F) and bias (D,) of a Dense.
+
+    The template is known where `token_pooling` is "segments".
+    """
 
     token_pooling: str = "mean"
     normalize: bool = False
     weight: torch.Tensor | None = None
     bias: torch.Tensor | None = None
+    template: dict[str, Any] | None = None
 
 
 def read_modules(directory: Path) -> Modules:
@@ -49,15 +58,21 @@ def read_modules(directory: Path) -> Modules:
     try:
         listed = json.loads(file.read_text("utf-8"))
         kinds = [module["type"].rsplit(".", 1)[-1] for module in listed]
-        if kinds != [kind for kind in _PIPELINE if kind in kinds]:
+        segments = tuple(kinds[:2]) == _SEGMENTS
+        known = (*_SEGMENTS, *_PIPELINE[2:]) if segments else _PIPELINE
+        if kinds != [kind for kind in known if kind in kinds]:
             raise CheckpointError(
                 f"{file}: the pipeline {', '.join(kinds)} is not supported; expected "
-                f"{', '.join(_PIPELINE)}, the last two optional."
+                f"{', '.join(_PIPELINE)}, the last two optional, or {' and '.join(_SEGMENTS)} in "
+                "place of the first two."
             )
         places = {kind: directory / m["path"] for kind, m in zip(kinds, listed, strict=True)}
-        pooling = (
-            _token_pooling(places["Pooling"] / "config.json") if "Pooling" in kinds else "mean"
-        )
+        pooling, template = "mean", None
+        if segments:
+            described = places[_SEGMENTS[0]] / _TRANSFORMER_CONFIG
+            pooling, template = "segments", json.loads(described.read_text("utf-8"))["template"]
+        elif "Pooling" in kinds:
+            pooling = _token_pooling(places["Pooling"] / "config.json")
         weight, bias = _dense(places["Dense"]) if "Dense" in kinds else (None, None)
     except CheckpointError:
         raise
@@ -65,7 +80,7 @@ def read_modules(directory: Path) -> Modules:
         raise CheckpointError(
             f"{file}: cannot read the modules it lists ({type(error).__name__}: {error})."
         ) from error
-    return Modules(pooling, "Normalize" in kinds, weight, bias)
+    return Modules(pooling, "Normalize" in kinds, weight, bias, template)
 
 
 def _token_pooling(file: Path) -> str:
@@ -95,9 +110,30 @@ def _dense(place: Path) -> tuple[torch.Tensor, torch.Tensor]:
 def write_modules(
     model: AirRepModel, tokenizer: PreTrainedTokenizerBase, directory: Path, max_tokens: int
 ) -> None:
-    """Write the encoder so that sentence-transformers (and what reads its layout) can load it."""
+    """Write the encoder so that sentence-transformers (and what reads its layout) can load it.
+
+    Raises:
+        ArgumentError: It is made of a language model, whose features that layout cannot describe.
+    """
+    if model.config.token_pooling == LANGUAGE_MODEL_POOLING:
+        raise ArgumentError(
+            f"an encoder with token_pooling {LANGUAGE_MODEL_POOLING!r} cannot be exported to the "
+            "sentence-transformers layout, which has no place for a language model's predictions. "
+            "Use save_pretrained, and AirRep.from_pretrained to load it."
+        )
     weight, bias = model.projector.weight.detach().float(), model.projector.bias.detach().float()
     pipeline = ["Transformer", "Pooling", "Dense"] + ["Normalize"] * model.config.normalize
+    types = [f"{_PREFIX}.{kind}" for kind in pipeline]
+    settings: dict[str, Any] = {"max_seq_length": max_tokens, "do_lower_case": False}
+    pooling: dict[str, Any] = {
+        "word_embedding_dimension": weight.shape[1],
+        "pooling_mode_cls_token": model.config.token_pooling == "cls",
+        "pooling_mode_mean_tokens": model.config.token_pooling == "mean",
+    }
+    if model.config.token_pooling == "segments":
+        types[:2] = [f"{_OURS}.{kind}" for kind in _SEGMENTS]
+        settings["template"] = model.config.text_template().to_dict()
+        pooling = {"embedding_dimension": weight.shape[1] // 2}
     paths = ["", *(f"{i}_{kind}" for i, kind in enumerate(pipeline) if i)]
     with atomic_directory(directory) as temporary:
         model.bert.save_pretrained(temporary)
@@ -107,22 +143,12 @@ def write_modules(
         for path in paths[1:]:
             (temporary / path).mkdir()
         modules = [
-            {"idx": i, "name": str(i), "path": path, "type": f"{_PREFIX}.{kind}"}
-            for i, (kind, path) in enumerate(zip(pipeline, paths, strict=True))
+            {"idx": i, "name": str(i), "path": path, "type": kind}
+            for i, (kind, path) in enumerate(zip(types, paths, strict=True))
         ]
         _write(temporary / "modules.json", modules)
-        _write(
-            temporary / "sentence_bert_config.json",
-            {"max_seq_length": max_tokens, "do_lower_case": False},
-        )
-        _write(
-            temporary / paths[1] / "config.json",
-            {
-                "word_embedding_dimension": weight.shape[1],
-                "pooling_mode_cls_token": model.config.token_pooling == "cls",
-                "pooling_mode_mean_tokens": model.config.token_pooling == "mean",
-            },
-        )
+        _write(temporary / _TRANSFORMER_CONFIG, settings)
+        _write(temporary / paths[1] / "config.json", pooling)
         _write(
             temporary / paths[2] / "config.json",
             {
@@ -139,7 +165,7 @@ def write_modules(
 def _as_bert(file: Path) -> dict[str, Any]:
     """A config of ours with the fields that only we know taken out, as plain BERT."""
     ours = ("backbone", "projection_dim", "token_pooling", "normalize", "attention_scale",
-            "template")  # fmt: skip
+            "template", "separator")  # fmt: skip
     config = json.loads(file.read_text("utf-8"))
     kept = {key: value for key, value in config.items() if key not in ours}
     return {**kept, "model_type": "bert", "architectures": ["BertModel"]}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from airrep.checkpoint import SENTENCE_BACKBONES, find_checkpoint
 from airrep.encoder import AirRep
@@ -13,7 +15,7 @@ from airrep.errors import ArgumentError, CheckpointError
 from airrep.language_model import LanguageModel
 from airrep.modeling import AirRepConfig, AirRepModel
 from airrep.template import TextTemplate
-from airrep.token_pooling import LANGUAGE_MODEL_POOLING, SENTENCE_POOLINGS
+from airrep.token_pooling import LANGUAGE_MODEL_POOLING, SENTENCE_POOLINGS, PredictionPooling
 
 
 def starting_point(
@@ -23,14 +25,15 @@ def starting_point(
     separator: str = "\n",
     max_tokens: int = 512,
 ) -> AirRep:
-    """An encoder in float32 whose projector is still to be made (see `airrep.training`).
+    """An encoder in float32 whose projector, zero here, is made by `airrep.training`.
 
     Args:
         backbone: Directory or hub id of a sentence encoder, of a checkpoint of ours, or of the
             causal language model that will be fine-tuned.
         token_pooling: See `airrep.token_pooling`; default "segments", or "prediction" for a
             language model.
-        separator: For a language model without a chat template: between prompt and completion.
+        separator: For a language model without a chat template: between prompt and completion. A
+            checkpoint of ours keeps its own.
         max_tokens: Longer texts are cut.
 
     Raises:
@@ -40,24 +43,17 @@ def starting_point(
     """
     directory = find_checkpoint(backbone)
     if _is_sentence_encoder(directory):
-        wanted = token_pooling or "segments"
-        _check(wanted, SENTENCE_POOLINGS, backbone)
         encoder = AirRep.from_pretrained(directory, dtype="float32")
-        if encoder.model.config.token_pooling == LANGUAGE_MODEL_POOLING:
-            _check(wanted, (LANGUAGE_MODEL_POOLING,), backbone)
-        known = encoder.model.config.text_template()
-        template = TextTemplate(
-            known.prompt_prefix, known.completion_prefix, known.prompt_words, max_tokens
-        )
+        known = encoder.model.config
+        reads_as_model = known.token_pooling == LANGUAGE_MODEL_POOLING
+        poolings = (LANGUAGE_MODEL_POOLING,) if reads_as_model else SENTENCE_POOLINGS
+        wanted = token_pooling or (LANGUAGE_MODEL_POOLING if reads_as_model else "segments")
+        _check(wanted, poolings, backbone)
+        template = replace(known.text_template(), max_tokens=max_tokens)
         config = AirRepConfig(
-            **{
-                **encoder.model.config.to_dict(),
-                "token_pooling": wanted,
-                "template": template.to_dict(),
-            }
+            **{**known.to_dict(), "token_pooling": wanted, "template": template.to_dict()}
         )
-        model = AirRepModel(config)
-        model.bert = encoder.model.bert
+        network, prediction = encoder.model.bert, encoder.model.prediction
         tokenizer = encoder.tokenizer
     else:
         _check(token_pooling or LANGUAGE_MODEL_POOLING, (LANGUAGE_MODEL_POOLING,), backbone)
@@ -74,11 +70,16 @@ def starting_point(
             num_attention_heads=loaded.network.config.num_attention_heads,
             vocab_size=loaded.network.config.vocab_size,
         )
+        network, tokenizer = loaded.network, loaded.tokenizer
+        prediction = PredictionPooling(network.config.hidden_size, network.config.num_hidden_layers)
+    with torch.device("meta"):
         model = AirRepModel(config)
-        model.bert = loaded.network
-        tokenizer = loaded.tokenizer
-    device = model.bert.device
-    return AirRep(model.to(device=device, dtype=torch.float32).eval(), tokenizer, str(backbone))
+    model.bert, model.prediction = network, prediction
+    # the same every time: the encoder's fingerprint names a training run
+    model.projector = nn.Linear(model.projector.in_features, model.projector.out_features)
+    nn.init.zeros_(model.projector.weight)
+    nn.init.zeros_(model.projector.bias)
+    return AirRep(model.to(network.device).eval(), tokenizer, str(backbone))
 
 
 def _is_sentence_encoder(directory: Path) -> bool:

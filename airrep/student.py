@@ -13,11 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate.utils import reduce
 from torch import nn
 
 from airrep.batching import plan_batches
 from airrep.encoder import AirRep
 from airrep.hardware import fastest_dtype
+from airrep.processes import process_group, processes, rank
 from airrep.training_config import TrainConfig
 
 Positions = npt.NDArray[np.int64]
@@ -83,20 +85,23 @@ class Student(nn.Module):
         embeddings = nn.functional.normalize(base @ self.matrix, dim=-1)
         return embeddings * torch.exp(self.log_scale / 2)
 
-    @torch.no_grad()
     def embed(self, numbers: Positions) -> torch.Tensor:
-        """(len(numbers), D) without a graph, of any number of texts."""
+        """(len(numbers), D) without a graph, of any number of texts; processes share the work."""
         made = torch.zeros(len(numbers), len(self.matrix))
-        for chunk in self.chunks(numbers):
-            made[torch.from_numpy(chunk)] = self(numbers[chunk]).cpu()
+        with torch.no_grad():
+            for chunk in self.chunks(numbers)[rank() :: processes()]:
+                made[torch.from_numpy(chunk)] = self(numbers[chunk]).cpu()
+        if processes() > 1:
+            # Every row is zero on all processes but one, so the sum is exact.
+            made = reduce(made.to(process_group().device), reduction="sum").cpu()
         return made
 
-    @torch.no_grad()
     def fold(self) -> None:
-        """Give the encoder what was learned."""
+        """Give the encoder's projector what was learned."""
         model = self._encoder.model
         projector, matrix = model.projector, self.matrix.to(model.projector.weight)
-        projector.bias.copy_(projector.bias @ matrix)
-        projector.weight.copy_(matrix.T @ projector.weight)
+        with torch.no_grad():
+            projector.bias.copy_(projector.bias @ matrix)
+            projector.weight.copy_(matrix.T @ projector.weight)
         model.config.normalize = True
-        model.config.attention_scale = float(torch.exp(self.log_scale))
+        model.config.attention_scale = float(self.log_scale.detach().exp())

@@ -52,7 +52,10 @@ class TextTemplate:
     def render(self, example: Example) -> str:
         """The example's text. A record without a prompt (plain text) is its completion alone."""
         if not example.prompt:
-            return example.completion
+            text = example.completion
+            if self.prompt_words is None and self.separable and self.split(text) != ("", text):
+                return f"{self.prompt_prefix}{self.completion_prefix}{text}"  # it holds the mark
+            return text
         prompt = example.prompt
         if self.prompt_words is not None:
             prompt = " ".join(prompt.split()[: self.prompt_words])
@@ -75,10 +78,11 @@ class TextTemplate:
 
         Only for templates that are `separable`.
         """
-        head, mark, completion = text.partition(self.completion_prefix)
-        if not mark or not head.startswith(self.prompt_prefix):
+        begin = len(self.prompt_prefix)
+        prompt, mark, completion = text[begin:].partition(self.completion_prefix)
+        if not mark or not text.startswith(self.prompt_prefix):
             return "", text
-        return head.removeprefix(self.prompt_prefix), completion
+        return prompt, completion
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the checkpoint's config."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 SENTENCE_POOLINGS = ("mean", "cls", "segments")
 LANGUAGE_MODEL_POOLING = "prediction"
@@ -106,12 +107,18 @@ class PredictionPooling(nn.Module):
         rank = min(_RANK, hidden)
         # Random directions, kept in the checkpoint: part of what its embeddings mean.
         rng = np.random.default_rng(0)
-        drawn = [np.linalg.qr(rng.normal(size=(hidden, rank)))[0] for _ in range(len(self.levels) + 1)]
+        drawn = [
+            np.linalg.qr(rng.normal(size=(hidden, rank)))[0] for _ in range(len(self.levels) + 1)
+        ]
         self.inputs = nn.Parameter(torch.tensor(np.stack(drawn[1:]), dtype=torch.float32), False)
         self.errors = nn.Parameter(torch.tensor(drawn[0], dtype=torch.float32), False)
 
     def forward(
-        self, model: Any, input_ids: torch.Tensor, mask: torch.Tensor, start: torch.Tensor  # noqa: ANN401
+        self,
+        model: Any,  # noqa: ANN401 (a causal language model)
+        input_ids: torch.Tensor,
+        mask: torch.Tensor,
+        start: torch.Tensor,
     ) -> torch.Tensor:
         """Features (B, F), float32, of texts whose completions start at `start` (B,), 1 or more."""
         base = model.base_model(
@@ -135,18 +142,29 @@ class PredictionPooling(nn.Module):
         return torch.cat([*outer, _mean(error, predicting), *before, *after, *last], dim=1)
 
     def _errors(
-        self, states: torch.Tensor, input_ids: torch.Tensor, predicting: torch.Tensor, output: Any  # noqa: ANN401
+        self,
+        states: torch.Tensor,
+        input_ids: torch.Tensor,
+        predicting: torch.Tensor,
+        output: Any,  # noqa: ANN401
     ) -> torch.Tensor:
         """e_t where a completion token is predicted, else 0: (B, L, H) float32."""
         places = predicting.bool()
         next_ids = torch.roll(input_ids, -1, dims=1)[places]
-        parts = []
-        for chosen, ids in zip(
-            states[places].split(_TOKENS_AT_ONCE), next_ids.split(_TOKENS_AT_ONCE), strict=True
-        ):
-            shares = torch.softmax(output(chosen).float(), dim=-1).to(output.weight.dtype)
-            expected = shares @ output.weight
-            parts.append((nn.functional.embedding(ids, output.weight) - expected).float())
+
+        def part(chosen: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+            # One product, so that nothing cancels where the model is sure of its prediction.
+            off = -torch.softmax(output(chosen).float(), dim=-1)
+            off.scatter_add_(1, ids[:, None], torch.ones_like(ids[:, None], dtype=off.dtype))
+            return (off.to(output.weight.dtype) @ output.weight).float()
+
+        # computed again in a backward pass, so that no distribution waits for it
+        parts = [
+            checkpoint(part, chosen, ids, use_reentrant=False, preserve_rng_state=False)
+            for chosen, ids in zip(
+                states[places].split(_TOKENS_AT_ONCE), next_ids.split(_TOKENS_AT_ONCE), strict=True
+            )
+        ]
         errors = torch.zeros(*states.shape, dtype=torch.float32, device=states.device)
         return errors.masked_scatter(places[..., None], torch.cat(parts)) if parts else errors
 

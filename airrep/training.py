@@ -14,7 +14,8 @@ Shapes: n texts, S subsets and T examples of a step, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -28,6 +29,9 @@ from tqdm.auto import tqdm
 from airrep.cached_gradients import cached_backward
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError, LossError
+from airrep.pooling_kind import Pooling
+from airrep.lora import check_lora, with_adapters
+from airrep.modeling import AirRepModel
 from airrep.processes import rank, wait_for_everyone
 from airrep.projector import whitening_projector
 from airrep.ranking import group_scores, pairwise_ranking_loss
@@ -91,6 +95,13 @@ def train_encoder(
     """
     if not supervision:
         raise ArgumentError("no supervision: give the measured subsets of at least one split.")
+    if encoder.precision != "float32":
+        raise ArgumentError(
+            f"the encoder's weights are {encoder.precision}; load it with dtype='float32'."
+        )
+    if config.adapter_rank is not None:
+        check_lora(encoder.model.bert, config.adapter_rank)
+    encoder.model.eval()  # a text is encoded twice, and has to come out the same
     directory = Path(directory)
     texts = Texts(encoder.template)
     parts = [texts.part(split) for split in supervision]
@@ -99,19 +110,51 @@ def train_encoder(
     checked = Checked(validation, texts.add(validation.pool), texts.add(validation.targets))
     run = blake2b(digest_size=16)
     run.update(repr(sorted(asdict(config).items())).encode() + encoder.fingerprint.encode())
-    run.update(data_fingerprint(texts, parts, teacher).encode())
+    others: list[npt.NDArray[Any]] = [taught, checked.pool, checked.targets, *validation.subsets]
+    others += [] if teacher is None else [teacher.vectors]
+    run.update(data_fingerprint(texts, parts, others).encode())
+    del encoder.fingerprint  # of what the encoder was
+    frozen = config.trainable == "projector"
     features = encoder.features(
-        texts.all(), tokens_per_batch=config.tokens_per_batch, progress=progress
+        texts.all() if frozen else texts.all()[:learned],
+        tokens_per_batch=config.tokens_per_batch,
+        progress=progress,
     )
     start_projector(encoder, features[:learned], config)
-    frozen = config.trainable == "projector"
-    student = Student(encoder, texts.all(), config, features if frozen else None)
-    del features
-    trainer = _Trainer(student, parts, config, checked, taught, teacher)
-    state = trainer.run(directory, run.hexdigest(), progress=progress)
-    student.load_state_dict(state.weights, strict=False)
-    student.fold()
+    with _in_training(encoder.model, config):
+        student = Student(encoder, texts.all(), config, features if frozen else None)
+        del features
+        trainer = _Trainer(student, parts, config, checked, taught, teacher)
+        state = trainer.run(directory, run.hexdigest(), progress=progress)
+        student.load_state_dict(state.weights, strict=False)
+        student.fold()
     return Trained(state.history, state.best, learned)
+
+
+@contextmanager
+def _in_training(model: AirRepModel, config: TrainConfig) -> Iterator[None]:
+    """Only the backbone's weights that are trained require gradients; in the end all do as before.
+
+    Adapters are there meanwhile, and are merged into the backbone if nothing goes wrong.
+    """
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.requires_grad_(requires_grad=False)
+    adapted = None
+    try:
+        if config.adapter_rank is not None:
+            adapted = with_adapters(model.bert, config.adapter_rank, config.seed)
+        elif config.trainable == "all":
+            model.bert.requires_grad_(requires_grad=True)
+        yield
+        if adapted is not None:
+            adapted.merge_and_unload()
+            adapted = None
+    finally:
+        if adapted is not None:
+            adapted.unload()
+        for parameter, required in before:
+            parameter.grad = None
+            parameter.requires_grad_(required)
 
 
 def start_projector(
@@ -130,7 +173,7 @@ def start_projector(
     with torch.no_grad():
         projector.weight.copy_(torch.from_numpy(weight))
         projector.bias.copy_(torch.from_numpy(bias))
-    model.projector = projector
+    model.projector = projector.requires_grad_(model.projector.weight.requires_grad)
     model.config.projection_dim = config.dim
     model.config.normalize = True
     model.config.attention_scale = config.scale
@@ -144,11 +187,11 @@ class Checked:
     pool: Positions
     targets: Positions
 
-    def lds(self, student: Student) -> float:
+    def lds(self, student: Student, pooling: Pooling) -> float:
         """The figure, of the student as it is."""
         both = student.embed(np.concatenate([self.targets, self.pool]))
         targets, pool = both.split([len(self.targets), len(self.pool)])
-        predicted = group_scores(targets, pool, self.given.subsets)
+        predicted = group_scores(targets, pool, self.given.subsets, pooling=pooling)
         return self.given.measure(predicted.numpy())
 
 
@@ -175,6 +218,7 @@ class _Trainer:
         """Train from where the directory's run is; returns it with the best weights."""
         config = self._config
         state = load_state(directory, fingerprint, self._trained, self._optimiser)
+        wait_for_everyone()  # before the first writes what the others are yet to look for
         losses: list[float] = []
         with tqdm(
             total=config.steps, initial=state.step, desc="training",
@@ -186,9 +230,7 @@ class _Trainer:
                     self._validate(state, losses)
                     losses = []
                     if rank() == 0:
-                        save_state(
-                            directory, fingerprint, state, self._trained, self._optimiser
-                        )
+                        save_state(directory, fingerprint, state, self._trained, self._optimiser)
                     wait_for_everyone()
                     bar.set_postfix(lds=f"{state.history[-1].lds:.3f}")
                 since = [v.step for v in state.history].index(state.best)
@@ -200,7 +242,7 @@ class _Trainer:
                 bar.update()
 
     def _validate(self, state: Progress, losses: Sequence[float]) -> None:
-        lds = self._validation.lds(self._student)
+        lds = self._validation.lds(self._student, self._config.pooling)
         if not np.isfinite(lds):
             raise LossError(
                 f"step {state.step}: the LDS on validation data is {lds}; the validation subsets "
@@ -240,9 +282,7 @@ class _Trainer:
             if self._teacher is None or not len(pupils):
                 return loss
             vectors = torch.from_numpy(self._teacher.vectors[told]).to(embeddings)
-            return loss + config.distil * unexplained(
-                embeddings[torch.from_numpy(pupils)], vectors
-            )
+            return loss + config.distil * unexplained(embeddings[torch.from_numpy(pupils)], vectors)
 
         self._optimiser.zero_grad()
         loss = cached_backward(
@@ -250,9 +290,12 @@ class _Trainer:
             len(numbers), loss_of, self._trained.values(),
         )  # fmt: skip
         self._hold_near_start()
-        torch.nn.utils.clip_grad_norm_(
-            self._trained.values(), config.gradient_norm, error_if_nonfinite=True
-        )
+        norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), config.gradient_norm)
+        if not norm.isfinite():
+            raise LossError(
+                f"step {number}: the norm of the weights' gradients is {norm.item()}; lower the "
+                "learning rates."
+            )
         share = rate_at(number, config.steps, config.warmup)
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak"] * share
@@ -268,7 +311,7 @@ class _Trainer:
 
 
 def unexplained(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """1 - r² of the cosines of different rows: the share of the teacher's that is not followed.
+    """1 - r·|r| of the cosines of different rows: the share of the teacher's that is not followed.
 
     Args:
         embeddings: (m, D), all of one length.
@@ -279,7 +322,8 @@ def unexplained(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor
     theirs = (vectors @ vectors.T)[above[0], above[1]]
     mine, theirs = mine - mine.mean(), theirs - theirs.mean()
     norms = mine.square().sum() * theirs.square().sum()
-    return 1 - (mine * theirs).sum().square() / norms.clamp(min=torch.finfo(norms.dtype).tiny)
+    shared = (mine * theirs).sum()
+    return 1 - shared * shared.abs() / norms.clamp(min=torch.finfo(norms.dtype).tiny)
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:

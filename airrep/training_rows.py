@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +126,23 @@ class Texts:
         return list(self._numbers)
 
 
-def data_fingerprint(texts: Texts, parts: Sequence[Part], teacher: Teacher | None) -> str:
-    """Changes whenever training could come out differently for the data's sake."""
+def data_fingerprint(
+    texts: Texts, parts: Sequence[Part], others: Sequence[npt.NDArray[Any]]
+) -> str:
+    """Changes whenever training could come out differently for the data's sake.
+
+    Args:
+        texts: All of them.
+        parts: The splits.
+        others: Whatever else training looks at.
+    """
     digest = blake2b(digest_size=16)
     for text in texts.all():
         digest.update(text_fingerprint(text))
+    arrays: list[npt.NDArray[Any]] = []
     for part in parts:
-        for array in (*part.subsets, part.targets, part.labels):
-            digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    if teacher is not None:
-        digest.update(np.ascontiguousarray(teacher.vectors).tobytes())
+        arrays += [*part.subsets, part.targets, part.labels]
+    for array in (*arrays, *others):
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ from airrep.atomic import atomic_file, write_json
 from airrep.errors import OutputError, SupervisionError
 
 _FILE = "training.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser knows of a weight
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ def save_state(
     tensors = {f"weight.{name}": p.detach() for name, p in trained.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in progress.weights.items()}
     for name, parameter in trained.items():
-        for moment in _MOMENTS:
-            if moment in (state := optimiser.state.get(parameter, {})):
-                tensors[f"{moment}.{name}"] = state[moment]
+        if state := optimiser.state.get(parameter):
+            tensors |= {f"{part}.{name}": state[part] for part in _ADAM}
     described = {
         "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
         "history": [asdict(v) for v in progress.history],
@@ -99,16 +98,21 @@ def load_state(
                 f"{directory}: holds a training run on other data or with other settings; use "
                 "another directory, or delete this one."
             )
-        step = int(described["step"])
+        history = [Validated(**v) for v in described["history"]]
+        best = {name: tensors[f"best.{name}"] for name in trained}
+        found = Progress(int(described["step"]), history, int(described["best"]), best)
         with torch.no_grad():
             for name, parameter in trained.items():
+                if parameter.shape != tensors[f"weight.{name}"].shape:
+                    raise ValueError(f"weight {name!r}")
                 parameter.copy_(tensors[f"weight.{name}"])
-                if f"exp_avg.{name}" in tensors:
-                    moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in _MOMENTS}
-                    optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
-        best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
-        history = [Validated(**v) for v in described["history"]]
-        return Progress(step, history, int(described["best"]), best)
+                if f"step.{name}" in tensors:
+                    step, *moments = (tensors[f"{part}.{name}"] for part in _ADAM)
+                    average, square = (moment.to(parameter.device) for moment in moments)
+                    optimiser.state[parameter] = {
+                        "step": step, "exp_avg": average, "exp_avg_sq": square
+                    }  # fmt: skip
+        return found
     except OutputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -10,6 +10,7 @@
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.benchmark("config.yaml", "results")                  # methods against each other
+    curate.train("train.yaml", "trained")                       # a scorer for your own model
 
 Everything loads on first use: importing this package imports neither torch nor datasets.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from curate.benchmarks import benchmark
     from curate.demo_data import demo_pool, demo_targets
     from curate.evidence import lds, record
+    from curate.training import train
     from curate.training_set import TrainingSet
 
 _HOME = {
@@ -37,6 +39,7 @@ _HOME = {
     "lds": "curate.evidence",
     "record": "curate.evidence",
     "select": "curate.api",
+    "train": "curate.training",
 }
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "lds",
     "record",
     "select",
+    "train",
 ]
 
 

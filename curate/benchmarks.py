@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from jsonargparse import get_loader
-
-from airrep.errors import ArgumentError, FileFormatError, MissingInputError
+from airrep.errors import ArgumentError
+from curate.config_files import load_config
 from curate.io import read_rows
 
 if TYPE_CHECKING:
     from eval_harness.benchmark.problems import Rows
     from eval_harness.benchmark.run import BenchmarkResult
 
-_PATHS = ("model", "pool", "targets", "test")
+PATHS = ("model", "pool", "targets", "test", "methods.*.encoder")
 
 
 def benchmark(
@@ -44,53 +41,12 @@ def benchmark(
     from eval_harness.benchmark.config import read_config  # here, because it brings torch
     from eval_harness.benchmark.run import run_benchmark
 
-    parsed = read_config(_values(config))
+    parsed = read_config(load_config(config, PATHS))
     pool, targets, test = (
         _rows(getattr(parsed, name), name, parsed.columns, parsed.template_field)
         for name in ("pool", "targets", "test")
     )
     return run_benchmark(parsed, pool, targets, test, output, progress=progress)
-
-
-def _values(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, paths of a file made absolute.
-
-    Raises:
-        MissingInputError: There is no such file.
-        FileFormatError: It does not hold settings as YAML.
-    """
-    if isinstance(config, Mapping):
-        return dict(config)
-    file = Path(config)
-    try:
-        values = get_loader("yaml")(file.read_text("utf-8"))  # for which 2e-5 is a number
-    except OSError as error:
-        raise MissingInputError(f"{file}: no such config can be read ({error}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{file}: not YAML ({' '.join(str(error).split())}).") from error
-    if not isinstance(values, dict):
-        raise FileFormatError(f"{file}: expected settings, found {type(values).__name__}.")
-    found = {
-        key: _from(file.parent, value) if key in _PATHS else value for key, value in values.items()
-    }
-    if isinstance(methods := found.get("methods"), dict):
-        found["methods"] = {name: _with_encoder(file.parent, m) for name, m in methods.items()}
-    return found
-
-
-def _from(base: Path, value: Any) -> Any:  # noqa: ANN401 (whatever YAML holds)
-    """A path or glob that finds something, seen from `base`, made absolute; else as it is."""
-    if not isinstance(value, str):
-        return value
-    path = base / value
-    found = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 (any root)
-    return str(path.resolve()) if found else value
-
-
-def _with_encoder(base: Path, options: Any) -> Any:  # noqa: ANN401 (whatever YAML holds)
-    if isinstance(options, dict) and "encoder" in options:
-        return {**options, "encoder": _from(base, options["encoder"])}
-    return options
 
 
 def _rows(

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 from airrep.errors import CurateError
 from airrep.processes import rank
 from airrep.version import __version__
-from curate import api, benchmarks, demo, evidence
+from curate import api, benchmarks, demo, evidence, training
 from curate.manifest import differences
 from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
@@ -26,9 +26,11 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
     "record": evidence.record,
     "lds": evidence.lds,
     "benchmark": benchmarks.benchmark,
+    "train": training.train,
     "demo": demo.demo,
 }
-_CONFIG_FIRST = "benchmark"  # its config is what it is given, not a file of options
+# Verbs that are given a config, not a file of options; and where it is explained.
+_CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.
 _AS_TEXT: Mapping[str, Any] = {
     "Source": str,
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0 fine, 1 an error, 2 wrong usage, 130 interrupted."""
     parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
     options = parsed[parsed.verb].as_dict()
-    config = [] if parsed.verb == _CONFIG_FIRST else options.pop("config", None) or []
+    config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []
     try:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
@@ -68,8 +70,9 @@ def _parser() -> ArgumentParser:
     for name, function in _VERBS.items():
         summary = (inspect.getdoc(function) or "").split("\n")[0]
         verb = ArgumentParser(description=summary, parser_mode="curate")
-        if name == _CONFIG_FIRST:
-            verb.add_argument("config", type=str, help="YAML file; docs/evidence.md has an example")
+        if name in _CONFIG_FIRST:
+            explained = f"YAML file; {_CONFIG_FIRST[name]} has an example"
+            verb.add_argument("config", type=str, help=explained)
         else:
             verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
         verb.add_function_arguments(
@@ -148,7 +151,7 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
         named = options["scorer"]
         scorer = named if isinstance(named, str) else " + ".join(named)
         _say(f"{options['scores'] or scorer}: LDS {result}")
-    elif verb == "benchmark":
+    elif verb in _CONFIG_FIRST:
         _say(str(result))
         _say(f"wrote   {options['output']}")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from airrep.errors import ArgumentError, CheckpointError
@@ -9,6 +10,7 @@ from eval_harness.recipe import Recipe, Trainable
 
 if TYPE_CHECKING:
     from airrep.language_model import LanguageModel, Tokens
+    from airrep.records import Example
     from eval_harness.runners.base import Runner
 
 RunnerName = Literal["auto", "stacked", "trl"]
@@ -59,3 +61,9 @@ def choose_runner(
             return TrlRunner(model, recipe), str(error)
         del parts  # a copy of the model's weights
     return StackedRunner(model, recipe, stack), ""
+
+
+def longest_tokens(model: LanguageModel, examples: Sequence[Example]) -> Tokens:
+    """The tokens of the example with the longest text, for `choose_runner`."""
+    longest = max(examples, key=lambda example: len(example.prompt) + len(example.completion))
+    return model.tokenise([longest])[0]

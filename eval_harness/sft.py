@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from datasets import (
     disable_progress_bars,
     enable_progress_bars,
 )
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
-from airrep.lora import ALPHA_OVER_RANK, adapted_layers, first_down_projection
+from airrep.lora import with_adapters
 
 _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 
@@ -88,7 +86,7 @@ def fine_tune(
     loaded = LanguageModel.from_pretrained(model, device="cpu")  # the trainer moves it
     network: Any = loaded.network.train()
     if lora_rank is not None:
-        network = with_adapters(network, lora_rank, seed)
+        network = with_adapters(network, lora_rank, seed, task="CAUSAL_LM")
     settings = {
         "num_train_epochs": epochs,
         "max_steps": max_steps,
@@ -158,46 +156,3 @@ def _bars(*, shown: bool) -> Iterator[None]:
     finally:
         if change:
             enable_progress_bars()
-
-
-def with_adapters(network: PreTrainedModel, rank: int, seed: int) -> Any:  # noqa: ANN401 (PeftModel)
-    """`network` with LoRA on every linear layer of the blocks: alpha = 2 · rank, no dropout.
-
-    Raises:
-        ArgumentError: peft is not installed, the rank is below 1, or there is no linear layer.
-    """
-    check_lora(network, rank)
-    from peft import LoraConfig, get_peft_model
-
-    name, blocks = transformer_blocks(network)
-    config = LoraConfig(
-        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
-        target_modules=list(adapted_layers(blocks, name)), task_type="CAUSAL_LM",
-    )  # fmt: skip
-    with warnings.catch_warnings():  # peft asks by a name that transformers is about to drop
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        adapted = get_peft_model(network, config)
-    for path, layer in adapted.base_model.model.named_modules():
-        if hasattr(layer, "lora_A"):
-            start = first_down_projection(layer.base_layer, path, rank, seed)
-            with torch.no_grad():
-                layer.lora_A["default"].weight.copy_(start)
-    return adapted
-
-
-def check_lora(network: PreTrainedModel, rank: int) -> None:
-    """Refuse what `with_adapters` would refuse.
-
-    Raises:
-        ArgumentError: See there.
-    """
-    try:
-        import peft  # noqa: F401
-    except ImportError as error:
-        raise ArgumentError(
-            "LoRA needs the peft package; install it with: pip install 'airrep-curate[lora]'."
-        ) from error
-    if rank < 1:
-        raise ArgumentError(f"the LoRA rank is {rank}; expected at least 1.")
-    name, blocks = transformer_blocks(network)
-    adapted_layers(blocks, name)

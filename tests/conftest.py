@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from airrep import AirRep
@@ -99,3 +100,61 @@ def plain_losses():
         return torch.stack(losses)
 
     return compute
+
+
+WORDS = [
+    "river", "stone", "green", "question", "answer", "why", "two", "what", "apple", "moon", "iron",
+    "cloud", "seven", "fish", "north", "salt", "glass", "bird", "rope", "door",
+]  # fmt: skip
+
+
+def planted_problem(encoder, seed=0, splits=2, rows=60, targets=20, subsets=40, size=6):
+    """Supervision that can be learned: influence is an inner product of hidden vectors.
+
+    They are linear in the encoder's features, and few of these matter, so that an untrained encoder
+    is bad at it. Returns splits to learn from, a validation split, and a teacher.
+    """
+    from scipy.stats import spearmanr
+
+    from airrep.records import Example
+    from airrep.training_rows import Supervision, Teacher, Validation
+
+    rng = np.random.default_rng(seed)
+
+    def say(least, most):
+        return " ".join(rng.choice(WORDS, rng.integers(least, most + 1)))
+
+    count = (splits + 1) * (rows + targets)
+    examples = [Example(str(i), say(1, 4), say(1, 3), row=i) for i in range(count)]
+    features = encoder.features([encoder.template.render(e) for e in examples]).astype(np.float64)
+    main = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)[0][:, :12]
+    hidden = main @ rng.normal(size=(12, 2))
+    hidden /= np.linalg.norm(hidden, axis=1, keepdims=True)
+    made = []
+    for start in range(0, count, rows + targets):
+        pool = np.arange(start, start + rows)
+        asked = np.arange(start + rows, start + rows + targets)
+        drawn = [rng.choice(rows, size, replace=False) for _ in range(subsets)]
+        losses = [2 - (hidden[asked] @ hidden[pool[chosen]].T).mean(axis=1) for chosen in drawn]
+        made.append(
+            Supervision(
+                [examples[i] for i in pool], [examples[i] for i in asked], drawn,
+                np.stack(losses)[:, None],
+            )
+        )  # fmt: skip
+    *learned, held = made
+
+    def lds(predicted):
+        better = -held.losses[:, 0]
+        return np.mean([spearmanr(predicted[:, i], better[:, i]).statistic for i in range(targets)])
+
+    validation = Validation(held.pool, held.examples, held.subsets, lds)
+    taught = splits * (rows + targets)
+    teacher = Teacher(examples[:taught], hidden[:taught].astype(np.float32))
+    return learned, validation, teacher
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """See `planted_problem`."""
+    return planted_problem

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from airrep.errors import ArgumentError
 from eval_harness.recipe import Recipe, Trainable
 from eval_harness.runner_choice import RunnerName
+from eval_harness.settings import at_least, read_settings
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
@@ -41,8 +41,8 @@ class AttributionConfig:
     scales: list[float] = field(default_factory=lambda: [1, 2, 5, 10, 20, 40, 80])
 
     def __post_init__(self) -> None:
-        _at_least(self, "attribution", _FEWEST, "subsets", "validation_subsets")
-        _at_least(self, "attribution", 1, "size", "repeats", "targets", "validation")
+        at_least(self, "attribution", _FEWEST, "subsets", "validation_subsets")
+        at_least(self, "attribution", 1, "size", "repeats", "targets", "validation")
         if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
             raise ArgumentError("attribution.scales: expected one number above 0 or more.")
         for trainable in self.cheap:
@@ -62,7 +62,7 @@ class AccuracyConfig:
     max_new_tokens: int = 16
 
     def __post_init__(self) -> None:
-        _at_least(self, "selection.accuracy", 1, "rows", "max_new_tokens")
+        at_least(self, "selection.accuracy", 1, "rows", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SelectionConfig:
     accuracy: AccuracyConfig | None = field(default_factory=AccuracyConfig)
 
     def __post_init__(self) -> None:
-        _at_least(self, "selection", 1, "targets", "evaluation", "seeds")
+        at_least(self, "selection", 1, "targets", "evaluation", "seeds")
         unknown = sorted(set(self.budgets) - set(SETTINGS))
         if unknown:
             raise ArgumentError(
@@ -166,8 +166,8 @@ class BenchmarkConfig:
     selection: SelectionConfig | None = field(default_factory=SelectionConfig)
 
     def __post_init__(self) -> None:
-        _at_least(self, "", 1, "stack", "max_tokens")
-        _at_least(self, "", 0, "seed")
+        at_least(self, "", 1, "stack", "max_tokens")
+        at_least(self, "", 0, "seed")
         if self.attribution is None and self.selection is None:
             raise ArgumentError("attribution and selection are both null: nothing to measure.")
         if self.attribution is not None and self.recipe.trainable in self.attribution.cheap:
@@ -197,61 +197,4 @@ def read_config(values: Mapping[str, Any]) -> BenchmarkConfig:
     Raises:
         ArgumentError: An unknown or missing key, or a value of the wrong kind; says where.
     """
-    made: BenchmarkConfig = _build(BenchmarkConfig, values, "")
-    return made
-
-
-def _build(kind: Any, values: Any, where: str) -> Any:  # noqa: ANN401 (any dataclass)
-    name = where or "the config"
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"{name}: expected a mapping of settings, found {values!r}.")
-    types_of = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(map(str, values)) - set(known))
-    if unknown:
-        raise ArgumentError(
-            f"{name}: setting {unknown[0]!r} is unknown; there are {', '.join(known)}."
-        )
-    given = {
-        key: _value(types_of[key], value, f"{where}.{key}".lstrip("."))
-        for key, value in values.items()
-    }
-    try:
-        return kind(**given)
-    except TypeError as error:
-        missing = str(error).rpartition(": ")[2]
-        raise ArgumentError(f"{name}: a setting is missing: {missing}.") from error
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    if value is None and type(None) in options:
-        return None
-    kind = next(option for option in options if option is not type(None))
-    origin = get_origin(kind)
-    if is_dataclass(kind):
-        return _build(kind, value, where)
-    if origin is Literal:
-        if value in get_args(kind):
-            return value
-        raise ArgumentError(f"{where}: {value!r} is unknown; choose {', '.join(get_args(kind))}.")
-    if origin is list and isinstance(value, list):
-        return [_value(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is dict and isinstance(value, Mapping):
-        item_kind = get_args(kind)[1]
-        return {str(k): _value(item_kind, item, f"{where}.{k}") for k, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
-        return value
-    wanted = getattr(kind, "__name__", str(kind))
-    raise ArgumentError(f"{where}: expected {wanted}, found {value!r}.")
-
-
-def _at_least(settings: object, where: str, least: int, *names: str) -> None:
-    for name in names:
-        if (value := getattr(settings, name)) < least:
-            place = f"{where}.{name}".lstrip(".")
-            raise ArgumentError(f"{place}: expected {least} or more, found {value}.")
+    return read_settings(BenchmarkConfig, values)

@@ -61,11 +61,17 @@ class Method:
     bytes_per_row: int | None
 
 
-def make_method(name: str, options: Mapping[str, Any], model: LanguageModel) -> Method:
+def make_method(
+    name: str,
+    options: Mapping[str, Any],
+    model: LanguageModel,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
     """A method by its name in a config.
 
     Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
-    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the rank average.
+    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the rank average
+    of two methods, which have the options that they have in `others`, the config's methods.
     An option `kind` says what a name of your own stands for.
 
     Raises:
@@ -74,14 +80,19 @@ def make_method(name: str, options: Mapping[str, Any], model: LanguageModel) -> 
     kind = str(options.get("kind", name))
     given = {key: value for key, value in options.items() if key != "kind"}
     try:
-        scorer, size = _make(kind, given, model)
+        scorer, size = _make(kind, given, model, others or {})
     except TypeError as error:
         raise ArgumentError(f"methods.{name}: {error}.") from error
     identity = f"{kind} {_identity(scorer, model)}"
     return Method(name, scorer, identity, size)
 
 
-def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[Scorer, int | None]:
+def _make(
+    kind: str,
+    options: Mapping[str, Any],
+    model: LanguageModel,
+    others: Mapping[str, Mapping[str, Any]],
+) -> tuple[Scorer, int | None]:
     match kind:
         case "random":
             return RandomScorer(**options), None
@@ -106,7 +117,10 @@ def _make(kind: str, options: Mapping[str, Any], model: LanguageModel) -> tuple[
             return gradient, _FLOAT * gradient.dim
     if "+" in kind:
         _only(options)
-        parts = [_make(part, {}, model) for part in kind.split("+")]
+        parts = []
+        for part in kind.split("+"):
+            known = dict(others.get(part, {}))
+            parts.append(_make(str(known.pop("kind", part)), known, model, others))
         sizes = [size for _, size in parts if size]
         return RankAverage([scorer for scorer, _ in parts]), sum(sizes) or None
     raise ArgumentError(

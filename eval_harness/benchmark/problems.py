@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from eval_harness.benchmark.config import SelectionConfig
 
@@ -157,27 +156,6 @@ class Problems:
                 "least 2 are needed."
             )
         return set(by_count[::2])
-
-
-def check_disjoint(pool: Rows, targets: Rows, test: Rows) -> None:
-    """Refuse a row that is, word for word, in two of the files.
-
-    Raises:
-        ArgumentError: Names the first such row.
-    """
-    files = {"pool": pool, "targets": targets, "test": test}
-    places = {
-        name: {digest.tobytes(): i for i, digest in enumerate(example_digests(rows.examples))}
-        for name, rows in files.items()
-    }
-    for name, other in (("targets", "pool"), ("test", "pool"), ("test", "targets")):
-        for digest, i in places[name].items():
-            if digest in places[other]:
-                here, there = files[name].examples[i], files[other].examples[places[other][digest]]
-                raise ArgumentError(
-                    f"{name} row {here.row} (id {here.id!r}) is also {other} row {there.row} (id "
-                    f"{there.id!r}); remove it from one of them."
-                )
 
 
 def swap_completions(

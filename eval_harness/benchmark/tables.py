@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from eval_harness.markdown import escaped, table
+
 _METRICS = ("loss", "exact", "f1", "own_source", "wrong")
 
 
@@ -73,22 +75,18 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
     parts = []
     for (setting, budget), part in summary.groupby(["setting", "budget"], sort=False):
         answered = "f1" in part and part["f1"].notna().any()
-        answers = ["exact", "F1", f"F1 − {against}"] if answered else []
+        answers = ["exact", "F1", f"F1 − {escaped(against)}"] if answered else []
         extra = ["own source", *(["wrong rows"] if setting == "wrong_labels" else [])]
-        lines = [
-            f"**{setting}, {budget} rows**",
-            "",
-            _line(["method", "loss", f"loss − {against}", *answers, *extra]),
-            _line(["---", *["---:"] * (2 + len(answers) + len(extra))]),
-        ]
+        head = ["method", "loss", f"loss − {escaped(against)}", *answers, *extra]
+        lines = []
         for _, row in part.sort_values("loss").iterrows():
-            cells = [row["arm"], f"{row['loss']:.3f}", _signed(row, "vs", against)]
+            cells = [escaped(row["arm"]), f"{row['loss']:.3f}", _signed(row, "vs", against)]
             if answered:
                 cells += [_share(row["exact"]), _share(row["f1"]), _signed(row, "f1_vs", against)]
             cells += [_share(row.get("own_source"))]
             cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
-            lines.append(_line(cells))
-        parts.append("\n".join(lines))
+            lines.append(cells)
+        parts.append(f"**{setting}, {budget} rows**\n\n" + table(head, lines))
     return "\n\n".join(parts)
 
 
@@ -109,14 +107,11 @@ def selectors_markdown(trials: Sequence[dict[str, Any]], scorer: str, selector: 
         by_problem = part.groupby(["source", "seed"]).mean().reset_index()
         return [_difference(interval(by_problem, name)) for name in gaps]
 
-    lines = [
-        _line([f"loss − {selector}", *gaps.columns]),
-        _line(["---", *["---:"] * gaps.shape[1]]),
-    ]
+    lines = []
     for (setting, budget), part in gaps.groupby(["setting", "budget"], sort=False):
-        lines.append(_line([f"{setting}, {budget} rows", *cells(part)]))
-    lines.append(_line(["all", *cells(gaps)]))
-    return "\n".join(lines)
+        lines.append([f"{setting}, {budget} rows", *cells(part)])
+    lines.append(["all", *cells(gaps)])
+    return table([f"loss − {selector}", *gaps.columns], lines)
 
 
 def attribution_markdown(
@@ -127,56 +122,43 @@ def attribution_markdown(
     Milliseconds are of scoring, per pool row and target; bytes of the features that a row's scores
     need, where a method has such.
     """
+    head = ["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]
     lines = [
-        _line(["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]),
-        _line(["---", *["---:"] * 5]),
-    ]
-    for row in sorted(methods, key=lambda r: -r["attention"]):
-        size = row["bytes_per_row"]
-        lines.append(
-            _line(
-                [
-                    row["method"], _with_interval(row, "sum"), _with_interval(row, "attention"),
-                    f"{row['scale']:g}", f"{1000 * row['seconds_per_row']:.2f}",
-                    f"{int(size):,}" if size else "",
-                ]
-            )
-        )  # fmt: skip
-    if ceiling:
-        lines += [
-            "",
-            f"Noise: two seeds of the same subsets agree at {_with_interval(ceiling, 'single')}; "
-            f"the averaged losses have a reliability of {ceiling['corrected']:.3f} "
-            "(Spearman-Brown), so a perfect predictor would reach "
-            f"{ceiling['attainable']:.3f}.",
+        [
+            escaped(row["method"]), _with_interval(row, "sum"), _with_interval(row, "attention"),
+            f"{row['scale']:g}", f"{1000 * row['seconds_per_row']:.2f}",
+            f"{int(row['bytes_per_row']):,}" if row["bytes_per_row"] else "",
         ]
-    return "\n".join(lines)
+        for row in sorted(methods, key=lambda r: -r["attention"])
+    ]  # fmt: skip
+    if not ceiling:
+        return table(head, lines)
+    return (
+        f"{table(head, lines)}\n\n"
+        f"Noise: two seeds of the same subsets agree at {_with_interval(ceiling, 'single')}; "
+        f"the averaged losses have a reliability of {ceiling['corrected']:.3f} (Spearman-Brown), "
+        f"so a perfect predictor would reach {ceiling['attainable']:.3f}."
+    )
 
 
 def differences_markdown(rows: Sequence[dict[str, Any]], against: str) -> str:
     """Paired differences in LDS."""
-    lines = [_line(["method", f"LDS − {against}"]), _line(["---", "---:"])]
-    for row in sorted(rows, key=lambda r: -r["difference"]):
-        lines.append(_line([row["method"], _with_interval(row, "difference")]))
-    return "\n".join(lines)
+    ordered = sorted(rows, key=lambda row: -row["difference"])
+    lines = [[escaped(row["method"]), _with_interval(row, "difference")] for row in ordered]
+    return table(["method", f"LDS − {escaped(against)}"], lines)
 
 
 def cheap_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Agreement of cheaper training with the recipe's."""
+    head = ["trained", "LDS of its losses against full", "s per run", "full, s per run"]
     lines = [
-        _line(["trained", "LDS of its losses against full", "s per run", "full, s per run"]),
-        _line(["---", *["---:"] * 3]),
-    ]
-    for row in rows:
-        lines.append(
-            _line(
-                [
-                    row["trainable"], _with_interval(row, "agreement"),
-                    f"{row['seconds_per_run']:.2f}", f"{row['full_seconds_per_run']:.2f}",
-                ]
-            )
-        )  # fmt: skip
-    return "\n".join(lines)
+        [
+            row["trainable"], _with_interval(row, "agreement"), f"{row['seconds_per_run']:.2f}",
+            f"{row['full_seconds_per_run']:.2f}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table(head, lines)
 
 
 def _with_interval(row: dict[str, Any], name: str) -> str:
@@ -199,7 +181,3 @@ def _bounds(low: float, high: float, form: str) -> str:
 
 def _share(value: Any) -> str:  # noqa: ANN401 (a float, NaN or None)
     return "" if value is None or np.isnan(value) else f"{value:.2f}"
-
-
-def _line(cells: Sequence[Any]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"

@@ -22,8 +22,8 @@ from torch.func import functional_call, grad_and_value, vmap
 from airrep.batching import BUCKET, pad, plan_batches
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel, Tokens
-from airrep.records import Example
 from airrep.lora import ALPHA_OVER_RANK, first_down_projection
+from airrep.records import Example
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 from eval_harness.runners.base import (
     TrainedModels,

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from airrep.blocks import last_blocks, transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
+from airrep.lora import check_lora, with_adapters
 from airrep.processes import processes
 from airrep.records import Example
 from eval_harness.example_loss import completion_losses
@@ -27,7 +28,7 @@ from eval_harness.runners.base import (
     check_runs,
     compute_dtype,
 )
-from eval_harness.sft import check_lora, sft_trainer, with_adapters
+from eval_harness.sft import sft_trainer
 
 _IGNORED = -100
 
@@ -113,7 +114,7 @@ class TrlRunner:
         network = copy.deepcopy(self.model.network).train()
         network.config.use_cache = False
         if self._trainable.kind == "lora":
-            return with_adapters(network, self._trainable.size, seed)
+            return with_adapters(network, self._trainable.size, seed, task="CAUSAL_LM")
         if self._trainable.kind == "last":
             network.requires_grad_(False)
             for _, block in last_blocks(network, self._trainable.size):

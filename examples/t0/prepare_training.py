@@ -1,4 +1,4 @@
-"""The rows that the shipped encoder learns from and is tested on, after prepare.py:
+"""The rows that the shipped encoder learns from and is tested on; run after prepare.py.
 
     python examples/t0/prepare_training.py --data DIRECTORY_OF_T0 --prepared out/t0
 
@@ -63,7 +63,9 @@ def main() -> None:
     train = {"pool": trainable[count:], "targets": shuffled(learned + trainable[:count], rng)}
 
     flan = pq.read_table(args.data / "flan_cot.parquet").to_pylist()
-    flan = [{**r, "template": r["dataset"]} for r in shuffled(short(model, flan, args.max_tokens), rng)]
+    flan = [
+        {**r, "template": r["dataset"]} for r in shuffled(short(model, flan, args.max_tokens), rng)
+    ]
     flan_cot = {
         "pool": flan[: args.flan_rows],
         "targets": flan[args.flan_rows : args.flan_rows + 300],

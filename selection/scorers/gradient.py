@@ -119,9 +119,9 @@ class GradientScorer:
             widths = [layer.width for layer in self.blocks]
             queries, rows = whiten(queries, rows, widths, self.damping)
         if self.normalise == "both":
-            queries = _unit(queries)
+            queries = unit(queries)
         if self.normalise != "none":
-            rows = _unit(rows)
+            rows = unit(rows)
         return ScoreMatrix.from_embeddings(
             queries, rows, target_ids=ids(targets), pool_ids=ids(pool), method=self.name,
             scale=_COSINE_SCALE if self.normalise == "both" else 1.0,
@@ -182,7 +182,7 @@ def check_damping(damping: float) -> None:
         raise ArgumentError(f"damping should be a finite number > 0, found {damping}.")
 
 
-def _unit(features: Float32) -> Float32:
+def unit(features: Float32) -> Float32:
     """Rows of length 1; a row of zeros stays one."""
     lengths = np.sqrt(np.square(features, dtype=np.float64).sum(axis=1, keepdims=True))
     tiny = np.finfo(np.float32).tiny

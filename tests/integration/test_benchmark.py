@@ -19,7 +19,8 @@ from safetensors.numpy import load_file, save_file
 import curate
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, OutputError
 from curate import cli
-from curate.benchmarks import _values
+from curate.benchmarks import PATHS
+from curate.config_files import load_config
 from curate.demo_data import demo_pool, demo_targets
 from eval_harness.benchmark import trials as trials_module
 from eval_harness.benchmark.config import BenchmarkConfig, read_config
@@ -219,7 +220,7 @@ def test_the_documented_config_has_every_setting(tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text("utf-8")
     (block,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     (tmp_path / "config.yaml").write_text(block)
-    given = _values(tmp_path / "config.yaml")
+    given = load_config(tmp_path / "config.yaml", PATHS)
     shown = asdict(read_config(given))
 
     def keys(values, where=""):
@@ -303,7 +304,8 @@ def test_a_mapping_is_as_good_as_a_file(place, whole, monkeypatch):
 
 def test_an_encoder_is_looked_for_beside_the_config_too(place):
     file = _changed(place, "encoder", methods={"airrep": {"encoder": "lm"}, "mine": {"rank": 2}})
-    assert _values(file)["methods"] == {
+    values = load_config(file, PATHS)
+    assert values["methods"] == {
         "airrep": {"encoder": str(place / "lm")}, "mine": {"rank": 2},
     }  # fmt: skip
-    assert _values(file)["pool"] == str(place / "data" / "pool*.jsonl")
+    assert values["pool"] == str(place / "data" / "pool*.jsonl")

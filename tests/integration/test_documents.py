@@ -1,13 +1,17 @@
 """What the documents show is run, and what they name exists."""
 
+import inspect
 import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from curate import cli, demo_pool, demo_targets, select
+from eval_harness.encoder_training.config import EncoderTrainingConfig
+from eval_harness.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -15,6 +19,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 QUIETLY = "use_cpu=True, report_to='none', dataloader_pin_memory=False"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 EVIDENCE = (ROOT / "docs" / "evidence.md").read_text("utf-8")
+TRAINING = (ROOT / "docs" / "training.md").read_text("utf-8")
 # Fewer and smaller runs than a user would want.
 SMALL = ["--size", "8", "--epochs", "1", "--learning_rate", "1e-3", "--max_tokens", "128"]
 FEW = ["--subsets", "6"]
@@ -84,6 +89,26 @@ def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
     assert len(shown) == 1
 
 
+@pytest.mark.parametrize("document", [README, TRAINING])
+def test_the_shortest_training_config_is_a_config(document):
+    values = yaml.safe_load(_blocks(document, "yaml")[0])
+    config = read_settings(EncoderTrainingConfig, values)
+    assert config == EncoderTrainingConfig("MODEL", "pool.jsonl", "targets.jsonl")
+
+
+def test_the_training_pages_commands_are_commands():
+    lines = [line for block in _blocks(TRAINING, "bash") for line in block.splitlines()]
+    commands = [shlex.split(line.removesuffix("&")) for line in lines if "curate " in line]
+    options = {verb: inspect.signature(function) for verb, function in cli._VERBS.items()}
+    assert [command[command.index("curate") + 1] for command in commands] == [
+        "train", "select", "train", "train",
+    ]  # fmt: skip
+    for command in commands:
+        verb, *words = command[command.index("curate") + 1 :]
+        named = {word.removeprefix("--") for word in words if word.startswith("--")}
+        assert named <= set(options[verb].parameters)
+
+
 def test_make_targets_that_the_readme_names_exist():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`?make (\w+)", README + CONTRIBUTING))
@@ -104,7 +129,14 @@ def test_contributings_scorer_and_selector_work():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/evidence.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/evidence.md",
+        "docs/training.md",
+    ],
 )
 def test_links_and_files_that_are_named_exist(document):
     text = (ROOT / document).read_text("utf-8")

@@ -22,11 +22,11 @@ from transformers import (
 
 from airrep.errors import ArgumentError, CheckpointError, LossError
 from airrep.language_model import LanguageModel, LanguageModelFormat
+from airrep.lora import first_down_projection
 from airrep.records import Example
 from curate import demo_pool
 from eval_harness import runners
 from eval_harness.example_loss import completion_losses
-from airrep.lora import first_down_projection
 from eval_harness.recipe import Recipe
 from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
 from eval_harness.runners.base import provenance

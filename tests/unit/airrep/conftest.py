@@ -103,6 +103,35 @@ def tiny_directory(tiny: AirRep, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_reading_model(make_lm, tmp_path_factory) -> Callable[..., AirRep]:
+    """Build an encoder of a language model: (kind, *, tied, chat, texts to whiten by)."""
+    from airrep.starting_point import starting_point
+    from airrep.training import start_projector
+    from airrep.training_config import TrainConfig
+
+    def build(
+        kind: str = "llama", *, tied: bool = False, chat: str | None = None,
+        texts: list[str] | None = None, **settings: Any,
+    ) -> AirRep:  # fmt: skip
+        made = make_lm(kind, dtype=torch.float32)
+        made.network.config.tie_word_embeddings = tied
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            network = type(made.network)(made.network.config)
+        directory = tmp_path_factory.mktemp(kind)
+        network.save_pretrained(directory)
+        made.tokenizer.chat_template = chat
+        made.tokenizer.save_pretrained(directory)
+        encoder = starting_point(directory, **settings)
+        if texts is not None:
+            config = TrainConfig(dim=16, damping=0.1)
+            start_projector(encoder, encoder.features(texts), config)
+        return encoder
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[..., PreTrainedTokenizerFast]:
     """Build the tiny tokenizer: (pad_id)."""
     return build_tokenizer

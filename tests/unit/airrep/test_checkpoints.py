@@ -149,6 +149,29 @@ def test_the_released_layout_means_the_released_conventions(released):
     }
 
 
+def test_pooling_segments_keeps_the_released_layout(released, make_encoder, tmp_path):
+    """The same names of weights and fields of the config, and a projector of twice the width."""
+    make_encoder(projection_dim=24, token_pooling="segments").save_pretrained(tmp_path / "ours")
+    ours, theirs = (
+        (json.loads((place / "config.json").read_text()), load_file(place / "model.safetensors"))
+        for place in (tmp_path / "ours", released.directory)
+    )
+    config, tensors = ours
+    assert config["model_type"] == theirs[0]["model_type"] == "airrep"
+    assert config["token_pooling"] == "segments"
+    assert config.keys() >= theirs[0].keys() - {"torch_dtype"}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in theirs[1].items()}
+    unused = {name for name in expected if "pooler." in name or "position_ids" in name}
+    assert shapes.keys() == expected.keys() - unused
+    assert {n: s for n, s in shapes.items() if s != expected[n]} == {"projector.weight": (24, 64)}
+
+
+def test_segments_of_a_released_checkpoint_need_a_projector_of_their_own(released):
+    edit_json(released.directory / "config.json", token_pooling="segments")
+    refused(released.directory, r"'projector.weight' has the shape \(24, 32\); .* \(24, 64\)")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_dtype_asked_for_is_computed_in(released, dtype):
     assert AirRep.from_pretrained(released.directory, dtype=dtype).precision == dtype
@@ -383,7 +406,10 @@ def test_an_unknown_kind_of_model_lists_the_known_ones(tiny_directory, kind):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"token_pooling": "max"}, "token_pooling is 'max'; this version knows mean and cls"),
+        (
+            {"token_pooling": "max"},
+            "token_pooling is 'max'; this version knows mean, cls, segments, prediction",
+        ),
         ({"attention_scale": "sharp"}, "attention_scale"),
         ({"attention_scale": float("nan")}, "attention_scale is nan; expected a number >= 0"),
         ({"attention_scale": -1.0}, "attention_scale is -1.0; expected a number >= 0"),

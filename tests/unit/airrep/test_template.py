@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airrep.errors import CheckpointError
 from airrep.records import Example
 from airrep.template import TextTemplate, text_fingerprint
+
+MARK = "\x1e"
+SEPARABLE = [
+    TextTemplate(),
+    TextTemplate.verbatim(64),
+    TextTemplate("Q\n", "\n", 3),  # the first line break is no sign of a completion
+    TextTemplate("", " a\ta ", 2),
+    TextTemplate(MARK, f"a{MARK}b", None),
+]
+# letters of the templates themselves come often
+some_text = st.text(max_size=12) | st.text("ab Q:\n\t\x1eAnswer", max_size=30)
 
 
 def example(prompt, completion):
@@ -95,3 +108,67 @@ def test_a_text_is_named_by_its_content():
     assert text_fingerprint("a") == text_fingerprint("a")
     assert text_fingerprint("a") != text_fingerprint("a ")
     assert len(text_fingerprint("ä")) == 16
+
+
+@pytest.mark.parametrize("template", SEPARABLE)
+@given(prompt=some_text.filter(len), completion=some_text)
+def test_a_rendered_text_is_taken_apart_again(template, prompt, completion):
+    found = template.split(template.render(example(prompt, completion)))
+    words = template.prompt_words
+    kept = prompt.replace(MARK, " ") if words is None else " ".join(prompt.split()[:words])
+    assert found == (kept, completion)
+
+
+@given(completion=some_text)
+def test_plain_text_is_all_completion(completion):
+    plain = example("", completion)
+    for template in SEPARABLE:
+        text = template.render(plain)
+        if template.prompt_words is None:  # whatever it holds
+            assert template.split(text) == ("", completion)
+        elif template.completion_prefix not in completion:
+            assert template.split(text) == ("", completion) == ("", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Question: 2 + 2?",
+        "\nAnswer: 4",
+        "Note\nAnswer: 4",
+        "question: a\nAnswer: b",
+        "Question:",
+    ],
+)
+def test_text_of_another_make_is_all_completion(text):
+    assert TextTemplate().split(text) == ("", text)
+
+
+@pytest.mark.parametrize(
+    ("completion_prefix", "prompt_words", "separable"),
+    [
+        ("\nAnswer: ", 256, True),
+        ("\t", 1, True),
+        ("\u00a0", 8, True),  # white space, so no word of a prompt holds it
+        (" -> ", 256, False),
+        ("", 256, False),
+        ("\nAnswer: ", None, False),  # a prompt taken as it is may hold it
+        (MARK, None, True),
+        (f"<{MARK}>", None, True),
+        ("", None, False),
+    ],
+)
+def test_whether_a_text_says_where_its_completion_starts(
+    completion_prefix, prompt_words, separable
+):
+    template = TextTemplate("", completion_prefix, prompt_words)
+    assert template.separable is separable
+
+
+def test_verbatim_keeps_white_space_and_takes_the_mark_out_of_prompts():
+    template = TextTemplate.verbatim(100)
+    assert template.max_tokens == 100
+    assert template.render(example(" a\n\n  b\t", " c \n")) == f" a\n\n  b\t{MARK} c \n"
+    assert template.render(example(f"a{MARK}b", f"c{MARK}d")) == f"a b{MARK}c{MARK}d"
+    assert template.render(example("", "just text ")) == "just text "

@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from eval_harness.benchmark.config import SETTINGS, SelectionConfig
-from eval_harness.benchmark.problems import (
-    Problems,
-    Rows,
-    check_disjoint,
-    sample,
-    swap_completions,
-)
+from eval_harness.benchmark.problems import Problems, Rows, sample, swap_completions
 
 SOURCES = ("colours", "cities", "rhymes")
 
@@ -243,33 +237,6 @@ def test_only_the_setting_that_asks_for_it_sees_wrong_labels():
 
 
 # --- files ---
-
-
-def _with_row(rows, example):
-    return Rows([*rows.examples, replace(example, id="x", row=99)], [*rows.templates, "t"])
-
-
-@pytest.mark.parametrize(
-    ("to", "of", "message"),
-    [
-        ("targets", "pool", r"targets row 99 \(id 'x'\) is also pool row 4 \(id '4'\); remove"),
-        ("test", "pool", r"test row 99 \(id 'x'\) is also pool row 4"),
-        ("test", "targets", r"test row 99 \(id 'x'\) is also targets row 4"),
-    ],
-)
-def test_a_row_in_two_files_is_refused(to, of, message):
-    files = {name: _rows(name, 5) for name in ("pool", "targets", "test")}
-    check_disjoint(**files)
-    same = replace(files[of].examples[4], source="elsewhere")
-    files[to] = _with_row(files[to], same)
-    with pytest.raises(ArgumentError, match=message):
-        check_disjoint(**files)
-
-
-def test_the_same_prompt_with_another_completion_is_another_row():
-    files = {name: _rows(name, 5) for name in ("pool", "targets", "test")}
-    other = replace(files["pool"].examples[4], completion="something else")
-    check_disjoint(files["pool"], files["targets"], _with_row(files["test"], other))
 
 
 def test_a_digest_is_that_of_texts_sources_and_templates():

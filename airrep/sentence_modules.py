@@ -1,0 +1,102 @@
+"""Modules for sentence-transformers, of encoders that pool prompt and completion apart.
+
+Optional: needs sentence-transformers 6 or newer. Nothing in this package imports it; that library
+does, where the `modules.json` that `AirRep.export_sentence_transformers` wrote names it. It imports
+classes that are not its own only where it is told to, and this package has to be installed:
+
+    SentenceTransformer(directory, trust_remote_code=True).encode(texts)
+
+The texts are rendered by the checkpoint's template; any other text is all completion, as for
+`AirRep.encode`.
+
+Shapes: B texts, L tokens (padded), H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.modules import Module, Transformer
+
+from airrep.errors import ArgumentError
+from airrep.reading import completion_start
+from airrep.template import TextTemplate
+from airrep.token_pooling import pool_states
+
+_START = "completion_start"
+
+
+class SegmentTransformer(Transformer):
+    """A sentence encoder's backbone, that also says where each text's completion starts."""
+
+    config_keys = (*Transformer.config_keys, "template")
+
+    def __init__(
+        self,
+        model_name_or_path: str,
+        *,
+        template: dict[str, Any],
+        **settings: Any,  # noqa: ANN401 (that class's own)
+    ) -> None:
+        super().__init__(model_name_or_path, **settings)
+        self.template = template
+
+    def preprocess(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Tokens of texts, and the position of each completion's first one, (B,).
+
+        Raises:
+            ArgumentError: The inputs are not all text.
+        """
+        for given in inputs:
+            if not isinstance(given, str):
+                raise ArgumentError(f"expected texts, found {type(given).__name__}: {given!r:.80}")
+        template = TextTemplate.from_dict(self.template)
+        texts = [f"{prompt or ''}{text}" for text in inputs]
+        options = {**(settings.pop("processing_kwargs", None) or {})}
+        options["text"] = {**options.get("text", {}), "return_offsets_mapping": True}
+        features = super().preprocess(texts, processing_kwargs=options, **settings)
+        spans = features.pop("offset_mapping", ())  # (B, L, 2); nothing of no texts
+        starts = [
+            completion_start(template, t, s.tolist()) for t, s in zip(texts, spans, strict=True)
+        ]
+        return {**features, _START: torch.tensor(starts, dtype=torch.int64)} if starts else features
+
+    def forward(self, features: dict[str, Any], **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Hidden states, as that class; the backbone does not see where completions start."""
+        others = {key: value for key, value in features.items() if key != _START}
+        return {**super().forward(others, **settings), _START: features[_START]}
+
+    def _should_flatten_inputs(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401
+        return False  # texts in a row have no positions of their own
+
+
+class SegmentPooling(Module):
+    """Means over the prompt's and over the completion's tokens, side by side: (B, 2 H)."""
+
+    config_keys = ("embedding_dimension",)
+
+    def __init__(self, embedding_dimension: int) -> None:
+        super().__init__()
+        self.embedding_dimension = embedding_dimension
+
+    def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Adds `sentence_embedding`."""
+        states = features["token_embeddings"]
+        pooled = pool_states(states, features["attention_mask"], features[_START], "segments")
+        features["sentence_embedding"] = pooled.to(states.dtype)
+        return features
+
+    def get_embedding_dimension(self) -> int:
+        """2 H."""
+        return 2 * self.embedding_dimension
+
+    def save(self, output_path: str, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        """Write `config.json`; there are no weights."""
+        self.save_config(output_path)

@@ -1,0 +1,172 @@
+"""What an encoder is trained from and tested on, as read from a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
+
+from airrep.errors import ArgumentError
+from airrep.training_config import TrainConfig
+from eval_harness.benchmark.config import AttributionConfig
+from eval_harness.recipe import Recipe
+from eval_harness.runner_choice import RunnerName
+from eval_harness.settings import at_least
+from eval_harness.splits import SupervisionConfig
+
+Kind = Literal["uniform", "few_sources", "selected"]
+# Settings that can be paths (see `map_settings`).
+PATHS = (
+    "model", "pool", "targets", "encoder.backbone", "evaluation.pool", "evaluation.targets",
+    "evaluation.test", "evaluation.methods.*.encoder",
+)  # fmt: skip
+BUILT_IN = "default"  # as a backbone: the built-in encoder
+OWN_METHODS = ("trained", "untrained")
+_METHODS: dict[str, dict[str, Any]] = {
+    "gradient": {"rank": 32, "damping": 30.0}, "tfidf": {}, "rds": {}, "random": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What training starts from (see `airrep.starting_point`).
+
+    Attributes:
+        backbone: Directory or hub id of a sentence encoder, "default" for the built-in encoder, or
+            None for the language model itself.
+        token_pooling: How tokens become features; None for the backbone's best.
+        max_tokens: Where the encoder cuts a text.
+    """
+
+    backbone: str | None = None
+    token_pooling: str | None = None
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        at_least(self, "encoder", 3, "max_tokens")
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Projected gradients of the language model, whose cosines the encoder should follow as well.
+
+    Attributes:
+        rank: See `selection.scorers.gradient.GradientScorer`.
+        damping: See there.
+    """
+
+    rank: int = 16
+    damping: float = 30.0
+
+    def __post_init__(self) -> None:
+        at_least(self, "teacher", 1, "rank")
+        if not 0 < self.damping < inf:
+            raise ArgumentError(
+                f"teacher.damping: expected a number above 0, found {self.damping}."
+            )
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the encoder never learns from.
+
+    Attributes:
+        pool: Rows that the subsets are of; None holds a share of `pool` out.
+        targets: Validation examples; None holds a share of `targets` out.
+        test: Examples that figures are reported on; None holds a share of `targets` out.
+        share: What is held out of a file. Where validation and test examples both come out of
+            `targets`, each is half of it.
+        attribution: Subsets and examples, as in a benchmark.
+        methods: Method to its options (see `eval_harness.benchmark.methods`), to compare with.
+    """
+
+    pool: str | None = None
+    targets: str | None = None
+    test: str | None = None
+    share: float = 0.25
+    attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    methods: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: dict(options) for name, options in _METHODS.items()}
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ArgumentError(
+                f"evaluation.share: expected a share between 0 and 1, found {self.share}."
+            )
+        if self.attribution.cheap:
+            raise ArgumentError(
+                "evaluation.attribution.cheap: cheaper training is compared by `curate benchmark`; "
+                "leave it out here."
+            )
+        for name in OWN_METHODS:
+            if name in self.methods:
+                raise ArgumentError(
+                    f"evaluation.methods: {name!r} is always compared; choose another name."
+                )
+
+
+@dataclass(frozen=True)
+class EncoderTrainingConfig:
+    """A whole training, from rows to a tested encoder.
+
+    Attributes:
+        model: Directory or hub id of the language model whose fine-tuning is to be predicted.
+        pool: Rows to train on; anything `curate.select` reads.
+        targets: Examples whose losses are measured.
+        columns: Which field is what, in all files; see `curate.select`.
+        separator: Between prompt and completion, without a chat template.
+        max_tokens: Where the language model cuts a row.
+        recipe: How models are fine-tuned.
+        runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
+        stack: Models trained together.
+        seed: Of every draw.
+        supervision: The subsets to learn from.
+        use: Kinds of subsets that are learned from; None for all that are drawn.
+        encoder: What training starts from.
+        training: How the encoder is trained.
+        teacher: Gradients to learn from as well; None leaves them out.
+        evaluation: What is held out, and what the encoder is compared with.
+    """
+
+    model: str
+    pool: str
+    targets: str
+    columns: dict[str, str] | None = None
+    separator: str = "\n"
+    max_tokens: int = 1024
+    recipe: Recipe = field(default_factory=Recipe)
+    runner: RunnerName = "auto"
+    stack: int = 4
+    seed: int = 0
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
+    use: list[Kind] | None = None
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        at_least(self, "", 1, "stack", "max_tokens")
+        at_least(self, "", 0, "seed")
+        self._check_use()
+
+    @property
+    def teaches(self) -> TeacherConfig | None:
+        """The teacher, if its part of the loss has any weight."""
+        return self.teacher if self.training.distil > 0 else None
+
+    def _check_use(self) -> None:
+        if self.use is None:
+            return
+        counts = {kind: getattr(self.supervision, kind) for kind in self.use}
+        for kind, count in counts.items():
+            if not count:
+                raise ArgumentError(
+                    f"use: no {kind} subsets are drawn; set supervision.{kind}, or leave it out."
+                )
+        if sum(counts.values()) < 2:
+            raise ArgumentError(
+                "use: an encoder learns from 2 subsets or more per split; found "
+                f"{sum(counts.values())} of the kinds {self.use}."
+            )

@@ -1,0 +1,220 @@
+"""The stage that makes the encoder: from recorded runs to a checkpoint, once for all processes.
+
+    DIR/training/
+      teacher.npy, .json        gradients' directions, if there is a teacher; seconds they took
+      training.json, .safetensors   the run's state (see `airrep.training_state`)
+      untrained/                the encoder that training started from
+      learned.json              what came out: `Learned`
+    DIR/encoder/                the checkpoint
+
+Checkpoints are in float16, like the built-in one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from filelock import FileLock
+
+from airrep.atomic import atomic_file, check_writable, write_json
+from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
+from airrep.errors import ArgumentError
+from airrep.language_model import LanguageModel
+from airrep.lora import check_lora
+from airrep.records import Example
+from airrep.starting_point import starting_point
+from airrep.supervision import SubsetLosses
+from airrep.training import train_encoder
+from airrep.training_rows import Supervision, Teacher, Validation
+from eval_harness.benchmark.attribution import Attribution
+from eval_harness.encoder_training.config import (
+    BUILT_IN,
+    EncoderTrainingConfig,
+    TeacherConfig,
+)
+from eval_harness.encoder_training.rows import used_subsets
+from eval_harness.lds import lds_of_predictions
+from eval_harness.splits import Split
+from selection.scorers.gradient import GradientScorer, unit, whiten
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the stage found.
+
+    Attributes:
+        history: Step, loss since the validation before, and LDS of every validation.
+        best: The step that the encoder is of.
+        rows: Different texts learned from.
+        seconds: Of the training; None if it was interrupted, so that nobody knows.
+        teacher_seconds: Of the teacher's gradients; None without a teacher.
+        precision: Of the checkpoint's weights.
+    """
+
+    history: list[dict[str, Any]]
+    best: int
+    rows: int
+    seconds: float | None
+    teacher_seconds: float | None
+    precision: str
+
+
+def start(config: EncoderTrainingConfig) -> AirRep:
+    """What training starts from.
+
+    Raises:
+        ArgumentError: More dimensions than it has features, or adapters that it cannot have.
+        CurateError: It cannot be loaded; see `starting_point`.
+    """
+    chosen = config.encoder
+    backbone: str | Path = config.model if chosen.backbone is None else chosen.backbone
+    encoder = starting_point(
+        DEFAULT_CHECKPOINT if backbone == BUILT_IN else backbone,
+        token_pooling=chosen.token_pooling,
+        separator=config.separator,
+        max_tokens=chosen.max_tokens,
+    )
+    features = sum(encoder.model.config.feature_blocks)
+    if config.training.dim > features:
+        raise ArgumentError(
+            f"training.dim is {config.training.dim}; the encoder has {features} features per text."
+        )
+    if config.training.adapter_rank is not None:
+        check_lora(encoder.model.bert, config.training.adapter_rank)
+    return encoder
+
+
+def learn(
+    config: EncoderTrainingConfig,
+    model: LanguageModel,
+    splits: Sequence[Split],
+    losses: Sequence[SubsetLosses],
+    evaluation: Attribution,
+    measured: SubsetLosses,
+    directory: Path,
+    *,
+    progress: bool,
+) -> Learned:
+    """Train the encoder, or find it trained.
+
+    Args:
+        config: How.
+        model: The language model, for the teacher.
+        splits: What is learned from.
+        losses: Of each split.
+        evaluation: Its validation part decides when to stop.
+        measured: Its runs.
+        directory: Of the whole training.
+        progress: Show progress bars on standard error.
+    """
+    place = directory / "training"
+    check_writable(place)
+    with FileLock(place / ".lock"):
+        record = place / "learned.json"
+        if not (record.exists() and (directory / "encoder" / "config.json").exists()):
+            teacher, teacher_seconds = None, None
+            if config.teaches is not None:
+                examples = [e for split in splits for e in (*split.pool, *split.evaluation)]
+                file = place / "teacher.npy"
+                teacher, teacher_seconds = _teacher(
+                    config.teaches, model, examples, file, progress=progress
+                )
+            supervision = [
+                _supervision(split, recorded, config.use)
+                for split, recorded in zip(splits, losses, strict=True)
+            ]
+            validation = _validation(evaluation, measured)
+            options: dict[str, Any] = {
+                "validation": validation, "teacher": teacher, "progress": progress,
+            }  # fmt: skip
+            _save_untrained(config, supervision, options, place / "untrained")
+            resumed = (place / "training.safetensors").exists()
+            began = time.perf_counter()
+            encoder = start(config)
+            trained = train_encoder(encoder, supervision, config.training, place, **options)
+            seconds = None if resumed else time.perf_counter() - began
+            precision = _save(encoder, directory / "encoder")
+            history = [asdict(validated) for validated in trained.history]
+            found = Learned(
+                history, trained.best, trained.rows, seconds, teacher_seconds, precision
+            )
+            write_json(record, asdict(found))
+    return Learned(**json.loads(record.read_text("utf-8")))
+
+
+def _supervision(split: Split, losses: SubsetLosses, use: Sequence[str] | None) -> Supervision:
+    used = used_subsets(split.plan, use)
+    subsets = [split.plan.subsets[i] for i in used]
+    return Supervision(split.pool, split.evaluation, subsets, losses.values[used])
+
+
+def _validation(evaluation: Attribution, measured: SubsetLosses) -> Validation:
+    positions, subsets = evaluation.part("validation")
+    truth = evaluation.losses(measured, "validation")
+
+    def lds(predicted: npt.NDArray[np.float32]) -> float:
+        return lds_of_predictions(predicted, truth, draws=0).mean
+
+    examples = [evaluation.evaluation[i] for i in positions.tolist()]
+    return Validation(evaluation.pool, examples, evaluation.plan.subsets[subsets], lds)
+
+
+def _teacher(
+    config: TeacherConfig,
+    model: LanguageModel,
+    examples: Sequence[Example],
+    file: Path,
+    *,
+    progress: bool,
+) -> tuple[Teacher, float]:
+    """The teacher, and the seconds it took when it was made."""
+    if not file.exists():
+        began = time.perf_counter()
+        scorer = GradientScorer(model, rank=config.rank, damping=config.damping)
+        gradients = scorer.features(examples, progress=progress)
+        widths = [layer.width for layer in scorer.blocks]
+        vectors = unit(whiten(gradients[:0], gradients, widths, config.damping)[1])
+        write_json(file.with_suffix(".json"), {"seconds": time.perf_counter() - began})
+        with atomic_file(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, vectors, allow_pickle=False)
+    vectors = np.load(file, mmap_mode="r", allow_pickle=False)
+    pointing = np.flatnonzero(vectors.any(axis=1))  # an example may have no gradient at all
+    if len(pointing) < len(examples):
+        examples, vectors = [examples[i] for i in pointing.tolist()], vectors[pointing]
+    seconds = json.loads(file.with_suffix(".json").read_text("utf-8"))["seconds"]
+    return Teacher(examples, vectors), float(seconds)
+
+
+def _save_untrained(
+    config: EncoderTrainingConfig,
+    supervision: Sequence[Supervision],
+    options: dict[str, Any],
+    directory: Path,
+) -> None:
+    """The encoder that training starts from, its projector made as training makes it."""
+    if (directory / "config.json").exists():
+        return
+    encoder = start(config)
+    none = replace(config.training, steps=0, trainable="projector")
+    with TemporaryDirectory() as state:
+        train_encoder(encoder, supervision, none, state, **options)
+    _save(encoder, directory)
+
+
+def _save(encoder: AirRep, directory: Path) -> str:
+    """Write a checkpoint in float16, or float32 if a weight is too large for it; says which."""
+    weights = list(encoder.model.parameters())
+    largest = max(float(weight.detach().abs().max()) for weight in weights)
+    precision = torch.float16 if largest <= torch.finfo(torch.float16).max else torch.float32
+    encoder.model.to(precision)
+    encoder.save_pretrained(directory)
+    return str(precision).removeprefix("torch.")

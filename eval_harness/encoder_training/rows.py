@@ -1,0 +1,119 @@
+"""The rows of a training: what is learned from, and what is held out before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airrep.errors import ArgumentError
+from airrep.records import Example
+from airrep.supervision import SubsetPlan
+from eval_harness.benchmark.attribution import Attribution
+from eval_harness.encoder_training.config import EncoderTrainingConfig
+from eval_harness.held_out import check_disjoint, hold_out
+from eval_harness.splits import Split, draw_splits
+
+FILES = ("pool", "targets", "evaluation.pool", "evaluation.targets", "evaluation.test")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """All rows, by what they are for.
+
+    Attributes:
+        pool: Rows to train on.
+        targets: Examples whose losses are learned from.
+        held_out: Rows that the subsets of the evaluation are of.
+        validation: Examples that decide when training stops.
+        test: Examples that figures are reported on.
+    """
+
+    pool: Sequence[Example]
+    targets: Sequence[Example]
+    held_out: Sequence[Example]
+    validation: Sequence[Example]
+    test: Sequence[Example]
+
+
+def share_out_rows(
+    files: Mapping[str, Sequence[Example]], config: EncoderTrainingConfig
+) -> TrainingRows:
+    """Hold out what has no file of its own.
+
+    Args:
+        files: Some of `FILES`, "pool" and "targets" at least.
+        config: Its `evaluation.share` and `seed` decide.
+
+    Raises:
+        ArgumentError: A row is in two of the files, or there are too few rows for the evaluation.
+    """
+    check_disjoint(files)
+    share, seed = config.evaluation.share, config.seed
+    missing = [name for name in FILES[3:] if name not in files]
+    pool, *held_out = hold_out(
+        files["pool"], [] if "evaluation.pool" in files else [share], [seed, 3]
+    )
+    shares = [share / len(missing) for _ in missing]
+    targets, *examples = hold_out(files["targets"], shares, [seed, 4])
+    drawn = dict(zip(missing, examples, strict=True))
+    rows = TrainingRows(
+        pool,
+        targets,
+        held_out[0] if held_out else files["evaluation.pool"],
+        *(drawn[name] if name in drawn else files[name] for name in FILES[3:]),
+    )
+    asked = config.evaluation.attribution
+    for name, wanted, found, origin in (
+        ("size", asked.size, rows.held_out, "pool"),
+        ("validation", asked.validation, rows.validation, "targets"),
+        ("targets", asked.targets, rows.test, "test"),
+    ):
+        if wanted > len(found):
+            raise ArgumentError(_too_few(name, wanted, len(found), origin, files, share))
+    return rows
+
+
+def draw_all(
+    rows: TrainingRows, config: EncoderTrainingConfig, directory: Path
+) -> tuple[list[Split], Attribution]:
+    """The splits to learn from, and the evaluation.
+
+    Raises:
+        ArgumentError: Too few rows, or of too few sources.
+    """
+    supervision = config.supervision
+    if supervision.few_sources and len({example.source for example in rows.pool}) < 2:
+        raise ArgumentError(
+            "supervision.few_sources needs pool rows of at least 2 sources; name the field that "
+            "tells them apart (columns: {source: ...}), or give one file per source."
+        )
+    splits = draw_splits(rows.pool, rows.targets, supervision, config.seed)
+    evaluation = Attribution.draw(
+        config.evaluation.attribution, rows.held_out, rows.validation, rows.test, directory,
+        config.seed,
+    )  # fmt: skip
+    return splits, evaluation
+
+
+def used_subsets(plan: SubsetPlan, use: Sequence[str] | None) -> list[int]:
+    """Positions of a plan's subsets that are learned from."""
+    return [i for i, kind in enumerate(plan.kinds) if use is None or kind in use]
+
+
+def _too_few(
+    name: str,
+    wanted: int,
+    found: int,
+    origin: str,
+    files: Mapping[str, Sequence[Example]],
+    share: float,
+) -> str:
+    message = f"evaluation.attribution.{name} is {wanted:,}, but "
+    if (own := f"evaluation.{origin}") in files:
+        return message + f"{own} has {found:,} rows; ask for fewer, or give more rows."
+    held = "pool" if origin == "pool" else "targets"
+    return message + (
+        f"{found:,} rows are held out of the {len(files[held]):,} of {held} (evaluation.share "
+        f"{share:g}); ask for fewer, hold out more, or name a file as {own}."
+    )

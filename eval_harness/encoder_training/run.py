@@ -1,0 +1,157 @@
+"""An encoder from start to end: runs, training, evaluation, model card; every stage resumes.
+
+DIR/
+  config.json, inputs.json   what the directory belongs to
+  split-0 …                  plan and runs of each split (see `airrep.supervision`)
+  evaluation/                plan and runs, scores, the tables' rows (see `report_attribution`)
+  training/, encoder/        see `eval_harness.encoder_training.learning`
+  results.md                 what is printed
+  encoder/README.md          the model card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airrep.atomic import check_writable
+from airrep.errors import ArgumentError
+from airrep.language_model import LanguageModel
+from airrep.pooling_kind import Pooling
+from airrep.processes import processes
+from airrep.records import Example
+from airrep.supervision import SubsetLosses
+from eval_harness.benchmark.attribution import Attribution
+from eval_harness.benchmark.attribution_report import AttributionReport, report_attribution
+from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
+from eval_harness.benchmark.problems import Rows
+from eval_harness.encoder_training.card import model_card
+from eval_harness.encoder_training.config import OWN_METHODS, EncoderTrainingConfig
+from eval_harness.encoder_training.learning import learn, start
+from eval_harness.encoder_training.rows import draw_all, share_out_rows
+from eval_harness.encoder_training.sections import Facts, results_markdown
+from eval_harness.lds import lds_of_predictions
+from eval_harness.outputs import claim, write_text
+from eval_harness.runner_choice import choose_runner, longest_tokens
+from eval_harness.runners.base import provenance
+from eval_harness.subset_runs import run_subsets
+from selection.scorers.gradient import GradientScorer
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedEncoder:
+    """A trained encoder, and how good it is.
+
+    Attributes:
+        directory: The checkpoint, for `curate.select(..., encoder=directory)`.
+        attribution: A row per method: LDS with interval on the test part, cost.
+        history: Step, loss and LDS of every validation during training.
+        markdown: All tables.
+    """
+
+    directory: Path
+    attribution: list[dict[str, Any]] = field(repr=False)
+    history: list[dict[str, Any]] = field(repr=False)
+    markdown: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.markdown
+
+
+def train_and_test(
+    config: EncoderTrainingConfig,
+    files: Mapping[str, Sequence[Example]],
+    directory: str | Path,
+    *,
+    progress: bool = False,
+) -> TrainedEncoder:
+    """Record runs, train an encoder on them, and test it on what was held out.
+
+    Finished runs are kept, so a killed command goes on, and several processes can work on one
+    directory. A directory belongs to one config, its rows, its model and the precision of its
+    machine.
+
+    Args:
+        config: How; see `EncoderTrainingConfig`.
+        files: The rows of "pool" and "targets", and of "evaluation.pool", "evaluation.targets" and
+            "evaluation.test" where the config names files for them.
+        directory: For everything that is written.
+        progress: Show progress bars on standard error.
+
+    Raises:
+        ArgumentError: A row is in two of the files, the rows do not allow what is asked, or a
+            launcher started several processes.
+        OutputError: The directory holds another training.
+        CurateError: Another of its kinds; see the stages.
+    """
+    if processes() > 1:
+        raise ArgumentError(
+            "this does not run under accelerate or torchrun; start the same command several times "
+            "(with CUDA_VISIBLE_DEVICES=0, 1 …), and the processes share the runs."
+        )
+    directory = Path(directory)
+    rows = share_out_rows(files, config)
+    splits, evaluation = draw_all(rows, config, directory / "evaluation")
+    check_writable(directory)
+    model = LanguageModel.from_pretrained(
+        config.model, separator=config.separator, max_tokens=config.max_tokens
+    )
+    longest = longest_tokens(model, [e for examples in files.values() for e in examples])
+    runner, note = choose_runner(config.runner, model, config.recipe, longest, config.stack)
+    methods = [
+        make_method(name, options, model) for name, options in config.evaluation.methods.items()
+    ]
+    if config.teaches is not None:
+        GradientScorer(model, rank=config.teaches.rank, damping=config.teaches.damping)
+    start(config)  # as above, to refuse now what would fail after hours of runs
+    claim(directory / "config.json", json.loads(json.dumps(asdict(config))), "training")
+    digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
+    claim(directory / "inputs.json", {**digests, **provenance(runner)}, "training")
+
+    losses = [
+        run_subsets(
+            split.plan, split.pool, split.evaluation, runner, directory / f"split-{number}",
+            progress=progress,
+        )
+        for number, split in enumerate(splits)
+    ]  # fmt: skip
+    measured = evaluation.record(runner, progress=progress)
+    learned = learn(
+        config, model, splits, losses, evaluation, measured, directory, progress=progress
+    )
+    pooling = config.training.pooling
+    report, as_saved = _test(model, methods, evaluation, measured, directory, pooling)
+    facts = Facts(config, rows, losses, measured, learned, as_saved, report, note)
+    markdown = results_markdown(facts)
+    write_text(markdown, directory / "results.md")
+    card = directory / "encoder" / "README.md"
+    if not card.exists():  # it may have been edited since
+        write_text(model_card(facts), card)
+    return TrainedEncoder(directory / "encoder", report.rows, learned.history, markdown)
+
+
+def _test(
+    model: LanguageModel,
+    methods: Sequence[Method],
+    evaluation: Attribution,
+    measured: SubsetLosses,
+    directory: Path,
+    pooling: Pooling,
+) -> tuple[AttributionReport, float]:
+    """The report of all methods, and the checkpoint's LDS on validation, pooled as in training."""
+    places = (directory / "encoder", directory / "training" / "untrained")
+    own = [
+        make_method(name, {"kind": "airrep", "encoder": str(place)}, model)
+        for name, place in zip(OWN_METHODS, places, strict=True)
+    ]
+    files = ScoreFiles(evaluation.directory / "scores")
+    report = report_attribution(
+        evaluation, measured, [*own, *methods], files, against=own[0].name
+    )  # fmt: skip
+    scores, _ = files.get(own[0], evaluation.evaluation, evaluation.pool)
+    guess = evaluation.predictions(scores, "validation", pooling, scores.scale)
+    truth = evaluation.losses(measured, "validation")
+    return report, lds_of_predictions(guess, truth, draws=0).mean

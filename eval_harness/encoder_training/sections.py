@@ -1,0 +1,198 @@
+"""What a training did and found, as pieces of Markdown for its results and its model card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airrep.supervision import SubsetLosses, SubsetPlan
+from eval_harness.benchmark.attribution_report import AttributionReport
+from eval_harness.encoder_training.config import EncoderTrainingConfig
+from eval_harness.encoder_training.learning import Learned
+from eval_harness.encoder_training.rows import TrainingRows, used_subsets
+from eval_harness.markdown import escaped, table
+
+_MOST_SOURCES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """All that is said about a training.
+
+    Attributes:
+        config: What was asked for.
+        rows: What was learned from, and what was held out.
+        losses: Of each split.
+        measured: Of the evaluation.
+        learned: The training itself.
+        as_saved: LDS on validation of the checkpoint, at its own scale.
+        report: The evaluation's test part.
+        note: Why models were not trained in stacks, if they could not be.
+    """
+
+    config: EncoderTrainingConfig
+    rows: TrainingRows
+    losses: Sequence[SubsetLosses]
+    measured: SubsetLosses
+    learned: Learned
+    as_saved: float
+    report: AttributionReport
+    note: str
+
+
+def shown(name: str) -> str:
+    """A file's or directory's name without its place; a hub id as it is."""
+    path = Path(name)
+    local = path.is_absolute() or path.exists() or any(sign in name for sign in "*?[")
+    return path.resolve().name if local else name
+
+
+def results_markdown(facts: Facts) -> str:
+    """What is printed, and written as results.md."""
+    parts = [
+        "## Runs", runs_section(facts),
+        "## Training", training_section(facts),
+        "## Test", test_section(facts),
+        "## Cost", cost_section(facts),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def runs_section(facts: Facts) -> str:
+    """The runs of every part."""
+    lines = [
+        [f"split {number}", *_runs(losses, facts.config.use)]
+        for number, losses in enumerate(facts.losses)
+    ]
+    lines.append(["evaluation", *_runs(facts.measured, None)])
+    head = ["", "pool rows", "examples", "subsets", "kinds", "rows each", "runs", "s per run"]
+    note = f"\n\nTrained one by one, not in stacks: {escaped(facts.note)}" if facts.note else ""
+    return table(head, lines) + note
+
+
+def _runs(losses: SubsetLosses, use: Sequence[str] | None) -> list[str]:
+    plan = losses.plan
+    return [
+        f"{len(plan.pool):,}", f"{len(plan.evaluation):,}", f"{len(plan.subsets):,}",
+        _kinds(plan, use), _sizes([plan]), f"{len(plan.runs):,}",
+        f"{losses.seconds.mean():.2f}",
+    ]  # fmt: skip
+
+
+def _kinds(plan: SubsetPlan, use: Sequence[str] | None) -> str:
+    used = {plan.kinds[i] for i in used_subsets(plan, use)}
+    counts = Counter(plan.kinds)
+    return ", ".join(
+        f"{escaped(kind)} {count:,}" + ("" if kind in used else " (not used)")
+        for kind, count in counts.items()
+    )
+
+
+def _sizes(plans: Sequence[SubsetPlan]) -> str:
+    found = sorted({len(subset) for plan in plans for subset in plan.subsets})
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+def subset_rows(facts: Facts) -> str:
+    """Rows of a subset, of all parts."""
+    return _sizes([losses.plan for losses in (*facts.losses, facts.measured)])
+
+
+def training_section(facts: Facts) -> str:
+    """LDS on validation over steps, and of what was saved."""
+    learned = facts.learned
+    lines = [
+        [each["step"], "" if each["loss"] is None else f"{each['loss']:.4f}", f"{each['lds']:.3f}"]
+        for each in learned.history
+    ]
+    nothing = "" if learned.best else ": the encoder is what training started from"
+    return (
+        table(["step", "loss", "LDS on validation"], lines)
+        + f"\n\nStep {learned.best} did best{nothing}. Saved in {learned.precision} and loaded "
+        f"again, the encoder has an LDS of {facts.as_saved:.3f} on validation."
+    )
+
+
+def test_section(facts: Facts) -> str:
+    """LDS on the test part, with the noise ceiling, the comparison, and what it says."""
+    ceiling = ""
+    if facts.report.ceiling is None:
+        ceiling = (
+            "\n\nWhat a perfect predictor would reach is not known: every subset was run once "
+            "(evaluation.attribution.repeats)."
+        )
+    return f"{facts.report.markdown}{ceiling}\n\n{_verdict(facts.report)}"
+
+
+def _verdict(report: AttributionReport) -> str:
+    sides: dict[str, list[str]] = {"better than": [], "worse than": [], "not told apart from": []}
+    for row in report.differences:  # other method minus the trained encoder
+        if row["difference_high"] < 0:
+            side = "better than"
+        elif row["difference_low"] > 0:
+            side = "worse than"
+        else:
+            side = "not told apart from"
+        sides[side].append(escaped(row["method"]))
+    parts = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
+    return f"By these 95% intervals the trained encoder is {parts}."
+
+
+def data_section(facts: Facts) -> str:
+    """Files, rows and sources."""
+    config, rows = facts.config, facts.rows
+    held = config.evaluation
+    parts = (
+        ("subsets to learn from", config.pool, None, rows.pool),
+        ("examples to learn from", config.targets, None, rows.targets),
+        ("subsets of the evaluation", held.pool, config.pool, rows.held_out),
+        ("validation examples", held.targets, config.targets, rows.validation),
+        ("test examples", held.test, config.targets, rows.test),
+    )
+    lines = [
+        [
+            what, f"held out of {escaped(shown(origin))}" if file is None and origin
+            else escaped(shown(file or "")), f"{len(examples):,}",
+            f"{len({e.source for e in examples}):,}",
+        ]
+        for what, file, origin, examples in parts
+    ]  # fmt: skip
+    counts = [Counter(e.source for e in part) for part in (rows.pool, rows.targets, rows.test)]
+    sources = sorted({*counts[0], *counts[1], *counts[2]}, key=lambda s: (-counts[0][s], s))
+    by_source = [
+        [escaped(source) or "(no source)", *(f"{count[source]:,}" for count in counts)]
+        for source in sources[:_MOST_SOURCES]
+    ]
+    rest = len(sources) - len(by_source)
+    more = f"\n\n… and {rest:,} more sources." if rest > 0 else ""
+    drawn = held.attribution
+    return (
+        f"{table(['what for', 'file', 'rows', 'sources'], lines)}\n\n"
+        f"Drawn from the last two: {drawn.validation:,} validation examples and {drawn.targets:,} "
+        "test examples. No row is, word for word, in two of these parts.\n\n"
+        + table(["source", "learned from: pool", "examples", "test"], by_source)
+        + more
+    )
+
+
+def cost_section(facts: Facts) -> str:
+    """Seconds and bytes."""
+    learned = facts.learned
+    (trained,) = [row for row in facts.report.rows if row["method"] == facts.report.against]
+    runs = sum(float(losses.seconds.sum()) for losses in facts.losses)
+    teacher = learned.teacher_seconds
+    lines = [
+        ["runs to learn from, all processes together", f"{runs:,.0f} s"],
+        ["runs of the evaluation", f"{facts.measured.seconds.sum():,.0f} s"],
+        *([["gradients of the teacher", f"{teacher:,.0f} s"]] if teacher is not None else []),
+        ["training of the encoder", "not known: it was interrupted" if learned.seconds is None
+         else f"{learned.seconds:,.0f} s"],
+        ["encoding a row", f"{1000 * trained['seconds_per_row']:.2f} ms"],
+        ["a row's embedding, float32", f"{trained['bytes_per_row']:,} bytes"],
+    ]  # fmt: skip
+    return (
+        table(["", "cost"], lines)
+        + "\n\nSeconds are wall-clock on the machine that did it, whatever else it was doing."
+    )
