@@ -29,9 +29,9 @@ from tqdm.auto import tqdm
 from airrep.cached_gradients import cached_backward
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError, LossError
-from airrep.pooling_kind import Pooling
 from airrep.lora import check_lora, with_adapters
 from airrep.modeling import AirRepModel
+from airrep.pooling_kind import Pooling
 from airrep.processes import rank, wait_for_everyone
 from airrep.projector import whitening_projector
 from airrep.ranking import group_scores, pairwise_ranking_loss

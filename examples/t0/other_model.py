@@ -10,7 +10,8 @@ the form and still has the tasks to learn. Writes a Hugging Face directory, and 
 completion loss on rows of T0's test split before and after.
 
 The number of steps is what fits into --minutes, found out by timing a few; to repeat a run exactly,
-give the --steps that it printed (1604 on the machine of docs/results.md: a loss of 4.99, from 9.14).
+give the --steps that it printed: 1604 on the machine of docs/results.md, which took the loss from
+9.14 to 4.99.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from airrep import AirRep, Example
@@ -21,8 +22,8 @@ def test_it_loads_without_a_network(no_network):
 def test_it_is_what_its_model_card_says(encoder):
     config = encoder.model.config
     assert config.normalize is True
-    assert config.token_pooling == "mean"
-    assert encoder.attention_scale == 4.0
+    assert config.token_pooling == "segments"
+    assert encoder.attention_scale == pytest.approx(5.435, abs=1e-3)
     assert encoder.dim == 384
     assert encoder.template.to_dict() == {
         "prompt_prefix": "Question: ",
@@ -47,7 +48,7 @@ def test_it_tells_related_text_from_unrelated(encoder):
     assert encoder.scores([target], pool).argmax() == 1
 
 
-def test_it_agrees_with_an_independent_computation(reference):
+def test_it_agrees_with_an_independent_computation():
     """From the files on disk, with a plain BERT and NumPy."""
     from safetensors.torch import load_file
     from transformers import AutoTokenizer, BertConfig, BertModel
@@ -60,16 +61,22 @@ def test_it_agrees_with_an_independent_computation(reference):
     bert.load_state_dict(
         {k.removeprefix("bert."): v for k, v in tensors.items() if k.startswith("bert.")}
     )
-    texts = ["", "short", "Question: why?\nAnswer: " + "because " * 40, "word " * 600]
-    expected = reference(
-        bert, AutoTokenizer.from_pretrained(DEFAULT_CHECKPOINT), texts, normalize=True,
-        weight=tensors["projector.weight"].numpy(), bias=tensors["projector.bias"].numpy(),
-        longest=512,
-    )  # fmt: skip
-    exact = AirRep.default(dtype="float32").encode(texts)
+    tokenizer = AutoTokenizer.from_pretrained(DEFAULT_CHECKPOINT)
+    prompt, completion = "Question: why is the sky blue?", "because of " * 40 + "light"
+    weight, bias = tensors["projector.weight"].numpy(), tensors["projector.bias"].numpy()
+    ids = tokenizer(f"{prompt}\nAnswer: {completion}", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        states = bert(input_ids=ids).last_hidden_state[0].numpy()
+    # "[CLS]" and the prompt with "Answer:"; the completion and "[SEP]"
+    start = len(tokenizer(f"{prompt}\nAnswer:")["input_ids"]) - 1
+    features = np.concatenate([states[:start].mean(axis=0), states[start:].mean(axis=0)])
+    expected = weight @ features + bias
+    expected /= np.linalg.norm(expected)
+    row = {"prompt": "why is the sky blue?", "completion": completion}
+    exact = AirRep.default(dtype="float32").encode(row)[0]
     np.testing.assert_allclose(exact, expected, rtol=0, atol=1e-5)
-    rounded = AirRep.default(dtype="bfloat16").encode(texts)
-    assert (rounded * expected).sum(axis=1).min() >= 0.999
+    rounded = AirRep.default(dtype="bfloat16").encode(row)[0]
+    assert rounded @ expected >= 0.999
 
 
 def test_its_weights_are_in_half_precision():
@@ -87,6 +94,6 @@ def test_it_holds_no_pickles_and_no_code():
     assert kinds == {".json", ".safetensors", ".md"}
 
 
-@pytest.mark.parametrize("word", ["not trained for attribution", "Apache-2.0", "Limits"])
+@pytest.mark.parametrize("word", ["Apache-2.0", "Limits", "untrained", "LDS", "unseen sources"])
 def test_its_model_card_is_frank(word):
     assert word in (DEFAULT_CHECKPOINT / "README.md").read_text("utf-8")

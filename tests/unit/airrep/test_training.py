@@ -189,6 +189,19 @@ def test_a_teacher_of_other_rows(start, problem, tmp_path):
     assert outcome.rows == 190
 
 
+@pytest.mark.parametrize("trainable", ["all", "lora:2"])
+def test_in_bfloat16_it_learns_as_well(start, problem, tmp_path, trainable, monkeypatch):
+    """The weights stay as exact as they were."""
+    monkeypatch.setattr(student_module, "fastest_dtype", lambda device: torch.bfloat16)
+    outcome = learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, pooling="mean"))
+    best = max(v.lds for v in outcome.history)
+    assert best > outcome.history[0].lds + 0.2
+    assert {p.dtype for p in start.model.parameters()} == {torch.float32}
+    found = problem[1].measure(influence(start, problem[1], "mean"))
+    assert found == pytest.approx(best, abs=0.05)
+    assert found != best
+
+
 def test_a_language_model_learns(make_reading_model, planted, tmp_path):
     plain = make_reading_model()
     problem = planted(plain)
