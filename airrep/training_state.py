@@ -69,9 +69,10 @@ def save_state(
         "history": [asdict(v) for v in progress.history],
     }  # fmt: skip
     kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # In this order: a run killed in between does the last steps again and writes both.
+    write_json(directory / "training.json", described)
     with atomic_file(directory / _FILE) as temporary:
         save_file(kept, temporary, {"state": json.dumps(described)})
-    write_json(directory / "training.json", described)
 
 
 def load_state(

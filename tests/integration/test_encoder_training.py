@@ -65,7 +65,12 @@ def train(model, place, trainable, **settings):
 
 def killed_again_and_again(model, directory):
     """Each run in a process of its own, which has to read everything anew but the imports."""
-    import airrep.training  # noqa: F401 (so that not every process has to)
+    import peft  # noqa: F401 (so that not every process has to)
+    import scipy.linalg
+    import scipy.stats  # noqa: F401
+    from transformers import LlamaForCausalLM  # noqa: F401
+
+    import airrep.training  # noqa: F401
 
     chance = random.Random()
     for trainable in TRAINABLE:
@@ -74,7 +79,7 @@ def killed_again_and_again(model, directory):
         assert os.waitpid(start(model, whole, trainable), 0)[1] == 0
         took = time.monotonic() - began
         killed = []
-        for _ in range(KILLS):
+        while len(killed) < KILLS and steps_done(parts) < STEPS:
             process = start(model, parts, trainable)
             while steps_done(parts) <= max(killed, default=-1):
                 assert os.waitpid(process, os.WNOHANG)[0] == 0, "goes on where it was"
@@ -91,7 +96,7 @@ def start(model, place, trainable):
     process = os.fork()
     if process == 0:
         try:
-            encoder = train(model, place, trainable, steps=STEPS, evaluate_every=1, patience=99)
+            encoder = train(model, place, trainable, steps=STEPS, evaluate_every=2, patience=99)
             encoder.save_pretrained(place / "encoder")
         except BaseException:
             sys.excepthook(*sys.exc_info())
