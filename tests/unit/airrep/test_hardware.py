@@ -13,10 +13,24 @@ def test_the_gpu_if_there_is_one(monkeypatch):
         assert default_device().type == kind
 
 
-@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_bfloat16_where_the_hardware_has_it(supported, dtype, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"cpu_name": "AMD EPYC 9B45", "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, torch.float32),
+        ({"cpu_name": "AMD EPYC 7763", "avx512_bf16": False}, torch.float32),
+        ({"architecture": "aarch64", "bf16": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_bfloat16_where_a_cpu_multiplies_faster_in_it(capabilities, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert fastest_dtype(torch.device("cpu")) is dtype
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_where_a_gpu_has_it(supported, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
     assert fastest_dtype(torch.device("cuda")) is dtype
     assert fastest_dtype(torch.device("meta")) is torch.float32
