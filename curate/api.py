@@ -81,7 +81,7 @@ def select(
         k: How many rows to choose; at most the size of the pool.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
             language model's own states and gradients, rds, gradient or gradient_cosine. A list of
-            several, [airrep, gradient], takes the mean of their ranks.
+            several, [airrep, gradient], takes the mean of their standardised scores.
         selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
             top_k_max, top_k_mean or random.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.

@@ -43,8 +43,8 @@ def make_scorer(
     """Make a scorer.
 
     Args:
-        scorer: One of `ScorerName`; several, for the mean of their ranks; or a scorer, which comes
-            back as it is.
+        scorer: One of `ScorerName`; several, for the mean of their standardised scores; or a
+            scorer, which comes back as it is.
         encoder: For airrep: directory, hub id or encoder; default the built-in one.
         model: For rds, gradient and gradient_cosine: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
@@ -68,7 +68,7 @@ def make_scorer(
         else _text_scorer(name, encoder, store, seed, batches)
         for name in _names(scorer)
     ]
-    return made[0] if len(made) == 1 else scorers.RankAverage(made)
+    return made[0] if len(made) == 1 else scorers.ScoreAverage(made)
 
 
 def _text_scorer(
@@ -118,18 +118,18 @@ def check_scorer(scorer: str | Sequence[str] | Scorer, model: object | None) -> 
     for name in names:
         if not isinstance(name, str):
             raise ArgumentError(
-                f"scorer: expected a list of names, found {type(name).__name__} in it; average the "
-                "ranks of scorers of your own with selection.scorers.RankAverage([...])."
+                f"scorer: expected a list of names, found {type(name).__name__} in it; average "
+                "scorers of your own with selection.scorers.ScoreAverage([...])."
             )
         if name not in known:
             raise ArgumentError(
                 f"scorer {name!r} is unknown; choose from {', '.join(known)}, or give a list of "
-                "several for the mean of their ranks."
+                "several for the mean of their standardised scores."
             )
         if names.count(name) > 1:
             raise ArgumentError(
-                f"scorer: {name!r} is in the list {names.count(name)} times; each scorer has one "
-                "rank for a row. Name it once."
+                f"scorer: {name!r} is in the list {names.count(name)} times; each scorer has "
+                "the same weight. Name it once."
             )
         if name in MODEL_SCORERS and model is None:
             raise ArgumentError(
@@ -181,7 +181,7 @@ def scores_and_encoders(
     records: list[dict[str, Any]] = []
 
     def scored(part: Scorer) -> ScoreMatrix:
-        if isinstance(part, scorers.RankAverage):
+        if isinstance(part, scorers.ScoreAverage):
             return part.average(map(scored, part.scorers), targets, pool)
         scores = part.score(targets, pool)
         records.extend(_encoder_record(part, scores))

@@ -1,7 +1,8 @@
 """Scores of pool rows for targets: the one statement of orientation and sign.
 
 A score matrix is (targets, pool), float32. Larger means: training on this row lowers this
-target's loss more. Negative means that it hurts. `-loss` is what scores are compared with.
+target's loss more. Negative means that it hurts (in a `ScoreAverage`, only that it helps less than
+the average pool row). `-loss` is what scores are compared with.
 
 Shapes: T targets, N pool rows, D embedding size.
 """

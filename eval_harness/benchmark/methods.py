@@ -25,8 +25,8 @@ from selection.scorers import (
     EmbeddingScorer,
     GradientScorer,
     RandomScorer,
-    RankAverage,
     RdsScorer,
+    ScoreAverage,
     Scorer,
     TfidfScorer,
 )
@@ -70,8 +70,8 @@ def make_method(
     """A method by its name in a config.
 
     Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
-    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the rank average
-    of two methods, which have the options that they have in `others`, the config's methods.
+    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the mean of two
+    methods' standardised scores, with the options that they have in `others`, the config's methods.
     An option `kind` says what a name of your own stands for.
 
     Raises:
@@ -122,10 +122,10 @@ def _make(
             known = dict(others.get(part, {}))
             parts.append(_make(str(known.pop("kind", part)), known, model, others))
         sizes = [size for _, size in parts if size]
-        return RankAverage([scorer for scorer, _ in parts]), sum(sizes) or None
+        return ScoreAverage([scorer for scorer, _ in parts]), sum(sizes) or None
     raise ArgumentError(
         f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
-        "gradient, gradient_cosine, same_source, random, or a+b for a rank average."
+        "gradient, gradient_cosine, same_source, random, or a+b for the average of two."
     )
 
 
@@ -143,9 +143,9 @@ def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401
 
 def _identity(scorer: Scorer, model: LanguageModel) -> str:
     """What a scorer's scores depend on, defaults included."""
-    if isinstance(scorer, RankAverage):
+    if isinstance(scorer, ScoreAverage):
         parts = "; ".join(_identity(part, model) for part in scorer.scorers)
-        return f"mean of ranks, shared by ties: {parts}"
+        return f"mean of standardised scores: {parts}"
     if isinstance(scorer, EmbeddingScorer) and isinstance(scorer.encoder, AirRep):
         return f"{scorer.name} {scorer.encoder.fingerprint}"
     assert is_dataclass(scorer)

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from selection.scorers.hidden_states import RdsScorer
     from selection.scorers.lexical import Bm25Scorer, TfidfScorer
     from selection.scorers.random import RandomScorer
-    from selection.scorers.rank_average import RankAverage
+    from selection.scorers.score_average import ScoreAverage
 
 _HOME = {
     "Bm25Scorer": "lexical",
     "EmbeddingScorer": "embedding",
     "GradientScorer": "gradient",
     "RandomScorer": "random",
-    "RankAverage": "rank_average",
     "RdsScorer": "hidden_states",
+    "ScoreAverage": "score_average",
     "Scorer": "base",
     "TfidfScorer": "lexical",
 }
@@ -28,8 +28,8 @@ __all__ = [
     "EmbeddingScorer",
     "GradientScorer",
     "RandomScorer",
-    "RankAverage",
     "RdsScorer",
+    "ScoreAverage",
     "Scorer",
     "TfidfScorer",
 ]

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr, zscore
 from transformers import AutoTokenizer
 
 import curate
@@ -25,7 +25,7 @@ from curate import cli
 from curate.demo_data import demo_pool
 from eval_harness.example_loss import completion_losses
 from selection.scorers import GradientScorer, TfidfScorer
-from selection.scorers.rank_average import RANK_SCALE
+from selection.scorers.score_average import AVERAGE_SCALE
 
 POOL, HELD_OUT = demo_pool(40), demo_pool(9, seed=5)
 QUICK = {
@@ -124,13 +124,13 @@ def test_lds_of_scorers_by_hand(place):
         assert _lds(place, scorer=scorer).mean == pytest.approx(expected, abs=1e-9)
 
 
-def test_lds_of_a_rank_average_by_hand(place):
+def test_lds_of_a_list_by_hand(place):
     losses, names = SubsetLosses.load(place / "runs"), ["tfidf", "gradient"]
     pool, held_out = _examples(POOL), _examples(HELD_OUT)
     scorers = (TfidfScorer(), GradientScorer(_model(place)))
-    scores = [scorer.score(held_out, pool).values() for scorer in scorers]
-    ranks = np.mean([rankdata(values, axis=1) for values in scores], axis=0)
-    expected = _by_hand((2 * ranks - 1) / len(pool) - 1, losses, RANK_SCALE)
+    scores = [scorer.score(held_out, pool).values().astype(float) for scorer in scorers]
+    average = np.mean([zscore(values, axis=1) for values in scores], axis=0)
+    expected = _by_hand(average, losses, AVERAGE_SCALE)
     assert _lds(place, scorer=names).mean == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ArgumentError, match=r"scorer 'nope' is unknown"):
         _lds(place, scorer=["tfidf", "nope"])

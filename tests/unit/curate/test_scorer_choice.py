@@ -15,8 +15,8 @@ from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.manifest import differences
 from curate.scorer_choice import MODEL_SCORERS, ScorerName, make_scorer
-from selection.scorers import EmbeddingScorer, GradientScorer, RankAverage, RdsScorer
-from selection.scorers.rank_average import RANK_SCALE
+from selection.scorers import EmbeddingScorer, GradientScorer, RdsScorer, ScoreAverage
+from selection.scorers.score_average import AVERAGE_SCALE
 
 POOL, TARGETS = demo_pool(30), demo_targets("email_reply", 2)
 
@@ -88,16 +88,16 @@ def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, m
 # --- several ---
 
 
-def test_a_list_selects_by_the_mean_of_ranks(model, encoder):
+def test_a_list_selects_by_the_mean_of_standardised_scores(model, encoder):
     chosen = curate.select(POOL, TARGETS, 5, scorer=["airrep", "gradient"], model=model)
-    average = RankAverage([EmbeddingScorer(encoder), GradientScorer(model)])
+    average = ScoreAverage([EmbeddingScorer(encoder), GradientScorer(model)])
     expected = curate.select(POOL, TARGETS, 5, scorer=average)
     assert chosen.selection.indices.tolist() == expected.selection.indices.tolist()
     np.testing.assert_array_equal(chosen.selection.scores, expected.selection.scores)
     assert "5 rows by layered_greedy on airrep + gradient scores" in chosen.summary()
     for manifest in (chosen.manifest, expected.manifest):
         assert manifest.chosen["scorer"] == "airrep + gradient"
-        assert manifest.chosen["scale"] == RANK_SCALE
+        assert manifest.chosen["scale"] == AVERAGE_SCALE
         assert [(each["scorer"], each["fingerprint"]) for each in manifest.encoders] == [
             ("airrep", encoder.fingerprint), ("gradient", model.fingerprint),
         ]  # fmt: skip
@@ -143,7 +143,7 @@ BAD_LISTS = {
     "no use of the model": (
         ["tfidf", "bm25"], "a model", r"'tfidf \+ bm25' does not look at the language model"
     ),
-    "not a name": (["tfidf", 3], None, r"found int in it; .*RankAverage\(\[\.\.\.\]\)"),
+    "not a name": (["tfidf", 3], None, r"found int in it; .*ScoreAverage\(\[\.\.\.\]\)"),
     "nested": (["tfidf", ["bm25"]], None, "a list of names, found list in it"),
     "a set": ({"tfidf", "bm25"}, None, "an object with a score method, found set"),
     "nothing": (None, None, "an object with a score method, found NoneType"),

@@ -14,7 +14,7 @@ import pytest
 
 from airrep.errors import ArgumentError, CheckpointError
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
-from selection.scorers import Bm25Scorer, GradientScorer, RankAverage, RdsScorer, TfidfScorer
+from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer
 from selection.scorers.base import ids
 from selection.scores import ScoreMatrix
 
@@ -112,25 +112,27 @@ def test_an_encoder_that_is_none_is_refused(tmp_path, random_lm):
         make_method("airrep", {"encoder": str(tmp_path)}, random_lm)
 
 
-# --- rank average ---
+# --- average ---
 
 
-def test_names_with_a_plus_are_the_rank_average_of_their_parts(questions, random_lm):
+def test_names_with_a_plus_are_the_average_of_their_parts(questions, random_lm):
     made = make_method("tfidf+bm25", {}, random_lm)
-    assert isinstance(made.scorer, RankAverage)
+    assert isinstance(made.scorer, ScoreAverage)
     targets, pool = questions[:2], questions[2:]
-    expected = RankAverage([TfidfScorer(), Bm25Scorer()]).score(targets, pool)
+    expected = ScoreAverage([TfidfScorer(), Bm25Scorer()]).score(targets, pool)
     found = made.scorer.score(targets, pool)
     np.testing.assert_array_equal(found.values(), expected.values())
     assert made.identity != make_method("bm25+tfidf", {}, random_lm).identity
+    assert "mean of standardised scores: TfidfScorer" in made.identity
 
 
-def test_one_methods_ranks_keep_its_order(questions, random_lm):
+def test_the_average_of_one_method_keeps_its_order(questions, random_lm):
     targets, pool = questions[:2], questions[2:]
     plain = TfidfScorer().score(targets, pool).values()
-    ranks = make_method("tfidf+tfidf", {}, random_lm).scorer.score(targets, pool).values()
-    for mine, theirs in zip(ranks, plain, strict=True):
-        assert np.argsort(mine).tolist() == np.argsort(theirs, kind="stable").tolist()
+    average = make_method("tfidf+tfidf", {}, random_lm).scorer.score(targets, pool).values()
+    for mine, theirs in zip(average, plain, strict=True):
+        order = np.argsort(mine, kind="stable")
+        assert order.tolist() == np.argsort(theirs, kind="stable").tolist()
 
 
 # --- files ---
