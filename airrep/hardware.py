@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from airrep.processes import process_group, processes
@@ -24,7 +27,8 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        can = getattr(torch.cpu, "get_capabilities", dict)()  # releases before 2.13 lack it
+        # releases before 2.13 lack it
+        can: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         dots = can.get("avx512_bf16", False) and "Intel" not in str(can.get("cpu_name", ""))
         supported = bool(can.get("amx_bf16", False) or dots)
     else:

@@ -37,7 +37,7 @@ def here(tmp_path, monkeypatch):
 
 def test_the_readmes_python_runs_from_top_to_bottom(here, tiny_lm):
     blocks = _blocks(README, "python")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         code = block.replace("Qwen/Qwen2.5-0.5B", str(tiny_lm))
@@ -46,6 +46,7 @@ def test_the_readmes_python_runs_from_top_to_bottom(here, tiny_lm):
     assert (here / "chosen" / "train.parquet").exists()
     assert (here / "exported" / "modules.json").exists()
     assert len(names["chosen"]) == 50
+    assert len(names["reselect"].history) == 1
 
 
 def test_the_readmes_command_lines_run_in_order(here, capsys):
@@ -136,6 +137,7 @@ def test_contributings_scorer_and_selector_work():
         "docs/architecture.md",
         "docs/evidence.md",
         "docs/training.md",
+        "docs/trl.md",
     ],
 )
 def test_links_and_files_that_are_named_exist(document):

@@ -1,0 +1,285 @@
+"""The callback that chooses a new selection while a model trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from transformers import TrainerCallback
+
+from airrep.errors import ArgumentError, CheckpointError
+from airrep.processes import process_group, processes
+from curate.api import Source
+from curate.io import OnBadRow, read_rows
+from curate.manifest import fingerprint
+from curate.scorer_choice import ScorerName, check_scorer, make_scorer, scores_and_encoders
+from curate.trl.candidates import Candidates
+from curate.trl.metrics import round_metrics
+from curate.trl.model_in_training import model_in_training, random_state_kept
+from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
+from curate.trl.rows import conversational, training_rows
+from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
+from eval_harness.example_loss import completion_losses, evaluation_mode
+from selection.selectors import SelectorName, make_selector
+from selection.selectors.base import check_k
+from selection.weights import target_weights
+
+if TYPE_CHECKING:
+    from airrep.language_model import LanguageModel
+    from selection.scorers import Scorer
+    from selection.scorers.embedding import Encoder
+    from selection.selectors import Selector
+
+Every = Literal["epoch"] | int
+
+
+class Reselect(TrainerCallback):
+    """Chooses the rows that a trainer with `LiveSelectionMixin` trains on, round after round.
+
+    A round is one epoch of the trainer, and begins with a selection: the targets' losses under the
+    model as it is now, weights made of them, and the rows that the selector takes with these
+    weights. With weights that stay ("none") every round has the same rows: a fixed selection.
+
+    Every process computes the same and takes what process 0 chose, so that all train on one
+    selection, bit for bit.
+
+    Attributes:
+        dataset: The pool in TRL's layout, for the trainer's `train_dataset`.
+        pool: The pool's usable rows, as examples; a round's indices count these.
+        targets: The targets, as examples.
+        skipped: Why rows of the pool were skipped, with on_bad_row="skip".
+    """
+
+    def __init__(
+        self,
+        pool: Source,
+        targets: Source,
+        k: int = 1000,
+        *,
+        every: Every = "epoch",
+        weighting: Weighting = "loss",
+        power: float = 1.0,
+        weights: Sequence[float] | None = None,
+        rescore: Callable[[LanguageModel], Scorer] | None = None,
+        scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
+        selector: SelectorName | Selector = "layered_greedy",
+        encoder: str | Path | Encoder | None = None,
+        model: str | Path | LanguageModel | None = None,
+        scale: float | None = None,
+        columns: Mapping[str, str] | None = None,
+        target_columns: Mapping[str, str] | None = None,
+        on_bad_row: OnBadRow = "error",
+        store: str | Path | None = None,
+        tokens_per_batch: int = 4096,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        """Read pool and targets; rows are scored when training begins.
+
+        Args:
+            pool: See `curate.select`.
+            targets: See `curate.select`.
+            k: Rows of a round.
+            every: "epoch": a round is one pass over its k rows. A number: a round is so many
+                optimiser steps, however many passes or parts of one that makes.
+            weighting: "loss": targets count in proportion to their current loss, on a coarse scale
+                (see `loss_weights`). "none": always the same. Or a function of the losses
+                (targets,) that returns weights (targets,).
+            power: Of the losses, for weighting "loss".
+            weights: How much each target counts apart from that; default all the same.
+            rescore: Makes the scorer of each round from the model in training, for instance
+                `selection.scorers.RdsScorer`; default: scores are computed once, by `scorer`.
+            scorer: See `curate.select`.
+            selector: See `curate.select`.
+            encoder: See `curate.select`.
+            model: See `curate.select`.
+            scale: See `curate.select`.
+            columns: See `curate.select`.
+            target_columns: See `curate.select`.
+            on_bad_row: See `curate.select`.
+            store: Directory that keeps the pool's embeddings; default none.
+            tokens_per_batch: Tokens at once in an encoder, or in the model for the losses.
+            seed: Of the random scorer and selector, and of the projections of gradients. The order
+                of rows follows the trainer's own seed.
+            progress: Show progress bars.
+
+        Raises:
+            CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+        """
+        _check_every(every)
+        check_weighting(weighting, power)
+        if rescore is None:
+            check_scorer(scorer, model)
+        rows = read_rows(pool, "pool")
+        self.pool, self.skipped = rows.examples(columns, on_bad_row)
+        check_k(k, len(self.pool))
+        self.targets, _ = read_rows(targets, "targets").examples(
+            columns if target_columns is None else target_columns, on_bad_row
+        )
+        self.dataset = training_rows(rows.dataset, self.pool, columns)
+        self.k, self.every = k, every
+        self.live = LiveSelection()
+        # What the trainer that it is part of sets.
+        self.report: Callable[[dict[str, float]], None] | None = None
+        self.measures = True
+        self._weighting, self._power, self._rescore = weighting, power, rescore
+        self._weights = target_weights(weights, len(self.targets))
+        self._selector = (
+            make_selector(selector, scale=scale, seed=seed)
+            if isinstance(selector, str)
+            else selector
+        )
+        self._scorer = scorer
+        self._scorer_options: dict[str, Any] = {
+            "encoder": encoder, "model": model, "store": store, "seed": seed,
+            "tokens_per_batch": tokens_per_batch, "progress": progress,
+        }  # fmt: skip
+        self._tokens_per_batch = tokens_per_batch
+        self._settings: dict[str, Any] = {
+            "pool": fingerprint(self.pool), "targets": fingerprint(self.targets), "k": k,
+            "every": every, "weighting": _name(weighting), "power": power,
+            "weights": self._weights.tolist(), "selector": self._selector.name,
+            "scale": scale, "seed": seed,
+        }  # fmt: skip
+        self._candidates: Candidates | None = None
+
+    @property
+    def history(self) -> list[Round]:
+        """The rounds so far; those of the run that is resumed included."""
+        return list(self.live.rounds)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a selection depends on the model in training."""
+        return self._weighting != "none" or self._rescore is not None
+
+    def begin(self, checkpoint: str | Path | None, *, seed: int, shuffle: bool) -> None:
+        """Score the pool, if that is not done, and start or resume the history.
+
+        Args:
+            checkpoint: The trainer's checkpoint to resume; None starts anew.
+            seed: Of the order within rounds.
+            shuffle: Whether rounds are shuffled, or trained on best first.
+
+        Raises:
+            CurateError: One of its kinds, among them CheckpointError where the checkpoint holds no
+                history, or one of other rows or settings.
+        """
+        with random_state_kept():
+            self._score()
+        self._settings |= {"order seed": seed, "shuffle": shuffle}
+        rounds = []
+        if checkpoint is not None:
+            rounds = load_rounds(Path(checkpoint) / SELECTION_FILE, self._settings)
+        self.live = LiveSelection(rounds, seed, shuffle)
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the history so far to `selection.json` in a directory; returns the file."""
+        file = Path(directory) / SELECTION_FILE
+        save_rounds(file, self.live.rounds, self._settings)
+        return file
+
+    def on_epoch_begin(
+        self,
+        args: Any,  # noqa: ANN401 (the callback's own types, which transformers leaves open)
+        state: Any,  # noqa: ANN401
+        control: Any,  # noqa: ANN401
+        *,
+        model: Any = None,  # noqa: ANN401
+        processing_class: Any = None,  # noqa: ANN401
+        train_dataloader: Any = None,  # noqa: ANN401
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Begin the round that is due; inside one that was resumed, go on with it."""
+        if self.report is None:
+            raise ArgumentError(
+                "Reselect: this trainer samples from its whole dataset. Give it the mixin: class "
+                "Trainer(LiveSelectionMixin, SFTTrainer)."
+            )
+        steps = math.ceil(len(train_dataloader) / args.gradient_accumulation_steps)
+        if self.every not in ("epoch", steps):
+            raise ArgumentError(
+                f"every = {self.every} steps, but the trainer makes {steps} of a round's rows; "
+                "leave split_batches off."
+            )
+        due, begun = state.global_step // steps, len(self.live.rounds)
+        if due < begun:
+            return
+        if due > begun:
+            raise CheckpointError(
+                f"the history has {begun} rounds where step {state.global_step} is in round {due} "
+                "(from 0): batch size or number of processes are not those of the checkpoint."
+            )
+        with random_state_kept():
+            indices, weights, losses = self._choose(model, processing_class, args)
+        self.live.begin(state.global_step, indices, self.pool, weights, losses)
+        self.report(round_metrics(self.live.rounds, self.targets))
+
+    def _score(self) -> None:
+        if self._rescore is not None:
+            self._settings["scorer"] = _name(self._rescore)
+            return
+        if self._candidates is not None:
+            return
+        scorer = make_scorer(self._scorer, **self._scorer_options)
+        scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
+        known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]
+        self._settings |= {"scorer": scores.method, "encoders": known}
+        self._candidates = Candidates.of(scores, self.k, self._selector)
+
+    def _choose(
+        self,
+        network: Any,  # noqa: ANN401 (a PreTrainedModel, or peft's around one)
+        tokenizer: Any,  # noqa: ANN401
+        args: Any,  # noqa: ANN401
+    ) -> tuple[list[int], list[float], list[float] | None]:
+        """Rows, weights of the targets, and their losses; process 0's on every process."""
+        losses: Float64 | None = None
+        candidates = self._candidates
+        with evaluation_mode(network):
+            if self.measures:
+                model = model_in_training(
+                    network, tokenizer, args, chat=conversational(self.dataset)
+                )
+                losses = completion_losses(
+                    model, self.targets, tokens_per_batch=self._tokens_per_batch,
+                    dtype="bfloat16" if args.bf16 else "float32",
+                )  # fmt: skip
+                if self._rescore is not None:
+                    scores, _ = scores_and_encoders(self._rescore(model), self.targets, self.pool)
+                    candidates = Candidates.of(scores, self.k, self._selector)
+        assert candidates is not None  # begin() made them, or rescore did
+        made = weights_by(self._weighting, losses, len(self.targets), self._power)
+        weights = target_weights(self._weights * made, len(self.targets))
+        chosen = candidates.choose(self._selector, self.k, weights)
+        return _agreed(
+            (
+                chosen.indices.tolist(),
+                weights.tolist(),
+                None if losses is None else losses.tolist(),
+            )
+        )
+
+
+def _check_every(every: object) -> None:
+    steps = isinstance(every, int) and not isinstance(every, bool) and every >= 1
+    if not (steps or every == "epoch"):
+        raise ArgumentError(
+            f"every should be 'epoch' or a number of optimiser steps >= 1, found {every!r}."
+        )
+
+
+def _agreed(choice: tuple[list[int], list[float], list[float] | None]) -> Any:  # noqa: ANN401
+    """What process 0 found, on every process."""
+    if processes() == 1:
+        return choice
+    from accelerate.utils import broadcast_object_list
+
+    process_group()
+    return broadcast_object_list([choice])[0]
+
+
+def _name(given: Any) -> str:  # noqa: ANN401
+    return given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
