@@ -26,6 +26,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python examples/benchmarks/encoder_throughput.py
 	$(BIN)/python examples/benchmarks/task_precision.py
 	$(BIN)/python examples/benchmarks/lds_speed.py
+	$(BIN)/python examples/benchmarks/report_cost.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info out curate-demo

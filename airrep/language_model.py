@@ -14,8 +14,10 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -107,16 +109,9 @@ class LanguageModel:
         """
         directory = find_checkpoint(path_or_id)
         network = load_weights(AutoModelForCausalLM, directory, dtype)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path_or_id}: no tokenizer could be read ({error}).") from error
-        check_tokenizer(tokenizer, str(path_or_id))
-        longest = getattr(network.config, "max_position_embeddings", max_tokens)
-        made = LanguageModelFormat(separator, min(max_tokens, longest))
         network = network.to(device if device is not None else default_device()).eval()
+        tokenizer = _read_tokenizer(directory, str(path_or_id))
+        made = LanguageModelFormat(separator, _bounded(max_tokens, network.config))
         return cls(network, tokenizer, str(path_or_id), made)
 
     @cached_property
@@ -194,6 +189,54 @@ class LanguageModel:
             front = start - (most - kept)
             return Tokens(whole[front : front + most], most - kept)
         return Tokens(whole, start)
+
+
+def count_tokens(
+    path_or_id: str | Path, examples: Sequence[Example], *, max_tokens: int = 1024
+) -> list[int]:
+    """How many tokens each example has in training; reads no weights.
+
+    Args:
+        path_or_id: See `LanguageModel.from_pretrained`.
+        examples: What to count.
+        max_tokens: See `LanguageModelFormat`; longer examples count as cut.
+
+    Raises:
+        MissingInputError: No such checkpoint.
+        CheckpointError: Not a causal language model, or no padding or end-of-text token.
+        RecordError: See `LanguageModel.tokenise`.
+    """
+    directory = find_checkpoint(path_or_id)
+    try:
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path_or_id}: not a causal language model that can be read ({error})."
+        ) from error
+    tokenizer = _read_tokenizer(directory, str(path_or_id))
+    made = LanguageModelFormat(max_tokens=_bounded(max_tokens, config))
+    model = LanguageModel(network, tokenizer, str(path_or_id), made)
+    return [len(tokens.ids) for tokens in model.tokenise(examples)]
+
+
+def _read_tokenizer(directory: Path, name: str) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{name}: no tokenizer could be read ({error}).") from error
+    check_tokenizer(tokenizer, name)
+    return tokenizer
+
+
+def _bounded(max_tokens: int, config: PreTrainedConfig) -> int:
+    """No more than the model was built for."""
+    return min(max_tokens, getattr(config, "max_position_embeddings", max_tokens))
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:

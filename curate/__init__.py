@@ -7,6 +7,7 @@
     chosen.to_trl()     # ready for trl.SFTTrainer
     chosen.save("out")
 
+    curate.check("pool.jsonl", test="test.jsonl")               # leaks and copies, nothing chosen
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.benchmark("config.yaml", "results")                  # methods against each other
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
     from airrep.version import __version__
     from curate.api import embed, select
     from curate.benchmarks import benchmark
+    from curate.checking import check
     from curate.demo_data import demo_pool, demo_targets
     from curate.evidence import lds, record
     from curate.training import train
     from curate.training_set import TrainingSet
+    from selection.constraints import Constraints
 
 _HOME = {
+    "Constraints": "selection.constraints",
     "CurateError": "airrep.errors",
     "TrainingSet": "curate.training_set",
     "__version__": "airrep.version",
     "benchmark": "curate.benchmarks",
+    "check": "curate.checking",
     "demo_pool": "curate.demo_data",
     "demo_targets": "curate.demo_data",
     "embed": "curate.api",
@@ -43,10 +48,12 @@ _HOME = {
 }
 
 __all__ = [
+    "Constraints",
     "CurateError",
     "TrainingSet",
     "__version__",
     "benchmark",
+    "check",
     "demo_pool",
     "demo_targets",
     "embed",

@@ -5,63 +5,61 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
-from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
-from curate.io import OnBadRow, Rows, read_rows
-from curate.manifest import InputRecord, Manifest, fingerprint
+from curate.choosing import Candidates, at_hand
+from curate.constraint_binding import bind
+from curate.guard import Duplicates, Leakage, check_settings
+from curate.inputs import Source, read_input, read_inputs
+from curate.io import OnBadRow
+from curate.manifest import Manifest, fingerprint
+from curate.pool_guard import PoolGuard
 from curate.scorer_choice import (
     ScorerName,
     check_scorer,
     load_encoder,
     make_scorer,
     scores_and_encoders,
+    uses_model,
 )
 from curate.training_set import FileFormat, TrainingSet, check_format
-from selection.candidates import shortlist
-from selection.result import Selection
+from selection.constraints import Constraints, standings
+from selection.overview import overview
 from selection.selectors import SelectorName, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset, IterableDataset
-
     from airrep.encoder import AirRep
     from airrep.language_model import LanguageModel
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
-    from selection.scores import ScoreMatrix
     from selection.selectors import Selector
 
-Source: TypeAlias = (
-    "str | Path | Sequence[Mapping[str, Any] | str | Path] | Dataset | IterableDataset"
-    " | pd.DataFrame"
-)
-
-_PATHS = ("pool", "targets", "encoder", "model", "store")  # arguments that can be one
-# A larger score matrix is not built: the selector then sees each target's best rows only.
-MATRIX_BYTES = 2 << 30
+_PATHS = ("pool", "targets", "test", "encoder", "model", "store")  # arguments that can be one
+DEFAULT_K = 1000
 
 
 def select(
     pool: Source,
     targets: Source,
-    k: int = 1000,
+    k: int | None = None,
     *,
+    test: Source | None = None,
     scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
     selector: SelectorName | Selector = "layered_greedy",
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
     scale: float | None = None,
     weights: Sequence[float] | None = None,
+    constraints: Constraints | Mapping[str, Any] | None = None,
+    leakage: Leakage = "remove",
+    duplicates: Duplicates = "first",
     columns: Mapping[str, str] | None = None,
     target_columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
@@ -78,18 +76,27 @@ def select(
         pool: Rows to choose from: a path (.jsonl, .json, .csv, .parquet), a glob, a hub dataset
             ("owner/name", "owner/name/config:split"), a Dataset, a data frame, or a list.
         targets: A few examples of what the model should be good at; anything `pool` can be.
-        k: How many rows to choose; at most the size of the pool.
+        k: How many rows to choose, at most what the guard leaves of the pool; default 1000, or,
+            under a token budget, as many as it holds.
+        test: What the model will be tested on; anything `pool` can be, read like the targets. Rows
+            are not chosen for it: those that give it away are leaks.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
             language model's own states and gradients, rds, gradient or gradient_cosine. A list of
             several, [airrep, gradient], takes the mean of their standardised scores.
         selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
             top_k_max, top_k_mean or random.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
-        model: For the scorers rds, gradient and gradient_cosine: directory or hub id of the causal
-            language model that will be fine-tuned, as it is before that.
+        model: Directory or hub id of the causal language model that will be fine-tuned, as it is
+            before that; for the scorers rds, gradient and gradient_cosine, and for a token budget.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.
+        constraints: What the selection has to keep to: max_tokens, max_per_source, min_per_source,
+            min_per_target, include, exclude (see `Constraints` and docs/constraints.md).
+        leakage: What to do with pool rows in which a target or a test row stands, verbatim or
+            lightly edited: remove, warn (keep and report them) or off (docs/guard.md).
+        duplicates: Which of several near-duplicates in the pool stays: the first, the best-scored,
+            or all of them: warn (and report them) or off.
         columns: Which field of a pool row is what, where that is not obvious: roles prompt and
             completion, or messages, or text; also source and id.
         target_columns: The same for the targets; default as for the pool.
@@ -112,30 +119,43 @@ def select(
     seconds: dict[str, float] = {}
     if isinstance(selector, str):
         selector = make_selector(selector, scale=scale, seed=seed)
+    asked = None if constraints is None else Constraints.of(constraints)
+    budget = asked is not None and asked.max_tokens is not None
+    k = DEFAULT_K if k is None and not budget else k
     check_format(format)
-    check_scorer(scorer, model)
+    check_settings(leakage, duplicates)
+    check_scorer(scorer, model, counts_tokens=budget)
     if output is not None:
         check_writable(Path(output))
     with _timed(seconds, "read"):
-        pool_input = _read(pool, "pool", columns, on_bad_row)
-        wanted = columns if target_columns is None else target_columns
-        target_input = _read(targets, "targets", wanted, on_bad_row)
-        examples, target_examples = pool_input.examples, target_input.examples
-        check_k(k, len(examples))
-        target_weights(weights, len(target_examples))
+        inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+        examples = inputs.pool.examples
+        if k is not None:
+            check_k(k, len(examples))
+        share = target_weights(weights, len(inputs.targets))
+    with _timed(seconds, "guard"):
+        guard = PoolGuard(examples, inputs.against, leakage, duplicates)
+        _check_left(k, guard)
     with _timed(seconds, "score"):
         place = Path(output) / "embeddings" if output and not store else store
-        scorer = make_scorer(
-            scorer, encoder=encoder, model=model, store=place, seed=seed,
-            tokens_per_batch=tokens_per_batch, progress=progress,
+        made = make_scorer(
+            scorer, encoder=encoder, model=model if uses_model(scorer) else None, store=place,
+            seed=seed, tokens_per_batch=tokens_per_batch, progress=progress,
         )  # fmt: skip
-        scores, encoders = scores_and_encoders(scorer, target_examples, examples)
+        scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
     with _timed(seconds, "select"):
-        chosen = _choose(selector, scores, k, weights)
+        kept, scores = guard.settled(scores)
+        _check_left(k, guard)
+        bound = None if asked is None else bind(asked, examples, kept, model)
+        scores = at_hand(selector, scores)
+        chosen = Candidates.of(scores, k, selector, weights, bound).choose(selector, k, weights)
+    with _timed(seconds, "overview"):
+        seen = overview(scores, chosen.indices)
     manifest = Manifest(
         arguments=arguments,
-        inputs={"pool": pool_input.record, "targets": target_input.record},
+        inputs=inputs.records,
         encoders=encoders,
+        guard=kept.report.counts,
         chosen={
             "scorer": scores.method,
             "selector": chosen.method,
@@ -143,13 +163,15 @@ def select(
             "rows": len(chosen),
             "layers": int(chosen.layers[-1]) + 1,
             "shortlist": chosen.shortlist,
-            "fingerprint": fingerprint(examples[i] for i in chosen.indices.tolist()),
+            "constraints": [] if bound is None else standings(bound, chosen, k, share),
+            "fingerprint": fingerprint(kept.rows[i] for i in chosen.indices.tolist()),
         },
         seconds=seconds,
     )
     result = TrainingSet(
-        chosen, examples, target_examples, manifest, pool_input.rows.dataset, columns
-    )
+        chosen, kept.rows, inputs.targets, kept.report, manifest, seen, inputs.pool.rows.dataset,
+        columns,
+    )  # fmt: skip
     if output is not None and rank() == 0:
         result.save(output, format=format)
     wait_for_everyone()
@@ -184,7 +206,7 @@ def embed(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
-    examples = _read(pool, "pool", columns, on_bad_row).examples
+    examples = read_input(pool, "pool", columns, on_bad_row).examples
     loaded = load_encoder(encoder)
     if not isinstance(loaded, FingerprintedEncoder):
         raise ArgumentError(f"a store needs an AirRep encoder, found {type(loaded).__name__}.")
@@ -193,30 +215,18 @@ def embed(
     )
 
 
-@dataclass(frozen=True)
-class _Input:
-    rows: Rows
-    examples: list[Example]
-    record: InputRecord
-
-
-def _read(
-    given: Source, name: str, columns: Mapping[str, str] | None, on_bad_row: OnBadRow
-) -> _Input:
-    rows = read_rows(given, name)
-    examples, skipped = rows.examples(columns, on_bad_row)
-    record = InputRecord(rows.name, len(rows.dataset), fingerprint(examples), skipped)
-    return _Input(rows, examples, record)
-
-
-def _choose(
-    selector: Selector, scores: ScoreMatrix, k: int, weights: Sequence[float] | None
-) -> Selection:
-    targets, pool = scores.shape
-    if not selector.needs_matrix or 4 * targets * pool <= MATRIX_BYTES:
-        return selector.select(scores, k, weights=weights)
-    rows = shortlist(scores, k)
-    return selector.select(scores.columns(rows), k, weights=weights).relocated(rows)
+def _check_left(k: int | None, guard: PoolGuard) -> None:
+    """Refuse a k that the guard has left too few rows for."""
+    left, taken = len(guard.to_score), guard.taken
+    if not left:
+        raise ArgumentError(
+            f"the guard removed every row of the pool ({taken}); add other rows, or keep these."
+        )
+    if taken and k is not None and k > left:
+        raise ArgumentError(
+            f"k = {k} is larger than the pool of {left:,} that the guard left ({taken}); lower k, "
+            "add rows, or keep them."
+        )
 
 
 def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +243,8 @@ def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
             arguments[name] = list(value)
         elif name in ("columns", "target_columns"):
             arguments[name] = dict(value)
+        elif name == "constraints":
+            arguments[name] = Constraints.of(value).to_dict()
         elif name == "weights":
             arguments[name] = [float(weight) for weight in value]
     return arguments

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
+import docstring_parser
 from jsonargparse import ArgumentParser, get_loader, set_loader
 
 from airrep.errors import CurateError
 from airrep.processes import rank
 from airrep.version import __version__
-from curate import api, benchmarks, demo, evidence, training
+from curate import api, benchmarks, checking, demo, evidence, training
 from curate.manifest import differences
+from curate.report import saved
 from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
 from selection.selectors import SelectorName
@@ -22,18 +24,25 @@ from selection.selectors import SelectorName
 _DESCRIPTION = "Choose the training examples that help a language model most."
 _VERBS: Mapping[str, Callable[..., Any]] = {
     "select": api.select,
+    "check": checking.check,
     "embed": api.embed,
     "record": evidence.record,
     "lds": evidence.lds,
     "benchmark": benchmarks.benchmark,
     "train": training.train,
     "demo": demo.demo,
+    "report": saved.report,
+    "explain": saved.explain,
 }
+# Parameters that follow the verb without a name.
+_POSITIONAL = {"report": ("directory",), "explain": ("directory", "row")}
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.
 _AS_TEXT: Mapping[str, Any] = {
     "Source": str,
+    "Source | None": str | None,
+    "Constraints | Mapping[str, Any] | None": dict[str, Any] | None,
     "str | Path": str,
     "str | Path | None": str | None,
     "str | Path | AirRep | None": str | None,
@@ -73,10 +82,14 @@ def _parser() -> ArgumentParser:
         if name in _CONFIG_FIRST:
             explained = f"YAML file; {_CONFIG_FIRST[name]} has an example"
             verb.add_argument("config", type=str, help=explained)
-        else:
+        elif name not in _POSITIONAL:
             verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
+        positional = _POSITIONAL.get(name, ())
+        for parameter in docstring_parser.parse(inspect.getdoc(function) or "").params:
+            if parameter.arg_name in positional:
+                verb.add_argument(parameter.arg_name, type=str, help=parameter.description)
         verb.add_function_arguments(
-            _command(function), nested_key=None, as_group=False, skip={"config"}
+            _command(function), nested_key=None, as_group=False, skip={"config", *positional}
         )
         verbs.add_subcommand(name, verb, help=summary)
     return parser
@@ -151,6 +164,8 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
         named = options["scorer"]
         scorer = named if isinstance(named, str) else " + ".join(named)
         _say(f"{options['scores'] or scorer}: LDS {result}")
+    elif verb == "report":
+        _say(f"wrote   {result}")
     elif verb in _CONFIG_FIRST:
         _say(str(result))
         _say(f"wrote   {options['output']}")

@@ -23,7 +23,7 @@ from airrep.errors import (
 from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
-from curate.api import Source
+from curate.inputs import Source
 from curate.io import OnBadRow, Rows, read_rows
 from curate.own_scores import check_shape, own_scores
 from curate.recorded_model import recorded_model, remember_model

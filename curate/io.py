@@ -87,8 +87,8 @@ class Rows:
         return examples, skipped
 
 
-def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.api.Source`)
-    """Read `given` (see `curate.select`) as rows; `name` is "pool" or "targets".
+def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.inputs.Source`)
+    """Read `given` (see `curate.select`) as rows; `name` is "pool", "targets" or "test".
 
     Raises:
         MissingInputError: No such file, glob or dataset.

@@ -13,6 +13,7 @@ from typing import Any
 from airrep.records import Example
 from airrep.version import __version__
 
+MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
@@ -33,16 +34,19 @@ class Manifest:
 
     Attributes:
         arguments: The call's arguments; an input that came from memory is left out.
-        inputs: "pool" and "targets".
+        inputs: "pool", "targets", and "test" if one was named.
         encoders: For each scorer with an encoder or a language model: the scorer, the name and
             fingerprint of what it read the rows with, compute dtype, rows encoded and reused.
-        chosen: Selector, scorer, number of rows, layers, and a digest of the chosen rows in order.
+        guard: How many leaks and near-duplicates were found, and how many rows removed.
+        chosen: Selector, scorer, number of rows, layers, how it stands with each constraint, and a
+            digest of the chosen rows in order.
         seconds: Time of each stage.
     """
 
     arguments: dict[str, Any]
     inputs: dict[str, InputRecord]
     encoders: list[dict[str, Any]]
+    guard: dict[str, int]
     chosen: dict[str, Any]
     seconds: dict[str, float]
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -99,8 +99,15 @@ def _model_scorer(name: str, model: LanguageModel, seed: int, batches: dict[str,
     return scorers.GradientScorer(model, preconditioner=preconditioner, seed=seed, **batches)
 
 
-def check_scorer(scorer: str | Sequence[str] | Scorer, model: object | None) -> None:
+def check_scorer(
+    scorer: str | Sequence[str] | Scorer, model: object | None, *, counts_tokens: bool = False
+) -> None:
     """Refuse an unknown scorer, a missing model, and one that would not be looked at.
+
+    Args:
+        scorer: See `make_scorer`.
+        model: See `make_scorer`.
+        counts_tokens: Whether the model is needed apart from the scorer, for a token budget.
 
     Raises:
         ArgumentError: One of these.
@@ -136,10 +143,11 @@ def check_scorer(scorer: str | Sequence[str] | Scorer, model: object | None) -> 
                 f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
                 "(--model ...)."
             )
-    if model is not None and not uses_model(scorer):
+    if model is not None and not counts_tokens and not uses_model(scorer):
         raise ArgumentError(
             f"scorer {' + '.join(names)!r} does not look at the language model that will be "
-            f"fine-tuned; leave out model, or choose one of {', '.join(MODEL_SCORERS)}."
+            f"fine-tuned, and there is no token budget to count; leave out model, or choose one of "
+            f"{', '.join(MODEL_SCORERS)}."
         )
 
 

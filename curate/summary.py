@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airrep.records import Example
+from curate.guard import GuardReport
 from curate.manifest import Manifest
 from selection.result import Selection
 
@@ -16,14 +17,18 @@ def summarise(
     selection: Selection,
     pool: Sequence[Example],
     targets: Sequence[Example],
+    guard: GuardReport,
     manifest: Manifest,
 ) -> str:
-    """What was read, chosen, from which sources, for which targets, and how long it took."""
+    """What was read, removed and chosen, from which sources, for which targets, in what time."""
     sections = [
         _read(manifest),
+        _guarded(guard),
+        _encoded(manifest),
         _chosen(selection, manifest),
         _sources(selection, pool),
         _targets(selection, targets),
+        _constraints(manifest),
         _time(manifest),
     ]
     return "\n".join(line for section in sections for line in section)
@@ -45,12 +50,30 @@ def _read(manifest: Manifest) -> list[str]:
     for role, record in manifest.inputs.items():
         skipped = f", {len(record.skipped):,} unreadable rows skipped" if record.skipped else ""
         lines.append(f"read    {role:<8}{record.rows:>10,} rows from {record.name}{skipped}")
-    for encoder in manifest.encoders:
-        lines.append(
-            f"encoded {'pool':<8}{encoder['encoded']:>10,} rows with {encoder['name']} "
-            f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
-        )
     return lines
+
+
+def _guarded(guard: GuardReport) -> list[str]:
+    if guard.leakage == "off" and guard.duplicates == "off":
+        return []
+    found = []
+    for reason, setting, name in (
+        ("leak", guard.leakage, "leaks"),
+        ("duplicate", guard.duplicates, "near-duplicates"),
+    ):
+        if setting != "off":
+            count = sum(each.reason == reason for each in (*guard.removed, *guard.warned))
+            kept = " (kept)" if count and setting == "warn" else ""
+            found.append(f"{count:,} {name}{kept}")
+    return [f"removed {'pool':<8}{len(guard.removed):>10,} rows; found {', '.join(found)}"]
+
+
+def _encoded(manifest: Manifest) -> list[str]:
+    return [
+        f"encoded {'pool':<8}{encoder['encoded']:>10,} rows with {encoder['name']} "
+        f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
+        for encoder in manifest.encoders
+    ]
 
 
 def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
@@ -100,6 +123,14 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
     if starved:
         lines.append(f"{starved} of {len(targets)} targets earned no row")
     return lines
+
+
+def _constraints(manifest: Manifest) -> list[str]:
+    stands = manifest.chosen["constraints"]
+    lines = [f"kept to {each}" for each in stands[:_MOST_LINES]]
+    if len(stands) > _MOST_LINES:
+        lines.append(f"… and {len(stands) - _MOST_LINES} more constraints, all of them kept")
+    return ["", *lines] if lines else []
 
 
 def _time(manifest: Manifest) -> list[str]:

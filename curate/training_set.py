@@ -15,14 +15,16 @@ from datasets.table import InMemoryTable
 
 from airrep.atomic import atomic_file, write_json
 from airrep.errors import ArgumentError
-from airrep.records import Example, trl_record
-from curate.manifest import Manifest
+from airrep.records import Example, normalise, trl_record
+from curate.guard import GuardReport
+from curate.manifest import MANIFEST_FILE, Manifest
+from curate.report import Explanation, Insight, Kind, explain, gather, guarded, write_insight
 from curate.summary import summarise
+from selection.overview import ScoreOverview
 from selection.result import Selection
 
 FileFormat = Literal["parquet", "jsonl"]
 COLUMN_PREFIX = "curate_"
-MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +33,21 @@ class TrainingSet:
 
     Attributes:
         selection: Positions, gains and scores, as the selector returned them; positions count
-            the usable pool rows.
-        pool: The usable pool rows, as examples.
+            `pool`.
+        pool: The pool rows that could be chosen, as examples: those that could be read and that the
+            guard did not remove. An example's `row` is its position in the user's rows.
         targets: The targets, as examples.
+        guard: Leaks and near-duplicates that were found, and what was done about them.
         manifest: Provenance; enough to repeat the run.
+        overview: What the scores say, as far as reports and explanations need it.
     """
 
     selection: Selection
     pool: list[Example] = field(repr=False)
     targets: list[Example] = field(repr=False)
+    guard: GuardReport = field(repr=False)
     manifest: Manifest = field(repr=False)
+    overview: ScoreOverview = field(repr=False)
     _rows: Dataset = field(repr=False)
     _columns: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -95,13 +102,55 @@ class TrainingSet:
 
     def summary(self) -> str:
         """What was read, what was chosen, from which sources, for which targets, in what time."""
-        return summarise(self.selection, self.pool, self.targets, self.manifest)
+        return summarise(self.selection, self.pool, self.targets, self.guard, self.manifest)
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write a report: one HTML file that needs no network (docs/report.md).
+
+        Args:
+            path: Of the file; replaced if it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: It cannot be written to.
+        """
+        from curate.report.page import write_report  # here, because it brings a template engine
+
+        return write_report(self._insight, path)
+
+    def explain(self, name: str | int, kind: Kind | None = None) -> Explanation:
+        """Why a pool row is in or not, or which rows help a target most and least; print it.
+
+        Args:
+            name: Id of a pool row or of a target; positions from 0 unless `columns` named an id.
+            kind: "row" or "target", where a row and a target have this id.
+
+        Raises:
+            ArgumentError: Nothing has this id, or a row and a target have it and `kind` is not
+                given.
+        """
+        return explain(self._insight, name, kind)
+
+    @cached_property
+    def _insight(self) -> Insight:
+        removed = guarded(self.guard, self._example)
+        return gather(
+            self.selection, self.pool, self.targets, self.manifest.to_dict(), self.overview, removed
+        )
+
+    def _example(self, row: int) -> Example:
+        """One of the user's rows, perhaps of those that were removed."""
+        return normalise(self._rows[row], index=row, columns=self._columns)
 
     def save(self, directory: str | Path, *, format: FileFormat = "parquet") -> Path:  # noqa: A002
         """Write the training set; each file appears whole or not at all.
 
-        `train.*` is what `to_trl` returns, `selection.*` is `dataset`, and `manifest.json` repeats
-        the run: `curate select --config DIR/manifest.json`.
+        `train.*` is what `to_trl` returns, `selection.*` is `dataset`, `removed.jsonl` has a line
+        for every row that the guard removed or warned of, `insight/` is what `curate
+        report DIR` and `curate explain DIR ROW` read, and `manifest.json` repeats the run: `curate
+        select --config DIR/manifest.json`.
 
         Args:
             directory: Created if need be; files of an earlier save are replaced.
@@ -119,6 +168,9 @@ class TrainingSet:
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
                 _write(dataset, temporary, format)
+        with atomic_file(directory / "removed.jsonl") as temporary:
+            _write_findings(self.guard, temporary)
+        write_insight(self._insight, directory)
         write_json(directory / MANIFEST_FILE, self.manifest.to_dict())
         return directory
 
@@ -139,6 +191,14 @@ def _flat(rows: Dataset) -> Dataset:
     """The rows of a view, as a table of their own."""
     table = rows.with_format("arrow")[:]
     return Dataset(InMemoryTable(table), info=DatasetInfo(features=rows.features))
+
+
+def _write_findings(guard: GuardReport, file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        for warned, found in ((False, guard.removed), (True, guard.warned)):
+            for removal in found:
+                line = {**removal.to_dict(), "warned": warned}
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _write(dataset: Dataset, file: Path, format: FileFormat) -> None:  # noqa: A002

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import faiss
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +18,45 @@ _SPARE = 64  # rows asked of faiss beyond those wanted: room for its rounding, a
 Ranked = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
-def top_rows(scores: ScoreMatrix, n: int) -> Ranked:
+def top_rows(scores: ScoreMatrix, n: int, among: npt.NDArray[np.bool_] | None = None) -> Ranked:
     """The n best rows of every target, at any size of the pool.
 
     Args:
         scores: (T, N).
         n: At least 1; at most N rows come back.
+        among: (N,) rows to look at; default all.
 
     Returns:
         Row indices (T, n) and their scores (T, n), best first, exact ties by position.
     """
+    if among is not None and not among.all():
+        return top_rows_of(scores, [(among, n)])[0]
     n = min(n, scores.shape[1])
     if scores.embeddings is not None and scores.shape[1] >= _FAISS_ROWS:
         return _search(*scores.embeddings, n)
     return _scan(scores, n)
+
+
+def top_rows_of(
+    scores: ScoreMatrix, wanted: Sequence[tuple[npt.NDArray[np.bool_], int]]
+) -> list[Ranked]:
+    """The best rows of every target among each of several sets of rows, in one reading.
+
+    Args:
+        scores: (T, N).
+        wanted: Rows to look at, (N,), and how many of them at most.
+
+    Returns:
+        As `top_rows`, for each set.
+    """
+    found = [_nothing(scores.shape[0]) for _ in wanted]
+    for start, block in scores.blocks():
+        for i, (among, n) in enumerate(wanted):
+            inside = np.flatnonzero(among[start : start + block.shape[1]])
+            if inside.size:
+                part = block[:, inside]
+                found[i] = _merge(found[i], (np.broadcast_to(start + inside, part.shape), part), n)
+    return found
 
 
 def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ Shapes: T targets, N candidates.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -105,25 +106,35 @@ class GroupInfluence:
 
         The next call overwrites the array.
         """
-        starts = range(0, len(self._gains), _TILE[1])
-        share = -(-len(starts) // self._threads)
-        parts = [starts[i : i + share] for i in range(0, len(starts), share)]
-        list(self._workers.map(self._fill, parts))
-        self._gains[self._taken] = -np.inf
-        return self._gains
+        return self._filled(self._fill)
 
-    def best(self) -> tuple[int, float]:
+    def best(
+        self,
+        among: npt.NDArray[np.bool_] | None = None,
+        for_one_of: npt.NDArray[np.int64] | None = None,
+    ) -> tuple[int, float]:
         """The candidate with the largest gain, and that gain in float64.
 
         Of exact ties the first candidate wins. Candidates that float32 cannot tell apart are
         compared in float64 (the 256 best by float32, if there are more).
+
+        Args:
+            among: (N,) candidates to look at, at least one that was not added before; default all.
+            for_one_of: Targets, ascending and of positive weight. A candidate's gain is then its
+                largest gain for a single one of them, w_x · (change of f(x, S)).
         """
-        gains = self.gains()
+        local = None if for_one_of is None else np.searchsorted(self._rows, for_one_of)
+        gains = self.gains() if local is None else self._largest_gains(local)
+        if among is not None:
+            gains[~among] = -np.inf
         threshold = gains.max() - np.float32(_ROUNDING * self._largest)
         tied = np.flatnonzero((gains >= threshold) & ~self._taken)
         if len(tied) > _MOST_TIED:
             tied = np.sort(tied[np.argsort(-gains[tied], kind="stable")[:_MOST_TIED]])
-        exact = np.einsum("t,tn->n", self._weights, self._deltas(tied))
+        if local is None:
+            exact = np.einsum("t,tn->n", self._weights, self._deltas(tied))
+        else:
+            exact = (self._weights[:, None] * self._deltas(tied))[local].max(axis=0)
         winner = int(np.argmax(exact))
         return int(tied[winner]), float(exact[winner])
 
@@ -183,6 +194,18 @@ class GroupInfluence:
         highest = self._scale * float(np.abs(row).max()) - _WINDOW[1]
         return highest if top - highest >= _WINDOW[0] else top
 
+    def _largest_gains(self, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """As `gains`, but each candidate's largest gain for one of these rows of the scores."""
+        return self._filled(lambda starts: self._fill_largest(starts, targets))
+
+    def _filled(self, fill: Callable[[range], None]) -> npt.NDArray[np.float32]:
+        starts = range(0, len(self._gains), _TILE[1])
+        share = -(-len(starts) // self._threads)
+        parts = [starts[i : i + share] for i in range(0, len(starts), share)]
+        list(self._workers.map(fill, parts))
+        self._gains[self._taken] = -np.inf
+        return self._gains
+
     def _fill(self, starts: range) -> None:
         """Gains of the candidates from each start to the tile's width beyond it."""
         targets = len(self._rows)
@@ -208,6 +231,22 @@ class GroupInfluence:
                 np.divide(weighted[rows], share, out=share)
                 np.subtract(self._scores[rows, strip], value[rows], out=move)
                 gains += np.einsum("tn,tn->n", share, move)
+
+    def _fill_largest(self, starts: range, targets: npt.NDArray[np.int64]) -> None:
+        """The same, for `_largest_gains`."""
+        weights, value = self._weights.astype(np.float32), self._current().astype(np.float32)
+        if self.size:
+            offset = (1.0 / self._denominator).astype(np.float32)
+            weighted = (self._weights / self._denominator).astype(np.float32)
+        for start in starts:
+            strip = slice(start, start + _TILE[1])
+            gains = self._gains[strip]
+            gains[:] = -np.inf
+            for x in targets:
+                share: npt.NDArray[np.float32] | np.float32 = weights[x]
+                if self.size:
+                    share = weighted[x] / (self._inverse[x, strip] + offset[x])
+                np.maximum(gains, share * (self._scores[x, strip] - value[x]), out=gains)
 
 
 def _usable_cpus() -> int:

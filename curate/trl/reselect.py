@@ -11,11 +11,11 @@ from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.processes import process_group, processes
-from curate.api import Source
+from curate.choosing import Candidates
+from curate.inputs import Source
 from curate.io import OnBadRow, read_rows
 from curate.manifest import fingerprint
 from curate.scorer_choice import ScorerName, check_scorer, make_scorer, scores_and_encoders
-from curate.trl.candidates import Candidates
 from curate.trl.metrics import round_metrics
 from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds

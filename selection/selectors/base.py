@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
 from selection.result import Selection
 from selection.scores import ScoreMatrix
 
@@ -28,22 +29,31 @@ class Selector(Protocol):
         """Whether `select` holds the whole score matrix in memory."""
         ...
 
-    def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
         """Choose k pool rows, best first.
 
         Args:
             scores: (targets, pool); larger means that the row helps the target more.
-            k: How many rows; 1 <= k <= pool. Of rows that are exactly alike the first wins.
+            k: How many rows; 1 <= k <= pool. Of rows that are exactly alike the first wins. Under
+                a token budget no more than k rows, and None for as many as it holds.
             weights: How much each target counts, (targets,); default all the same.
+            constraints: What the selection has to keep to, bound to the same pool.
 
         Raises:
-            ArgumentError: `k` or `weights` cannot be right.
+            ArgumentError: `k` or `weights` cannot be right, or the constraints cannot be met.
             EmbeddingError: The scores hold NaN or infinity.
         """
         ...
 
 
-def check_k(k: int, pool: int) -> None:
+def check_k(k: int | None, pool: int) -> None:
     """Refuse a k that no selection can have.
 
     Raises:
@@ -57,6 +67,71 @@ def check_k(k: int, pool: int) -> None:
         raise ArgumentError(
             f"k = {k} is larger than the pool of {pool} rows; choose k <= {pool}, or add rows."
         )
+
+
+def begin(
+    scores: ScoreMatrix,
+    k: int | None,
+    share: npt.NDArray[np.float64],
+    constraints: BoundConstraints | None,
+) -> Pass:
+    """Start to pick: checks k and the constraints.
+
+    Args:
+        scores: (targets, pool).
+        k: See `Selector.select`.
+        share: (targets,) weights, of `target_weights`.
+        constraints: See `Selector.select`.
+
+    Raises:
+        ArgumentError: No selection can have this k, or meet the constraints.
+    """
+    pool = scores.shape[1]
+    if constraints is None:
+        check_k(k, pool)
+        return FreePass(int(k or 0))
+    if len(constraints.source) != pool:
+        raise ArgumentError(
+            f"constraints: bound to {len(constraints.source)} rows, and the scores have {pool}."
+        )
+    if k is not None:  # beside a token budget it only caps, and may be more than there is
+        check_k(k, pool if constraints.asked.max_tokens is None else max(pool, int(k)))
+    return ConstrainedPass(constraints, k, share, scores.target_ids)
+
+
+class Picks:
+    """Rows as they are picked."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, float, int, int]] = []
+
+    def add(self, row: int, gain: float, target: int, layer: int = 0) -> None:
+        """Row, its gain, the target that earned it, and its group."""
+        self._rows.append((row, gain, target, layer))
+
+    def selection(self, name: str, scores: ScoreMatrix) -> Selection:
+        """The picks as the selector's result."""
+        rows, gains, targets, layers = (
+            np.array(column) for column in zip(*self._rows, strict=True)
+        )
+        return build(name, scores, rows, gains, targets, layers)
+
+
+def earner(
+    merit: npt.NDArray[np.floating],
+    share: npt.NDArray[np.float64],
+    needy: npt.NDArray[np.int64] | None,
+) -> int:
+    """The target that a pick counts for: of those that may earn it, the one of the largest merit.
+
+    Args:
+        merit: (targets,) what the pick did for each, weighted.
+        share: (targets,) weights; a target of weight 0 earns nothing.
+        needy: See `Pass.needy`.
+    """
+    if needy is not None:
+        return int(needy[np.argmax(merit[needy])])
+    return int(np.argmax(np.where(share > 0, merit, -np.inf)))
 
 
 def scores_of(

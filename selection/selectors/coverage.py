@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from selection.best_rows import BestRows
+from selection.constraints import BoundConstraints
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
-from selection.selectors.base import Weights, build, check_k
+from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
 _LIKELY = 64  # runners-up of a pick; of the next one, they show what a row has to reach
@@ -39,11 +41,22 @@ class Coverage:
     def __post_init__(self) -> None:
         check_scale(self.scale)
 
-    def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
-        """See `Selector.select`. A row's gain is what it added to C."""
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
+        """See `Selector.select`. A row's gain is what it added to C.
+
+        For targets that have not earned their least, the pick is the row that adds most to the
+        coverage of one of them.
+        """
         targets, pool = scores.shape
-        check_k(k, pool)
         share = target_weights(weights, targets)
+        steps = begin(scores, k, share, constraints)
         scale = scores.scale if self.scale is None else self.scale
         values = scores.values()
         covered = np.zeros(targets)  # log(1 + Σ exp(τ s)) per target
@@ -57,22 +70,38 @@ class Coverage:
                 gains[part] = np.einsum("t,tn->n", share / scale, _softplus(logits))
             return gains
 
+        def best_for_one(needy: npt.NDArray[np.int64]) -> int:
+            # what a row adds for one target grows with its score
+            rows = np.array([best.of(int(x))[0] for x in needy])
+            logits = scale * values[needy, rows].astype(np.float64) - covered[needy]
+            return int(rows[np.argmax(share[needy] * _softplus(logits))])
+
         bounds = gains_of(np.arange(pool))
+        best = BestRows(scores, steps)
         runners_up = np.empty(0, dtype=np.int64)
-        picks, earners = np.empty(k, dtype=np.int64), np.empty(k, dtype=np.int64)
-        gains = np.empty(k)
-        for rank in range(k):
-            reached = gains_of(np.append(runners_up, np.argmax(bounds))).max()
-            fresh = np.flatnonzero(bounds >= reached * (1 - _SLACK))
-            bounds[fresh] = gains_of(fresh)
-            row = int(np.argmax(bounds))
+        picks = Picks()
+        while not steps.done:
+            if steps.needy is None:
+                open_bounds = bounds
+                if steps.open is not None:
+                    open_bounds = np.where(steps.open, bounds, -np.inf)
+                likely = runners_up[open_bounds[runners_up] > -np.inf]
+                reached = gains_of(np.append(likely, np.argmax(open_bounds))).max()
+                fresh = np.flatnonzero(open_bounds >= reached * (1 - _SLACK))
+                bounds[fresh] = gains_of(fresh)
+                row = int(fresh[np.argmax(bounds[fresh])])
+                runners_up = fresh[fresh != row]
+                runners_up = runners_up[np.argsort(-bounds[runners_up])[:_LIKELY]]
+            else:
+                row = best_for_one(steps.needy)
+                bounds[row] = gains_of(np.array([row]))[0]
             new = np.logaddexp(covered, scale * values[:, row].astype(np.float64))
-            earners[rank] = int(np.argmax(np.where(share > 0, share * (new - covered), -np.inf)))
-            picks[rank], gains[rank], covered = row, bounds[row], new
+            target = earner(share * (new - covered), share, steps.needy)
+            picks.add(row, float(bounds[row]), target)
             bounds[row] = -np.inf
-            others = fresh[fresh != row]
-            runners_up = others[np.argsort(-bounds[others])[:_LIKELY]]
-        return build(self.name, scores, picks, gains, earners)
+            covered = new
+            steps.take(row, target)
+        return picks.selection(self.name, scores)
 
 
 def _softplus(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from selection.constraints import BoundConstraints
 from selection.group import GroupInfluence
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
-from selection.selectors.base import Weights, build, check_k
+from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
 
@@ -41,23 +40,33 @@ class GroupGreedy:
         """layered_greedy or plain_greedy."""
         return "layered_greedy" if self.layered else "plain_greedy"
 
-    def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
-        """See `Selector.select`. A row's gain is what it added to its group's influence."""
-        targets, pool = scores.shape
-        check_k(k, pool)
-        share = target_weights(weights, targets)
-        picks, earners, layers = (np.empty(k, dtype=np.int64) for _ in range(3))
-        gains = np.empty(k)
-        layer = 0
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
+        """See `Selector.select`. A row's gain is what it added to its group's influence.
+
+        For targets that have not earned their least, the pick is the row that moves one of them
+        most; a layer then closes when no open row moves one of them up.
+        """
+        share = target_weights(weights, scores.shape[0])
+        steps = begin(scores, k, share, constraints)
         scale = scores.scale if self.scale is None else self.scale
+        picks, layer = Picks(), 0
         with GroupInfluence(scores.values(), share, scale) as group:
-            for rank in range(k):
-                row, gain = group.best()
+            while not steps.done:
+                row, gain = group.best(steps.open, steps.needy)
                 if self.layered and group.size and gain <= group.rounding:
                     layer += 1
                     group.start_group()
-                    row, gain = group.best()
+                    row, gain = group.best(steps.open, steps.needy)
                 change = group.add(row)
-                picks[rank], gains[rank], layers[rank] = row, gain, layer
-                earners[rank] = int(np.argmax(np.where(share > 0, change, -np.inf)))
-        return build(self.name, scores, picks, gains, earners, layers)
+                target = earner(change, share, steps.needy)
+                added = gain if steps.needy is None else float(change.sum())
+                picks.add(row, added, target, layer)
+                steps.take(row, target)
+        return picks.selection(self.name, scores)

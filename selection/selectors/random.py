@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selection.best_rows import InOrder
+from selection.constraints import BoundConstraints
 from selection.result import Selection
 from selection.scores import ScoreMatrix
-from selection.selectors.base import Weights, build, check_k
+from selection.selectors.base import Picks, Weights, begin, build
 from selection.weights import target_weights
 
 
@@ -20,14 +22,36 @@ class RandomSelector:
     name = "random"
     needs_matrix = False
 
-    def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
         """See `Selector.select`. Gains are 0: chance claims none."""
         targets, pool = scores.shape
-        check_k(k, pool)
         share = target_weights(weights, targets)
-        picks = np.random.default_rng(self.seed).permutation(pool)[:k].astype(np.int64)
-        unique, place = np.unique(picks, return_inverse=True)
+        steps = begin(scores, k, share, constraints)
+        drawn = np.random.default_rng(self.seed).permutation(pool).astype(np.int64)
         counted = np.flatnonzero(share)
-        weighted = scores.columns(unique).values()[counted] * share[counted, None]
-        earners = counted[np.argmax(weighted, axis=0)][place]
-        return build(self.name, scores, picks, np.zeros(k), earners)
+        if steps.open is None:
+            rows = drawn[: steps.most]
+            unique, place = np.unique(rows, return_inverse=True)
+            weighted = scores.columns(unique).values()[counted] * share[counted, None]
+            earners = counted[np.argmax(weighted, axis=0)][place]
+            return build(self.name, scores, rows, np.zeros(len(rows)), earners)
+        liked = [counted[np.argmax(part[counted] * share[counted, None], axis=0)]
+                 for _, part in scores.blocks()]  # fmt: skip
+        earner = np.concatenate(liked)
+        picks, down = Picks(), InOrder(drawn, steps)
+        while not steps.done:
+            row = down.next()
+            target = int(earner[row])
+            if steps.needy is not None:
+                merit = share * scores.columns(np.array([row])).values()[:, 0]
+                target = int(steps.needy[np.argmax(merit[steps.needy])])
+            picks.add(row, 0.0, target)
+            steps.take(row, target)
+        return picks.selection(self.name, scores)

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 
 from airrep.errors import ArgumentError
+from selection.best_rows import BestRows, InOrder
+from selection.constraints import BoundConstraints
 from selection.result import Selection
 from selection.scores import ScoreMatrix
-from selection.selectors.base import Weights, build, check_k
+from selection.selectors.base import Picks, Weights, begin, build
 from selection.weights import target_weights
 
 
@@ -35,14 +37,25 @@ class TopK:
         """top_k_mean or top_k_max."""
         return f"top_k_{self.over}"
 
-    def select(self, scores: ScoreMatrix, k: int, *, weights: Weights | None = None) -> Selection:
-        """See `Selector.select`. A row's gain is its pooled score."""
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
+        """See `Selector.select`. A row's gain is its pooled score.
+
+        For targets that have not earned their least, the pick is the row of the largest score for
+        one of them.
+        """
         targets, pool = scores.shape
-        check_k(k, pool)
         share = target_weights(weights, targets)
+        steps = begin(scores, k, share, constraints)
         counted = np.flatnonzero(share)
-        factor = share if self.over == "mean" else share / share.max()
-        factor = factor[counted].astype(np.float32)[:, None]
+        factors = (share if self.over == "mean" else share / share.max()).astype(np.float32)
+        factor = factors[counted, None]
         pooled = np.empty(pool, dtype=np.float32)
         earner = np.empty(pool, dtype=np.int64)
         for start, block in scores.blocks():
@@ -50,5 +63,18 @@ class TopK:
             weighted = block[counted] * factor
             earner[part] = counted[np.argmax(weighted, axis=0)]
             pooled[part] = weighted.sum(axis=0) if self.over == "mean" else weighted.max(axis=0)
-        best = np.argsort(-pooled, kind="stable")[:k]
-        return build(self.name, scores, best, pooled[best], earner[best])
+        ranking = np.argsort(-pooled, kind="stable")
+        if steps.open is None:
+            best = ranking[: steps.most]
+            return build(self.name, scores, best, pooled[best], earner[best])
+        picks, down, of_target = Picks(), InOrder(ranking, steps), BestRows(scores, steps)
+        while not steps.done:
+            if steps.needy is None:
+                row = down.next()
+                target = int(earner[row])
+            else:
+                found = [(int(x), *of_target.of(int(x))) for x in steps.needy]
+                target, row, _ = max(found, key=lambda each: factors[each[0]] * each[2])
+            picks.add(row, float(pooled[row]), target)
+            steps.take(row, target)
+        return picks.selection(self.name, scores)

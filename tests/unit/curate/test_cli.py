@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from airrep.version import __version__
-from curate import api, cli
+from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 
 
@@ -105,7 +105,7 @@ def test_columns_can_be_given_field_by_field(tmp_path, monkeypatch, capsys):
     (tmp_path / "pool.csv").write_text("q,a\nwhat,this\nwhy,that\n")
     status = cli.main(
         ["select", "--pool", "pool.csv", "--targets", "pool.csv", "--k", "1", "--scorer", "tfidf",
-         "--columns.prompt", "q", "--columns.completion", "a"]
+         "--columns.prompt", "q", "--columns.completion", "a", "--leakage", "off"]
     )  # fmt: skip
     assert status == 0
     assert "1 rows by" in capsys.readouterr().out
@@ -144,7 +144,7 @@ def test_an_interrupt_is_not_a_traceback(inputs, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "read_rows", interrupted)
+    monkeypatch.setattr("curate.inputs.read_rows", interrupted)
     assert cli.main(["select", *inputs]) == 130
     assert "the same command goes on" in capsys.readouterr().err
 

@@ -70,7 +70,8 @@ def test_a_model_that_is_not_there():
 def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, model, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in POOL))
-    command = ["select", "--pool", "pool.jsonl", "--targets", "pool.jsonl", "--k", "4",
+    command = ["select", "--pool", "pool.jsonl", "--targets", "pool.jsonl", "--leakage", "off",
+               "--k", "4",
                "--scorer", "gradient_cosine", "--progress", "false"]  # fmt: skip
     assert cli.main(command) == 1
     assert "model=... (--model ...)" in capsys.readouterr().err
@@ -162,7 +163,8 @@ def test_a_list_on_the_command_line_in_a_config_and_in_a_manifest(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in POOL))
-    command = ["select", "--pool", "pool.jsonl", "--targets", "pool.jsonl", "--k", "4",
+    command = ["select", "--pool", "pool.jsonl", "--targets", "pool.jsonl", "--leakage", "off",
+               "--k", "4",
                "--model", str(tiny_lm), "--progress", "false"]  # fmt: skip
     assert cli.main([*command, "--scorer", "[bm25, gradient]", "--output", "out"]) == 0
     shown = capsys.readouterr().out

@@ -63,7 +63,7 @@ def test_the_same_rows_whatever_the_batch_size_and_the_store(pool, targets, enco
     for other in (small, stored, again):
         assert _rows(other) == _rows(plain)
         np.testing.assert_array_equal(other.selection.gains, plain.selection.gains)
-    assert [each["encoded"] for each in stored.manifest.encoders] == [240]
+    assert [each["encoded"] for each in stored.manifest.encoders] == [len(plain.pool)]
     assert [each["encoded"] for each in again.manifest.encoders] == [0]
 
 
@@ -87,7 +87,7 @@ def test_the_dataset_says_what_the_selection_says(pool, targets):
     assert chosen.dataset["curate_gain"][:] == picks.gains.tolist()
     assert chosen.dataset["curate_score"][:] == picks.scores.tolist()
     assert chosen.dataset["curate_target"][:] == [str(x) for x in picks.targets.tolist()]
-    assert _rows(chosen) == picks.indices.tolist()
+    assert _rows(chosen) == [chosen.pool[i].row for i in picks.indices.tolist()]
 
 
 def test_positions_count_the_users_rows_when_some_are_skipped(targets):
@@ -128,7 +128,8 @@ TRL_LAYOUTS = {
 @pytest.mark.parametrize("layout", TRL_LAYOUTS)
 def test_trl_gets_exactly_one_layout(layout, targets):
     row, columns = TRL_LAYOUTS[layout]
-    chosen = curate.select([{**row, "extra": str(i)} for i in range(3)], targets, 2, scorer="bm25")
+    pool = [{**row, "extra": str(i)} for i in range(3)]
+    chosen = curate.select(pool, targets, 2, scorer="bm25", duplicates="off")
     assert set(chosen.to_trl().column_names) == columns
 
 
@@ -157,7 +158,8 @@ def test_columns_settle_what_is_what(targets):
 def test_saved_files_hold_what_the_result_holds(pool, targets, tmp_path, format):
     chosen = curate.select(pool, targets, 7, scorer="tfidf", output=tmp_path / "out", format=format)
     files = {file.name for file in (tmp_path / "out").iterdir()}
-    assert files == {f"train.{format}", f"selection.{format}", "manifest.json"}
+    written = {f"train.{format}", f"selection.{format}", "removed.jsonl", "manifest.json"}
+    assert files == {*written, "insight"}
 
     def load(name):
         file = tmp_path / "out" / f"{name}.{format}"
@@ -187,7 +189,7 @@ def test_weights_move_the_selection(pool):
 
 
 def test_a_selection_from_a_shortlist_says_so(pool, targets, monkeypatch):
-    monkeypatch.setattr("curate.api.MATRIX_BYTES", 1)
+    monkeypatch.setattr("curate.choosing.MATRIX_BYTES", 1)
     chosen = curate.select(pool, targets, 5, scorer="tfidf")
     assert chosen.selection.shortlist <= 5 * len(targets)
     assert "from a shortlist of" in chosen.summary()

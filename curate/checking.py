@@ -1,0 +1,49 @@
+"""The verb that only looks: `check` a pool for leaks and near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from airrep.atomic import write_json
+from curate.guard import GuardReport, Leakage, examine
+from curate.inputs import Source, read_inputs
+from curate.io import OnBadRow
+
+
+def check(
+    pool: Source,
+    targets: Source | None = None,
+    test: Source | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    target_columns: Mapping[str, str] | None = None,
+    on_bad_row: OnBadRow = "error",
+    output: str | Path | None = None,
+) -> GuardReport:
+    """Look for near-duplicates in a pool, and for what it gives away of targets and test rows.
+
+    Nothing is removed; `curate.select` does that by itself. docs/guard.md says what counts.
+
+    Args:
+        pool: Rows that may be trained on; anything that `select` takes.
+        targets: Examples of what the model should be good at.
+        test: What the model will be tested on; read like the targets.
+        columns: Which field is what, where that is not obvious; see `select`.
+        target_columns: The same for targets and test rows; default as for the pool.
+        on_bad_row: What to do with a row that cannot be read: error, or skip.
+        output: JSON file for all that was found.
+
+    Returns:
+        What was found; as text, the figures and the plainest cases.
+
+    Raises:
+        CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+    """
+    inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+    leakage: Leakage = "warn" if inputs.others else "off"
+    found = examine(inputs.pool.examples, inputs.against, leakage=leakage, duplicates="warn")
+    report, _ = found.settle()
+    if output is not None:
+        write_json(Path(output), report.to_dict())
+    return report

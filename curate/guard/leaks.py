@@ -1,0 +1,119 @@
+"""Pool rows that give away what the model is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from airrep.records import Example
+from curate.guard.corpus import Corpus, read_corpus
+from curate.guard.likeness import Match, Texts, check_share, may_stand_in, same_prompt, stands_in
+from curate.guard.overlap import Bools, Overlap, find_overlap
+from curate.guard.report import Removal
+from curate.guard.spans import shared_span
+
+LEAK_SHARE = 0.5
+_PROMPT_WORDS = 5  # a shorter prompt says too little to be recognised by itself
+
+
+def find_leaks(
+    pool: Sequence[Example],
+    against: Mapping[str, Sequence[Example]],
+    *,
+    share: float = LEAK_SHARE,
+) -> tuple[Removal, ...]:
+    """Pool rows in which a target or a test example stands, verbatim or lightly edited.
+
+    Args:
+        pool: Rows that may be trained on.
+        against: Name of a collection to examples that the model is meant for or tested on.
+        share: How much of an example's own words (those that are no boilerplate) has to be found
+            again in the row. Short examples have to be found as a whole.
+
+    Returns:
+        One entry for each leak, by position in `pool`, with the example that it repeats most of.
+
+    Raises:
+        ArgumentError: `share` is not above 0 and at most 1.
+    """
+    check_share("share", share)
+    corpus = read_corpus(pool, *against.values())
+    tests = in_tests(corpus)
+    overlap = find_overlap(corpus, corpus.holds(0), tests, within_pool=False)
+    return tuple(leaks(corpus, overlap, pool, against, share).values())
+
+
+def in_tests(corpus: Corpus) -> Bools:
+    """(S,) which texts occur in any collection but the first, the pool."""
+    tests = np.zeros(len(corpus), dtype=bool)
+    for collection in range(1, len(corpus.texts)):
+        tests |= corpus.holds(collection)
+    return tests
+
+
+def leaks(
+    corpus: Corpus,
+    overlap: Overlap,
+    pool: Sequence[Example],
+    against: Mapping[str, Sequence[Example]],
+    share: float,
+) -> dict[int, Removal]:
+    """Find leaks as `find_leaks` does: position in the pool -> what is said of that row.
+
+    Args:
+        corpus: The pool's texts, then those of `against`.
+        overlap: What they share.
+        pool: See `find_leaks`; as are `against` and `share`.
+        against: Examples that nothing in the pool should be like.
+        share: How much of an example has to be found again.
+    """
+    examples: dict[int, tuple[str, Example]] = {}  # the first with each text
+    for (name, rows), texts in zip(against.items(), corpus.texts[1:], strict=True):
+        for example, text in zip(rows, texts.tolist(), strict=True):
+            examples.setdefault(text, (name, example))
+    matches = _matches(corpus, overlap, {text: rank for rank, text in enumerate(examples)}, share)
+    texts = corpus.texts[0].tolist()
+    found = {}
+    # one original after the other: its words then have to be looked up once for all its spans
+    for row in sorted(
+        (r for r in range(len(pool)) if texts[r] in matches), key=lambda r: matches[texts[r]][0]
+    ):
+        repeated, match = matches[texts[row]]
+        name, original = examples[repeated]
+        span, of = shared_span(original, match), f"{name} {original.id}"
+        found[row] = Removal(pool[row].row, pool[row].id, "leak", of, match.share, span)
+    return {row: found[row] for row in sorted(found)}
+
+
+def _matches(
+    corpus: Corpus, overlap: Overlap, ranks: Mapping[int, int], share: float
+) -> dict[int, tuple[int, Match]]:
+    """For each pool text that leaks: the test text that it repeats, and how.
+
+    Of several, the first that is found when those that share most are looked at first.
+    """
+    rank = np.full(len(corpus), -1, dtype=np.int64)
+    rank[list(ranks)] = list(ranks.values())
+    in_pool = corpus.holds(0)
+    found = {
+        text: (text, Match(1.0, 0, len(corpus.words(text)))) for text in ranks if in_pool[text]
+    }
+    rows, tests = np.concatenate([overlap.pairs, overlap.pairs[:, ::-1]]).T
+    shared = np.concatenate([overlap.shared, overlap.shared])
+    prompts = corpus.prompt_numbers()
+    wanted = in_pool[rows] & (rank[rows] < 0) & (rank[tests] >= 0)
+    wanted &= may_stand_in(overlap, tests, shared, share) | (prompts[rows] == prompts[tests])
+    rows, tests, shared = rows[wanted], tests[wanted], shared[wanted]
+    order = np.lexsort((rank[tests], -shared, rows))
+    texts = Texts(corpus, overlap)
+    for row, candidates in groupby(order.tolist(), key=rows.__getitem__):
+        for test in tests[list(candidates)].tolist():
+            match = stands_in(texts[test], texts[int(row)], share)
+            if match is None and same_prompt(texts[test], texts[int(row)], _PROMPT_WORDS):
+                match = Match(texts[test].prompt / len(texts[test]), 0, texts[test].prompt)
+            if match is not None:
+                found[int(row)] = (test, match)
+                break
+    return found

@@ -1,0 +1,213 @@
+"""Whether one text stands in another, word by word: the exact check behind every removal.
+
+Sets of positions are integers with a byte for each word, 1 if it is in the set: Python then counts
+and combines them at the speed of C.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.errors import ArgumentError
+from curate.guard.corpus import Corpus, Int64
+from curate.guard.overlap import GRAM, Overlap
+
+# Of a text's own words (not boilerplate), at least so many have to be found again, in runs of
+# three. A text with few of its own can also be judged as a whole.
+_ENOUGH, _FEW = 8, 16
+# As a whole: so many of all its words are found again in runs of two; of its own words so many,
+# wherever they stand; and those missing are so few of all. A template with another name in it, or
+# a short question about something else, is a different text.
+_WHOLE, _OWN, _MISSING = 0.8, 0.75, 0.1
+# Texts that are near-duplicates differ in a word here and there. So many words of its own in a
+# row are another question about the same passage.
+_FOREIGN = 5
+# Completions shorter than this say something else when a word is changed.
+LONG_COMPLETION = 8
+
+_PAIR = 2
+_READY = 4096  # texts kept ready for comparison, of about 30 kB each
+
+
+class Text:
+    """One text of a corpus, to be compared.
+
+    Attributes:
+        words: Its words, as numbers.
+        prompt: How many of them are the prompt's.
+        own: Those that are not boilerplate, as a set of positions.
+    """
+
+    def __init__(self, corpus: Corpus, overlap: Overlap, number: int) -> None:
+        place = slice(corpus.starts[number], corpus.starts[number + 1])
+        self._numbers, self._triples = corpus.numbers[place], overlap.triples[place]
+        self.words: list[int] = self._numbers.tolist()
+        self.prompt = int(corpus.prompts[number])
+        self._runs: dict[int, list[int]] = {}
+        self._run_sets: dict[int, frozenset[int]] = {}
+        self.own = _positions((~overlap.boilerplate[place]).tobytes())
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def vocabulary(self) -> frozenset[int]:
+        """Its words, in no order."""
+        return frozenset(self.words)
+
+    def runs(self, size: int) -> list[int]:
+        """A number for each of its runs of two or three words, in order."""
+        if size not in self._runs:
+            runs = self._triples[: 1 - GRAM]
+            if size == _PAIR:
+                runs = self._numbers[:-1].astype(np.int64) << 32 | self._numbers[1:]
+            self._runs[size] = runs.tolist()
+        return self._runs[size]
+
+    def run_set(self, size: int) -> frozenset[int]:
+        """The same, in no order."""
+        if size not in self._run_sets:
+            self._run_sets[size] = frozenset(self.runs(size))
+        return self._run_sets[size]
+
+    def found_in(self, other: Text, size: int) -> int:
+        """Positions of the words that stand in a run of `size` words which `other` has too."""
+        begins = _positions(map(other.run_set(size).__contains__, self.runs(size)))
+        found = begins
+        for offset in range(1, size):
+            found |= begins << 8 * offset
+        return found
+
+    def missing_from(self, other: Text) -> int:
+        """Positions of its own words that `other` has nowhere."""
+        return self.own & ~_positions(map(other.vocabulary.__contains__, self.words))
+
+
+class Texts:
+    """The texts of a corpus; those looked at lately are kept ready."""
+
+    def __init__(self, corpus: Corpus, overlap: Overlap) -> None:
+        self._corpus, self._overlap = corpus, overlap
+        self._ready: OrderedDict[int, Text] = OrderedDict()
+
+    def __getitem__(self, number: int) -> Text:
+        text = self._ready.pop(number, None)
+        self._ready[number] = text = text or Text(self._corpus, self._overlap, number)
+        if len(self._ready) > _READY:
+            self._ready.popitem(last=False)
+        return text
+
+
+@dataclass(frozen=True)
+class Match:
+    """How one text stands in another.
+
+    Attributes:
+        share: Of its own words (or of all, if it has few of its own) that are found again.
+        start: The longest passage that is found again: its first word.
+        stop: Just after its last word.
+    """
+
+    share: float
+    start: int
+    stop: int
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse a share that no text can have.
+
+    Raises:
+        ArgumentError: Not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise ArgumentError(f"{name} should be above 0 and at most 1, found {share!r}.")
+
+
+def stands_in(text: Text, other: Text, share: float) -> Match | None:
+    """Find a text in another one: verbatim or lightly edited, alone or among other words.
+
+    Args:
+        text: What is looked for.
+        other: Where it is looked for.
+        share: How much of its own words has to be found again.
+    """
+    found = text.found_in(other, GRAM)
+    own, again = text.own.bit_count(), (found & text.own).bit_count()
+    if again >= _ENOUGH and again >= share * own:
+        return Match(again / own, *_longest_run(found, len(text)))
+    missing = text.missing_from(other).bit_count()
+    if own >= _FEW or missing > min((1 - _OWN) * own, _MISSING * len(text)):
+        return None
+    found = text.found_in(other, _PAIR)
+    if found.bit_count() < _WHOLE * len(text):
+        return None
+    return Match(found.bit_count() / len(text), *_longest_run(found, len(text)))
+
+
+def may_stand_in(
+    overlap: Overlap, texts: Int64, shared: Int64, share: float
+) -> npt.NDArray[np.bool_]:
+    """Whether `stands_in` can find texts of which others have so many triples; cheap, and sure.
+
+    Args:
+        overlap: What is known of the texts.
+        texts: (P,) the texts.
+        shared: (P,) how many triples that few texts hold the other one has too.
+        share: As for `stands_in`.
+    """
+    own = overlap.own[texts]
+    return (own < _FEW) | (GRAM * shared * overlap.repeats[texts] >= share * own)
+
+
+def near_duplicate(first: Text, second: Text, share: float) -> Match | None:
+    """Whether two texts are the same but for a few words; the match of the first in the second.
+
+    One of them has next to nothing of its own that the other lacks; what either lacks are single
+    words, not another question; and what is to be learned from them, the completion, is the same.
+    """
+    shares = []
+    for text, other in ((first, second), (second, first)):
+        found = text.found_in(other, _PAIR)
+        shares.append(found.bit_count() / len(text))
+        if shares[-1] < share or not _same_completion(text, other, found, share):
+            return None
+        start, stop = _longest_run(text.own & ~found, len(text))
+        if stop - start > _FOREIGN or text.missing_from(other).bit_count() > _MISSING * len(text):
+            return None
+    if not stands_in(first, second, share) and not stands_in(second, first, share):
+        return None
+    return Match(min(shares), *_longest_run(first.found_in(second, GRAM), len(first)))
+
+
+def same_prompt(first: Text, second: Text, words: int) -> bool:
+    """Whether two texts have the same prompt, of at least so many words."""
+    size = first.prompt
+    return size >= words and size == second.prompt and first.words[:size] == second.words[:size]
+
+
+def _same_completion(text: Text, other: Text, found: int, share: float) -> bool:
+    """Whether the completions are alike, as far as `found`, the text's words in `other`, tells."""
+    ours, theirs = text.words[text.prompt :], other.words[other.prompt :]
+    if ours == theirs:
+        return True
+    again = (found >> 8 * text.prompt).bit_count()
+    return min(len(ours), len(theirs)) >= LONG_COMPLETION and again >= share * len(ours)
+
+
+def _positions(flags: Iterable[int]) -> int:
+    """The positions at which a flag is set."""
+    return int.from_bytes(bytes(flags), "little")
+
+
+def _longest_run(positions: int, length: int) -> tuple[int, int]:
+    """Start and stop of the first longest run of positions; (0, 0) if there are none."""
+    flags = positions.to_bytes(length, "little")
+    longest = max(flags.split(b"\0"), key=len)
+    start = flags.find(longest) if longest else 0
+    return start, start + len(longest)

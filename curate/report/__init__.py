@@ -1,0 +1,25 @@
+"""What a selection is worth, for people: a report in one HTML file, and explanations as text.
+
+    TrainingSet.save ── insight_file ──► DIR/insight/ ──► Insight ──► page: report.html
+    TrainingSet.report, .explain ───────── gather ───────────┘  └───► explain: why a row is in
+
+`Insight` is all that either needs: no pool, no encoder, no scores beyond a few per target.
+"""
+
+from curate.report.explain import Kind, explain
+from curate.report.explanation import Explanation, RowExplanation, TargetExplanation
+from curate.report.insight import Insight, gather, guarded
+from curate.report.insight_file import read_insight, write_insight
+
+__all__ = [
+    "Explanation",
+    "Insight",
+    "Kind",
+    "RowExplanation",
+    "TargetExplanation",
+    "explain",
+    "gather",
+    "guarded",
+    "read_insight",
+    "write_insight",
+]

@@ -1,0 +1,61 @@
+"""Where the pool's rows come from, and where the chosen ones do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from curate.report.insight import Insight
+
+NO_SOURCE = "(no source)"
+SHOWN = 14
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """One source, or several that are shown as one.
+
+    Attributes:
+        name: Of the source.
+        pool: Its rows in the pool.
+        chosen: Its rows in the selection.
+        pool_share: Of the pool, 0 to 1.
+        chosen_share: Of the selection, 0 to 1.
+        sources: How many sources it stands for.
+    """
+
+    name: str
+    pool: int
+    chosen: int
+    pool_share: float
+    chosen_share: float
+    sources: int = 1
+
+    @property
+    def change(self) -> float:
+        """Share of the selection less share of the pool."""
+        return self.chosen_share - self.pool_share
+
+
+def composition(insight: Insight, shown: int = SHOWN) -> list[SourceShare]:
+    """Sources, from the one whose share grew most to the one whose share shrank most.
+
+    Args:
+        insight: Of a selection.
+        shown: At most so many; the others, whose shares changed least, come last as one.
+    """
+    pool = Counter(source or NO_SOURCE for source in insight.sources)
+    picked = insight.selection.indices.tolist()
+    chosen = Counter(insight.sources[i] or NO_SOURCE for i in picked)
+
+    def share(name: str, names: list[str]) -> SourceShare:
+        before, after = sum(pool[n] for n in names), sum(chosen[n] for n in names)
+        return SourceShare(
+            name, before, after, before / len(insight.sources), after / len(picked), len(names)
+        )
+
+    shares = sorted((share(n, [n]) for n in pool), key=lambda s: (-abs(s.change), s.name))
+    kept = shares if len(shares) <= shown else shares[: shown - 1]
+    ordered = sorted(kept, key=lambda s: (-s.change, s.name))
+    rest = [s.name for s in shares[len(kept) :]]
+    return [*ordered, share(f"{len(rest)} other sources", rest)] if rest else ordered

@@ -1,0 +1,277 @@
+"""Why a row is in a selection or not, and which rows help a target: what there is to say."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from curate.report.coverage import Status
+from curate.report.insight import Removed, RowText
+from curate.report.wording import counted, number, ordinal, percent
+
+_WIDTH = 96
+_TEXT, _LABEL = 280, 64  # characters shown of a row's text, and of a label
+
+
+@dataclass(frozen=True)
+class HelpedTarget:
+    """A target, and how much a row helps it.
+
+    Attributes:
+        id: Of the target.
+        label: Its text, on one line.
+        score: Of the row.
+        beats: Which share of the pool rows scores less for it, 0 to 1.
+    """
+
+    id: str
+    label: str
+    score: float
+    beats: float
+
+
+@dataclass(frozen=True)
+class OtherRow:
+    """A pool row, and its score for some target.
+
+    Attributes:
+        id: Of the row.
+        label: Its text, on one line; "" where it is not kept.
+        score: For the target.
+        rank: From 1 if it was chosen, else None.
+    """
+
+    id: str
+    label: str
+    score: float
+    rank: int | None
+
+
+@dataclass(frozen=True)
+class RowExplanation:
+    """Why a pool row was chosen, left out or removed; as text, what a person wants to know.
+
+    Attributes:
+        id: Of the row.
+        status: What became of it.
+        text: Its text; None where it is not kept.
+        source: Where it comes from, or "".
+        selector: Name of the selector.
+        chosen: How many rows were chosen.
+        rank: From 1, if it was chosen.
+        layer: From 1, if it was chosen.
+        layers: How many there are.
+        gain: What it added to the selector's objective, if it was chosen.
+        gain_place: How many gains are as large or larger, itself included.
+        earned_by: If chosen, the target that earned it; if left out, the target it helps most;
+            None if it was removed.
+        helps: The targets that it helps most, best first; of a row that was left out, one.
+        rivals: Rows that were not chosen and would help that target most, best first.
+        earned: How many rows that target earned.
+        weakest: The lowest score among these, or None.
+        higher: How many chosen rows score higher for that target.
+        removed: Why the guard removed the row, or warned of it.
+    """
+
+    id: str
+    status: Literal["chosen", "left out", "removed"]
+    text: RowText | None
+    source: str
+    selector: str
+    chosen: int
+    rank: int | None = None
+    layer: int | None = None
+    layers: int = 1
+    gain: float | None = None
+    gain_place: int | None = None
+    earned_by: HelpedTarget | None = None
+    helps: tuple[HelpedTarget, ...] = ()
+    rivals: tuple[OtherRow, ...] = ()
+    earned: int = 0
+    weakest: float | None = None
+    higher: int = 0
+    removed: Removed | None = None
+
+    def __str__(self) -> str:
+        return "\n".join(_of_row(self))
+
+
+@dataclass(frozen=True)
+class TargetExplanation:
+    """Which rows help a target most and least; as text, what a person wants to know.
+
+    Attributes:
+        id: Of the target.
+        text: Its text.
+        status: Whether the selection serves it; see `curate.report.coverage`.
+        earned: Rows that it earned.
+        chosen: How many rows were chosen for all targets.
+        best_in: How many of the `best_of` pool rows that help it most are in.
+        best_of: Ten, or all rows of a smaller pool.
+        influence: Of all chosen rows as one group.
+        most: The pool rows that help it most, best first.
+        most_chosen: The chosen rows that help it most, best first.
+        least_chosen: The chosen rows that help it least, the worst first.
+        least: The pool rows that help it least, the worst first.
+    """
+
+    id: str
+    text: RowText
+    status: Status
+    earned: int
+    chosen: int
+    best_in: int
+    best_of: int
+    influence: float
+    most: tuple[OtherRow, ...]
+    most_chosen: tuple[OtherRow, ...]
+    least_chosen: tuple[OtherRow, ...]
+    least: tuple[OtherRow, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(_of_target(self))
+
+
+Explanation: TypeAlias = RowExplanation | TargetExplanation
+
+
+def _of_row(it: RowExplanation) -> Iterator[str]:
+    origin = f" ({it.source})" if it.source else ""
+    match it.status:
+        case "chosen":
+            layer = f", layer {it.layer:,} of {it.layers:,}" if it.layers > 1 else ""
+            yield f"row {it.id}{origin} is in: rank {it.rank:,} of {it.chosen:,}{layer}"
+        case "left out":
+            yield f"row {it.id}{origin} is not among the {it.chosen:,} chosen rows"
+        case "removed":
+            yield f"row {it.id}{origin} was removed from the pool before anything was scored"
+    yield from _text(it.text)
+    if it.removed is not None:
+        yield from _guarded(it.removed)
+    if it.status == "chosen":
+        yield from _why(it)
+    elif it.status == "left out":
+        yield from _why_not(it)
+    if it.helps and it.status == "chosen":
+        yield from ("", "targets that it helps most")
+        for helped in it.helps:
+            what = f"target {helped.id}  {_short(helped.label)}"
+            yield f"  {number(helped.score):>8}  {what}  {_beats(helped)}"
+    if it.earned_by is not None:
+        yield from _rows(
+            f"rivals: what would help target {it.earned_by.id} most, and is not in",
+            [rival for rival in it.rivals if rival.id != it.id],
+        )
+
+
+def _guarded(removed: Removed) -> Iterator[str]:
+    done = "the guard warned of it" if removed.warned else "the guard removed it"
+    yield ""
+    found = f"{percent(removed.share)} of {removed.of} is found again in it"
+    yield f"{done}: {removed.reason}, {found}"
+    yield from _wrapped(f"“{removed.span}”")
+
+
+def _why(it: RowExplanation) -> Iterator[str]:
+    if it.earned_by is None or it.gain is None or it.gain_place is None:
+        return
+    yield ""
+    yield f"earned by  target {it.earned_by.id}  {_short(it.earned_by.label)}"
+    yield (
+        f"score      {number(it.earned_by.score)} for that target, {_beats(it.earned_by)}; "
+        f"{_higher(it.higher)}"
+    )
+    place = f"{ordinal(it.gain_place)} largest" if it.gain_place > 1 else "largest"
+    yield (
+        f"gain       {number(it.gain)} in the objective of {it.selector}, the {place} of "
+        f"{it.chosen:,}"
+    )
+
+
+def _why_not(it: RowExplanation) -> Iterator[str]:
+    if it.earned_by is None:
+        return
+    best = it.earned_by
+    yield ""
+    yield f"helps most  target {best.id}  {_short(best.label)}"
+    yield f"score       {number(best.score)} for it, {_beats(best)}"
+    if it.weakest is None:
+        reason = (
+            "That target earned no row. What it would have gained from this one was less than what "
+            "other targets gained from the rows that were chosen."
+        )
+    elif best.score < it.weakest:
+        reason = (
+            f"All {counted(it.earned, 'row')} chosen for that target score higher, "
+            f"{number(it.weakest)} or more."
+        )
+        if it.earned == 1:
+            reason = f"The row chosen for that target scores higher, {number(it.weakest)}."
+    else:
+        reason = (
+            f"The rows chosen for that target ({it.earned:,}) score as low as "
+            f"{number(it.weakest)} for it. {it.selector} counts more than this one score: what a "
+            "row adds to those chosen before, for all targets, and any constraints."
+        )
+    higher = _higher(it.higher)
+    yield from _wrapped(f"{higher[0].upper()}{higher[1:]} for it. {reason}", "why not     ")
+
+
+def _of_target(it: TargetExplanation) -> Iterator[str]:
+    origin = f" ({it.text.source})" if it.text.source else ""
+    yield f"target {it.id}{origin} is {it.status}"
+    yield from _text(it.text)
+    yield ""
+    yield f"earned     {it.earned:,} of {it.chosen:,} chosen rows"
+    yield f"best rows  {it.best_in:,} of the {it.best_of:,} pool rows that would help most are in"
+    yield f"influence  {number(it.influence)}, of all chosen rows as one group"
+    yield from _rows("pool rows that help it most", it.most)
+    if it.most_chosen != it.most:
+        yield from _rows("chosen rows that help it most", it.most_chosen)
+    yield from _rows("chosen rows that help it least", it.least_chosen)
+    if it.least != it.least_chosen:
+        yield from _rows("pool rows that help it least", it.least)
+
+
+def _beats(helped: HelpedTarget) -> str:
+    if helped.beats < 0.001:
+        return "hardly more than any pool row"
+    return f"more than {percent(helped.beats).removeprefix('> ')} of the pool"
+
+
+def _higher(count: int) -> str:
+    if count <= 1:
+        return f"{'one' if count else 'no'} chosen row scores higher"
+    return f"{count:,} chosen rows score higher"
+
+
+def _rows(title: str, rows: Sequence[OtherRow]) -> Iterator[str]:
+    yield from ("", title)
+    for row in rows:
+        place = f"rank {row.rank:,}" if row.rank else "not in"
+        yield f"  {number(row.score):>8}  row {row.id}  {place}  {_short(row.label)}".rstrip()
+    if not rows:
+        yield "  none"
+
+
+def _text(text: RowText | None) -> Iterator[str]:
+    if text is None:
+        yield "  (its text is not kept: only chosen rows' and each target's best and worst rows')"
+        return
+    for name in ("prompt", "completion"):
+        flat = " ".join(getattr(text, name).split())
+        if flat:
+            yield from _wrapped(_short(flat, _TEXT), f"  {name:<11}")
+
+
+def _wrapped(text: str, label: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _short(text: str, width: int = _LABEL) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,49 @@
+"""The verbs on a saved selection: `report` and `explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curate.report.explain import Kind
+from curate.report.explain import explain as explain_insight
+from curate.report.explanation import Explanation
+from curate.report.insight_file import read_insight
+from curate.report.page import write_report
+
+
+def report(directory: str | Path, output: str | Path | None = None) -> Path:
+    """Show what was chosen and why: one HTML file.
+
+    Args:
+        directory: That `curate select --output` wrote.
+        output: HTML file to write; default report.html in that directory.
+
+    Returns:
+        The file.
+
+    Raises:
+        MissingInputError: The directory holds no selection, or one without what a report needs.
+        FileFormatError: What it holds is damaged.
+        OutputError: The file cannot be written to.
+    """
+    insight = read_insight(directory)
+    return write_report(insight, Path(directory) / "report.html" if output is None else output)
+
+
+def explain(directory: str | Path, row: str, kind: Kind | None = None) -> Explanation:
+    """Say why a pool row is in or not, or which rows help a target most and least.
+
+    Args:
+        directory: That `curate select --output` wrote.
+        row: Id of a pool row or of a target; positions from 0 unless columns named an id.
+        kind: row or target, where a row and a target have this id.
+
+    Returns:
+        The explanation; as text, what there is to say.
+
+    Raises:
+        MissingInputError: The directory holds no selection, or one without what this needs.
+        FileFormatError: What it holds is damaged.
+        ArgumentError: Nothing has this id, or a row and a target have it and `kind` is not given.
+    """
+    return explain_insight(read_insight(directory), row, kind)

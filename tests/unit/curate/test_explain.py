@@ -1,0 +1,151 @@
+"""Why a row is in or not, and who helps a target: what is said is what the scores say."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from airrep.errors import ArgumentError
+from curate.report import explain
+from curate.report.insight import Removed
+
+
+def _said(explanation):
+    """On one line: where lines are broken does not matter."""
+    return " ".join(str(explanation).split())
+
+
+LEAK = Removed("gone", 99, "leak", "targets 3", 0.93, "the very same words", source="web")
+
+
+def test_a_chosen_row_has_its_rank_gain_and_the_targets_that_it_helps_most(insight):
+    for rank, row in enumerate(insight.selection.indices.tolist()):
+        found = explain(insight, row)
+        scores = insight.overview.chosen[rank]
+        assert (found.status, found.rank, found.id) == ("chosen", rank + 1, str(row))
+        assert found.gain == insight.selection.gains[rank]
+        assert found.earned_by.id == f"t{insight.selection.targets[rank]}"
+        assert found.earned_by.score == pytest.approx(float(insight.selection.scores[rank]))
+        assert [helped.id for helped in found.helps] == [
+            f"t{x}" for x in sorted(range(4), key=lambda x: -scores[x])
+        ]
+        assert f"row {row} (source {row % 2}) is in: rank {rank + 1} of 12" in str(found)
+
+
+def test_rivals_are_the_best_rows_that_are_not_in(make_insight):
+    values = np.random.default_rng(3).normal(size=(2, 30))
+    insight = make_insight(values, 6, selector="round_robin")
+    chosen = set(insight.selection.indices.tolist())
+    for row in chosen:
+        found = explain(insight, row)
+        x = int(found.earned_by.id[1:])
+        left = [r for r in np.argsort(-values[x]) if r not in chosen]
+        assert [rival.id for rival in found.rivals] == [str(r) for r in left[:5]]
+        assert all(rival.rank is None for rival in found.rivals)
+        assert found.higher == sum(values[x][r] > values[x][row] for r in chosen)
+
+
+def test_a_row_that_was_left_out_is_compared_with_what_was_chosen(make_insight):
+    values = np.array([[5.0, 4.0, 3.0, 2.0, 1.0]])
+    insight = make_insight(values, 2, selector="top_k_max")
+    found = explain(insight, 2)
+    assert found.status == "left out"
+    assert found.rank is None
+    assert (found.earned, found.weakest, found.higher) == (2, 4.0, 2)
+    said = _said(found)
+    assert "row 2 (source 0) is not among the 2 chosen rows" in said
+    assert "All 2 rows chosen for that target score higher, 4.00 or more." in said
+    assert "row 3 not in" in said
+    assert "row 2 not in" not in said, "it is no rival of its own"
+
+
+def test_a_row_that_scores_high_and_is_not_in_is_not_said_to_score_too_low(make_insight):
+    # Row 1 is second best for target 0; greedy serves target 1 first.
+    values = np.array([[3.0, 2.9, 0.0, 0.0], [0.0, 0.0, 2.0, 1.9]])
+    insight = make_insight(values, 2)
+    assert sorted(insight.selection.indices.tolist()) == [0, 2]
+    assert "The row chosen for that target scores higher, 3.00." in _said(explain(insight, 1))
+    insight = make_insight(values, 1)
+    assert "That target earned no row." in _said(explain(insight, 2))
+
+
+def test_a_target_has_the_rows_that_help_it_most_and_least(insight, make_insight):
+    values = np.random.default_rng(0).normal(size=(4, 60)).astype(np.float32)
+    ranks = insight.ranks()
+    for x in range(4):
+        found = explain(insight, f"t{x}")
+        order = np.argsort(-values[x], kind="stable")
+        assert [row.id for row in found.most] == [str(r) for r in order[:5]]
+        assert [row.id for row in found.least] == [str(r) for r in order[::-1][:5]]
+        assert [row.rank for row in found.most] == [
+            ranks[r] + 1 if ranks[r] >= 0 else None for r in order[:5]
+        ]
+        picked = [r for r in order if ranks[r] >= 0]
+        assert [row.id for row in found.most_chosen] == [str(r) for r in picked[:5]]
+        assert [row.id for row in found.least_chosen] == [str(r) for r in picked[::-1][:5]]
+        assert found.earned == int((insight.selection.targets == x).sum())
+        assert f"target t{x} is " in str(found)
+
+
+def test_influence_is_the_group_formula(insight):
+    for x in range(4):
+        s = insight.overview.chosen[:, x].astype(np.float64)
+        expected = (np.exp(np.abs(s)) * s).sum() / np.exp(np.abs(s)).sum()
+        assert explain(insight, f"t{x}").influence == pytest.approx(expected)
+
+
+def test_a_removed_row_says_what_it_repeats(make_insight):
+    insight = make_insight(np.eye(3), 1, removed=[LEAK])
+    found = explain(insight, "gone")
+    assert (found.status, found.removed) == ("removed", LEAK)
+    assert "the guard removed it: leak, 93% of targets 3 is found again in it" in str(found)
+    assert "“the very same words”" in str(found)
+
+
+def test_a_row_that_was_warned_of_is_explained_and_keeps_the_warning(make_insight):
+    warned = replace(LEAK, id="1", row=1, warned=True)
+    found = explain(make_insight(np.eye(3), 1, removed=[warned]), "1", kind="row")
+    assert found.status == "left out"
+    assert "the guard warned of it: leak" in str(found)
+
+
+def test_the_same_id_of_a_row_and_a_target_has_to_be_settled(make_insight):
+    insight = make_insight(np.eye(2), 1, ids=["t0", "b"])
+    with pytest.raises(
+        ArgumentError, match=r"'t0' is the id of a pool row and of a target.*--kind"
+    ):
+        explain(insight, "t0")
+    assert explain(insight, "t0", kind="row").id == "t0"
+    assert explain(insight, "t0", kind="target").influence == pytest.approx(
+        insight.overview.chosen[0, 0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("60", None, r"no pool row or target has the id '60'; the 60 pool rows are '0' to '59'"),
+        ("t11", None, r"Did you mean .*'t1'"),
+        ("t1", "row", r"no pool row has the id 't1', but a target has; say kind='target'"),
+        ("7", "target", r"no target has the id '7', but a row has; say kind='row'"),
+        ("7", "rows", r"kind 'rows' is unknown; choose row or target"),
+    ],
+)
+def test_unknown_ids_get_a_helpful_error(insight, name, kind, message):
+    with pytest.raises(ArgumentError, match=message):
+        explain(insight, name, kind=kind)
+
+
+def test_long_texts_are_cut_and_lines_stay_readable(make_insight):
+    insight = make_insight(np.eye(3), 2, prompts=["word " * 5000] * 3)
+    for name, kind in (("0", "row"), ("2", "row"), ("t0", "target")):
+        said = str(explain(insight, name, kind=kind))
+        assert len(said) < 4000
+        assert max(map(len, re.split("\n", said))) < 160
+
+
+def test_a_single_row_and_a_single_target_can_be_explained(make_insight):
+    insight = make_insight([[0.0]], 1)
+    assert "rank 1 of 1" in str(explain(insight, "0"))
+    assert "target t0 is served" in str(explain(insight, "t0"))

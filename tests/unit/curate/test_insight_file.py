@@ -1,0 +1,120 @@
+"""What a saved selection keeps for reports comes back as it was, or says what is wrong."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from airrep.atomic import write_json
+from airrep.errors import FileFormatError, MissingInputError
+from curate.report import explain, read_insight, write_insight
+from curate.report.insight import Removed
+from curate.report.page import render
+
+REMOVED = [
+    Removed("a", 70, "leak", "targets t1", 0.9, "same words", source="web", text="the same words"),
+    Removed("3", 3, "duplicate", "row 2", 1.0, "other words", warned=True),
+]
+
+
+@pytest.fixture
+def saved(make_insight, tmp_path):
+    values = np.random.default_rng(5).normal(size=(3, 50))
+    insight = make_insight(values, 20, removed=REMOVED, weights=[1, 2, 0])
+    write_insight(insight, tmp_path)
+    write_json(tmp_path / "manifest.json", insight.manifest)
+    return insight, tmp_path
+
+
+def _assert_same(one, other):
+    for field in fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype, field.name
+            np.testing.assert_array_equal(a, b, err_msg=field.name)
+        elif hasattr(a, "__dataclass_fields__"):
+            _assert_same(a, b)
+        else:
+            assert a == b or list(a) == list(b), field.name
+
+
+def test_it_comes_back_as_it_was(saved):
+    insight, directory = saved
+    back = read_insight(directory)
+    _assert_same(insight, back)
+    assert render(back) == render(insight)
+    assert str(explain(back, "t0")) == str(explain(insight, "t0"))
+
+
+@pytest.mark.parametrize(("targets", "rows", "k"), [(1, 1, 1), (2, 3, 3), (1, 30, 1)])
+def test_the_smallest_selections_come_back(make_insight, tmp_path, targets, rows, k):
+    insight = make_insight(np.random.default_rng(0).normal(size=(targets, rows)), k)
+    write_insight(insight, tmp_path)
+    write_json(tmp_path / "manifest.json", insight.manifest)
+    _assert_same(insight, read_insight(tmp_path))
+
+
+def test_every_pool_row_is_a_line_with_what_it_helps_most(saved):
+    _, directory = saved
+    table = pq.read_table(directory / "insight" / "rows.parquet").to_pandas()
+    assert table["id"].tolist() == [str(i) for i in range(50)]
+    values = np.random.default_rng(5).normal(size=(3, 50)).astype(np.float32)
+    assert table["top_target"].tolist() == values.argmax(axis=0).tolist()
+    assert sorted(table["rank"].dropna().astype(int)) == list(range(20))
+
+
+def test_long_texts_are_kept_in_part_and_counted(make_insight, tmp_path):
+    insight = make_insight(np.eye(2), 1, prompts=["x" * 90_000] * 2)
+    text = insight.texts[0]
+    assert len(text.prompt) == 2000
+    assert text.prompt_characters == 90_000
+
+
+def test_a_directory_without_a_selection_is_refused(tmp_path):
+    with pytest.raises(MissingInputError, match=r"holds no selection: manifest.json is missing"):
+        read_insight(tmp_path)
+    with pytest.raises(MissingInputError, match="holds no selection"):
+        read_insight(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["rows", "targets", "removed"])
+def test_a_missing_or_damaged_file_says_which_and_what_to_do(saved, name):
+    _, directory = saved
+    file = directory / "insight" / f"{name}.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        FileFormatError, match=rf"{name}.parquet is damaged.*curate select --config"
+    ):
+        read_insight(directory)
+    file.unlink()
+    with pytest.raises(MissingInputError, match=rf"{name}.parquet is missing.*curate select"):
+        read_insight(directory)
+
+
+def test_files_of_another_selection_are_refused(saved):
+    insight, directory = saved
+    manifest = json.loads(json.dumps(insight.manifest))
+    manifest["chosen"]["fingerprint"] = "another"
+    write_json(directory / "manifest.json", manifest)
+    with pytest.raises(FileFormatError, match="belongs to another selection than"):
+        read_insight(directory)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"chosen": {}}'])
+def test_a_file_that_is_no_manifest_is_refused(saved, text):
+    _, directory = saved
+    (directory / "manifest.json").write_text(text)
+    with pytest.raises(FileFormatError, match=r"not the manifest of a selection"):
+        read_insight(directory)
+
+
+def test_a_file_of_ours_with_a_column_missing_is_refused(saved):
+    _, directory = saved
+    file = directory / "insight" / "rows.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["gain"]), file)
+    with pytest.raises(FileFormatError, match=r"not what a selection leaves there.*gain"):
+        read_insight(directory)

@@ -1,0 +1,262 @@
+"""The report: what it says, that text stays text, and that it stays small and loads nothing."""
+
+import base64
+import math
+import re
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airrep.errors import OutputError
+from airrep.records import Example
+from curate.guard import GuardReport, Removal
+from curate.report import guarded, wording
+from curate.report.composition import composition
+from curate.report.coverage import coverage
+from curate.report.figures import gain_figure, score_histogram
+from curate.report.page import render, write_report
+
+_VOID = {"meta", "link", "input"}
+
+
+class _Page(HTMLParser):
+    """A page's elements with their text; refuses what is not closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.text, self.links = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text.append(data)
+
+    def said(self):
+        return " ".join(" ".join(self.text).split())
+
+    def of(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def _rows(page):
+    return [a for a in page.of("tr") if "data-target" in a]
+
+
+def test_it_is_a_page_in_order_that_lists_every_chosen_row(insight):
+    page = _Page(render(insight))
+    assert len(_rows(page)) == 12
+    said = page.said()
+    assert "12 rows chosen from 60 for 4 targets" in said
+    for position in insight.selection.indices.tolist():
+        assert f"prompt {position} " in said
+        assert f"completion {position} " in said
+    for x in range(4):
+        assert f"target {x}" in said
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    wanted = {a["href"][1:] for a in page.of("a") if a["href"].startswith("#")}
+    assert wanted <= set(ids), "links inside the page lead somewhere"
+
+
+def test_nothing_is_loaded_and_only_its_own_script_and_style_may_run(insight):
+    html = render(insight)
+    page = _Page(html)
+    for _, attrs in page.tags:
+        assert not {"src", "srcset", "action", "data"} & set(attrs)
+        assert attrs.get("href", "#").startswith(("#", "data:,"))
+    assert "url(" not in html
+    assert "@import" not in html
+    assert not any("style" in attrs or "onclick" in attrs for _, attrs in page.tags)
+    (policy,) = (a["content"] for a in page.of("meta") if "http-equiv" in a)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(sha256(content.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+
+
+NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}</td></table>"
+
+
+def test_text_from_anywhere_stays_text(make_insight):
+    from curate.report.insight import Removed
+
+    insight = make_insight(
+        np.eye(3), 2, ids=[NASTY, "b", "c"], prompts=[NASTY] * 3, completions=[NASTY] * 3,
+        sources=[NASTY, "", NASTY + "2"], target_prompts=[NASTY] * 3,
+        removed=[Removed(NASTY, 9, "leak", NASTY, 1.0, NASTY, source=NASTY, text=NASTY * 2)],
+    )  # fmt: skip
+    manifest = {**insight.manifest, "arguments": {"pool": NASTY}}
+    manifest["inputs"] = {"pool": {"name": NASTY}, "targets": {"name": NASTY}}
+    manifest["encoders"] = [
+        {"scorer": NASTY, "name": NASTY, "dtype": NASTY, "encoded": 1, "reused": 2}
+    ]
+    html = render(replace(insight, manifest=manifest))
+    page = _Page(html)
+    assert len(page.of("script")) == 1
+    assert page.of("img") == []
+    assert page.said().count(" ".join(NASTY.split())) > 9
+
+
+@given(st.text(max_size=200), st.text(max_size=60))
+@settings(deadline=None, max_examples=30)
+def test_any_text_makes_a_page(make_insight, prompt, source):
+    html = render(make_insight(np.eye(2), 2, prompts=[prompt] * 2, sources=[source] * 2))
+    assert len(_rows(_Page(html.replace("\0", "")))) == 2
+
+
+@pytest.mark.parametrize("text", ['"' * 30_000, "漢字" * 9000, "word " * 4000, "a\n" * 9000])
+def test_a_thousand_rows_of_any_text_stay_below_5_mb(make_insight, text):
+    values = np.random.default_rng(0).normal(size=(300, 1200))
+    insight = make_insight(
+        values, 1000, selector="top_k_max", prompts=[text] * 1200, completions=[text] * 1200,
+        ids=[f"{i} {text}" for i in range(1200)], sources=[text] * 1200,
+        target_prompts=[text] * 300,
+    )  # fmt: skip
+    html = render(insight)
+    assert len(html.encode()) < 5_000_000, len(html.encode())
+    assert "more characters]" in html, "what is cut says so"
+    assert "The first 150 of 300 targets are listed" in html
+
+
+def test_of_a_larger_selection_the_first_rows_are_listed_and_it_says_so(make_insight):
+    values = np.random.default_rng(0).normal(size=(2, 1800))
+    html = render(make_insight(values, 1700, selector="round_robin", prompts=['"' * 4000] * 1800))
+    assert len(html.encode()) < 5_000_000, len(html.encode())
+    assert len(_rows(_Page(html))) == 1500
+    assert "The first 1,500 of 1,700 are listed here" in html
+
+
+@pytest.mark.parametrize("selector", ["layered_greedy", "plain_greedy", "coverage", "random"])
+@pytest.mark.parametrize(("targets", "rows", "k"), [(1, 1, 1), (1, 5, 5), (3, 4, 1), (2, 40, 30)])
+def test_selections_of_any_shape_have_a_report(make_insight, selector, targets, rows, k):
+    for scale in (0.0, 1.0, -1e-7, 1e9):
+        values = scale * np.random.default_rng(rows).normal(size=(targets, rows))
+        _Page(render(make_insight(values, k, selector=selector, sources=[""] * rows)))
+
+
+def test_targets_are_served_or_share_or_starve(make_insight):
+    # Row 0 serves target 0 and is target 1's best; no row near target 2's best is chosen.
+    values = np.zeros((4, 40))
+    values[:, 0] = [9.0, 5.0, -1.0, 0.0]
+    values[2, 1:21] = 1.0
+    insight = make_insight(values, 1, selector="top_k_max", weights=[1, 1, 1, 0])
+    found = {each.target: each.status for each in coverage(insight)}
+    assert found == {0: "served", 1: "shares", 2: "starved", 3: "not counted"}
+    assert [each.target for each in coverage(insight)] == [2, 1, 0, 3]
+    said = _Page(render(insight)).said()
+    assert "2 of 3 targets served" in said.replace("targets served 2 of 3", "2 of 3 targets served")
+    assert "1 target of 3 is starved" in said
+    assert "1 target earned no row of its own, but shares good rows with others" in said
+
+
+def test_composition_adds_up_and_goes_from_growth_to_shrinkage(make_insight):
+    sources = [f"s{i % 20}" for i in range(200)]
+    insight = make_insight(np.random.default_rng(2).normal(size=(3, 200)), 37, sources=sources)
+    found = composition(insight, shown=8)
+    assert len(found) == 8
+    assert found[-1].name == "13 other sources"
+    assert sum(share.pool for share in found) == 200
+    assert sum(share.chosen for share in found) == 37
+    changes = [share.change for share in found[:-1]]
+    assert changes == sorted(changes, reverse=True)
+    assert abs(found[-1].change) <= 13 * min(map(abs, changes)) + 1e-12
+
+
+def test_the_histogram_counts_all_rows_and_the_gains_are_in_the_plot(insight):
+    figure = score_histogram(insight)
+    assert all(0 <= bar.chosen <= bar.pool <= 100 for bar in figure.bars)
+    counted = [re.search(r": (\d+) pool rows?, (\d+) chosen", bar.title) for bar in figure.bars]
+    assert sum(int(match[1]) for match in counted) == 60
+    assert sum(int(match[2]) for match in counted) == 12
+    gains = gain_figure(insight)
+    assert len(gains.dots) == 12
+    assert all(0 <= dot.x <= 100 and 0 <= dot.y <= 100 for dot in gains.dots)
+    assert sum(dot.opens for dot in gains.dots) == len(gains.layers)
+    assert sum(band.width for band in gains.layers) == pytest.approx(100, abs=0.01)
+
+
+def test_the_guards_removals_are_shown_with_what_they_share(insight):
+    text = "before it all. These words are in both of them, word by word. And after that."
+    examples = {5: Example("5", "Say: " + text, "yes", "web", 5), 7: Example("7", "x", text, "", 7)}
+    report = GuardReport(
+        "remove", "warn", 9,
+        removed=(Removal(5, "5", "leak", "targets 3", 0.97, "These words are in both of them"),),
+        warned=(Removal(7, "7", "duplicate", "2", 1.0, "not there as it is written"),),
+    )  # fmt: skip
+    removed = guarded(report, examples.__getitem__)
+    html = render(replace(insight, removed=removed))
+    said = _Page(html).said()
+    assert "Say: before it all. <mark>These words are in both of them</mark>, word by" in html
+    assert "<mark>not there as it is written</mark>" in html
+    assert "leak row 5 web : 97% of targets 3 is found again in it" in said
+    assert "row 7 , left in the pool: 100% of row 2 is found again" in said
+    assert "Taken out of the pool before anything was scored: 1 leak." in said
+
+
+def test_the_page_is_written_whole_or_not_at_all(insight, tmp_path):
+    path = write_report(insight, tmp_path / "new" / "report.html")
+    assert path.read_text("utf-8") == render(insight)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError):
+        write_report(insight, tmp_path / "taken")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_the_page_is_the_same_every_time(insight):
+    assert render(insight) == render(insight)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5, "0.500"), (-0.0123, "−0.0123"), (1234.5, "1,234"), (1.26e-7, "1.26e−7"),
+     (2.5e9, "2.50e9"), (12.34, "12.3"), (0.9999, "1.00"), (math.inf, "inf")],
+)  # fmt: skip
+def test_numbers_for_people(value, text):
+    assert wording.number(value) == text
+
+
+def test_shares_points_durations_and_places_for_people():
+    shares = (0, 0.0004, 0.034, 0.5, 0.996, 0.9999, 1)
+    assert [wording.percent(s) for s in shares] == [
+        "0%", "< 0.1%", "3.4%", "50%", "99.6%", "> 99.9%", "100%",
+    ]  # fmt: skip
+    assert [wording.points(c) for c in (0.123, -0.0456, 0.0001)] == ["+12", "−4.6", "0.0"]
+    assert [wording.duration(s) for s in (0.001, 1.52, 42, 60, 3725)] == [
+        "< 0.01 s", "1.5 s", "42 s", "1 min", "1 h 2 min",
+    ]  # fmt: skip
+    assert [wording.ordinal(n) for n in (1, 2, 3, 11, 22, 113)] == [
+        "1st", "2nd", "3rd", "11th", "22nd", "113th",
+    ]  # fmt: skip
+    assert [wording.fixed(v, 2) for v in (-0.001, -1.5, 1234.0)] == ["0.00", "−1.50", "1,234.00"]
+
+
+@given(st.text(), st.integers(0, 60))
+def test_cut_text_is_a_beginning_that_fits_and_counts_the_rest(text, size):
+    kept = wording.cut(text, size)
+    if kept == text:
+        assert wording.escaped_size(text) <= size
+        return
+    start, note = re.fullmatch(r"(.*)… \[([\d,]+) more characters\]", kept, re.DOTALL).groups()
+    assert text.startswith(start)
+    assert wording.escaped_size(start) <= size
+    assert len(start) + int(note.replace(",", "")) == len(text)

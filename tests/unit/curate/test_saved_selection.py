@@ -1,0 +1,131 @@
+"""`report` and `explain`: on a selection in memory, on one that was saved, on the command line."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import curate
+from airrep.errors import ArgumentError
+from curate import cli
+from curate.demo_data import demo_pool, demo_targets
+from selection.selectors import SELECTORS
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return demo_pool(150), demo_targets("email_reply", 3)
+
+
+@pytest.fixture(scope="module")
+def saved(rows, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("saved")
+    return curate.select(*rows, 20, scorer="tfidf", output=directory), directory
+
+
+def test_a_saved_selection_needs_neither_pool_nor_scorer(saved, tmp_path, capsys):
+    chosen, directory = saved
+    moved = shutil.copytree(directory, tmp_path / "moved")
+    assert cli.main(["report", str(moved)]) == 0
+    assert capsys.readouterr().out == f"wrote   {moved / 'report.html'}\n"
+    own = chosen.report(tmp_path / "own.html")
+    assert own == tmp_path / "own.html"
+    assert own.read_text("utf-8") == (moved / "report.html").read_text("utf-8")
+    assert cli.main(["report", str(moved), "--output", str(tmp_path / "there" / "r.html")]) == 0
+    assert (tmp_path / "there" / "r.html").exists()
+
+
+def test_the_command_line_explains_what_the_library_explains(saved, capsys):
+    chosen, directory = saved
+    row = chosen.selection.ids[0]
+    assert cli.main(["explain", str(directory), row, "--kind", "row"]) == 0
+    said = capsys.readouterr().out
+    assert said == f"{chosen.explain(row, kind='row')}\n"
+    assert "is in: rank 1 of 20" in said
+    assert cli.main(["explain", str(directory), "1", "--kind", "target"]) == 0
+    assert "target 1 (email_reply) is served" in capsys.readouterr().out
+
+
+def test_mistakes_get_one_line(saved, tmp_path, capsys):
+    _, directory = saved
+    assert cli.main(["explain", str(directory), "1"]) == 1
+    assert "'1' is the id of a pool row and of a target" in capsys.readouterr().err
+    assert cli.main(["explain", str(directory), "1000"]) == 1
+    assert "no pool row or target has the id '1000'" in capsys.readouterr().err
+    assert cli.main(["report", str(tmp_path)]) == 1
+    assert "holds no selection: manifest.json is missing" in capsys.readouterr().err
+
+
+def test_ids_that_columns_name_are_the_ones_to_ask_for(rows):
+    pool = [{**row, "key": f"row-{i}"} for i, row in enumerate(rows[0])]
+    targets = [{**row, "key": f"target-{i}"} for i, row in enumerate(rows[1])]
+    chosen = curate.select(pool, targets, 5, scorer="tfidf", columns={"id": "key"})
+    assert chosen.explain(chosen.selection.ids[2]).rank == 3
+    assert chosen.explain("target-2").earned == int((chosen.selection.targets == 2).sum())
+    with pytest.raises(ArgumentError, match=r"'row-0' to 'row-149'.*Did you mean"):
+        chosen.explain("row-151")
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_every_selector_can_be_reported_on(rows, selector, tmp_path):
+    chosen = curate.select(*rows, 9, scorer="tfidf", selector=selector)
+    assert chosen.report(tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_scores_are_what_the_scorer_gave_whatever_fits_into_memory(rows, monkeypatch):
+    whole = curate.select(*rows, 12, scorer="tfidf")
+    monkeypatch.setattr("curate.choosing.MATRIX_BYTES", 0)
+    parts = curate.select(*rows, 12, scorer="tfidf")
+    assert parts.selection.shortlist is not None
+    for chosen in (whole, parts):
+        seen = chosen.overview
+        earned = seen.chosen[np.arange(12), chosen.selection.targets]
+        np.testing.assert_array_equal(earned, chosen.selection.scores)
+    np.testing.assert_array_equal(whole.overview.top_scores, parts.overview.top_scores)
+    np.testing.assert_array_equal(
+        whole.overview.distribution.counts, parts.overview.distribution.counts
+    )
+
+
+def test_rows_that_could_not_be_read_do_not_move_the_others(rows, tmp_path):
+    pool = [{"prompt": "?", "completion": ""}, *rows[0]]
+    chosen = curate.select(pool, rows[1], 5, scorer="tfidf", on_bad_row="skip", output=tmp_path)
+    place = int(chosen.selection.indices[0])
+    assert chosen.explain(str(place + 1), kind="row").rank == 1
+    assert "1 pool row could not be read" in chosen.report(tmp_path / "r.html").read_text("utf-8")
+
+
+def test_reports_and_explanations_load_no_torch(saved):
+    _, directory = saved
+    code = (
+        "import json, sys, curate.cli\n"
+        f"for verb in (['report', {str(directory)!r}], ['explain', {str(directory)!r}, '120']):\n"
+        "    assert curate.cli.main(verb) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_manifest_counts_the_overviews_time(saved):
+    _, directory = saved
+    assert "overview" in json.loads((directory / "manifest.json").read_text())["seconds"]
+
+
+def test_the_report_pages_commands_and_python_run(rows, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "report.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    curate.select(*rows, 20, scorer="tfidf", output="chosen")
+    (commands,) = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for line in commands.splitlines():
+        assert cli.main(shlex.split(line)[1:]) == 0, line
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(compile(code, "report.md", "exec"), {})
+    assert Path("report.html").exists()
+    assert "row 12" in capsys.readouterr().out
