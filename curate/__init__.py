@@ -7,6 +7,7 @@
     chosen.to_trl()     # ready for trl.SFTTrainer
     chosen.save("out")
 
+    curate.harmful("pool.jsonl", "targets.jsonl", k=100, model="…")  # rows that hurt the targets
     curate.check("pool.jsonl", test="test.jsonl")               # leaks and copies, nothing chosen
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from curate.checking import check
     from curate.demo_data import demo_pool, demo_targets
     from curate.evidence import lds, record
+    from curate.harm import harmful
     from curate.training import train
     from curate.training_set import TrainingSet
     from selection.constraints import Constraints
@@ -41,6 +43,7 @@ _HOME = {
     "demo_pool": "curate.demo_data",
     "demo_targets": "curate.demo_data",
     "embed": "curate.api",
+    "harmful": "curate.harm",
     "lds": "curate.evidence",
     "record": "curate.evidence",
     "select": "curate.api",
@@ -57,6 +60,7 @@ __all__ = [
     "demo_pool",
     "demo_targets",
     "embed",
+    "harmful",
     "lds",
     "record",
     "select",

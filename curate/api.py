@@ -12,7 +12,7 @@ from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
-from curate.choosing import Candidates, at_hand
+from curate.choosing import Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.inputs import Source, read_input, read_inputs
@@ -67,6 +67,7 @@ def select(
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
     tokens_per_batch: int = 4096,
+    memory_limit: str | int | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> TrainingSet:
@@ -106,6 +107,9 @@ def select(
         output: Directory to write the training set and its manifest to.
         format: Of the written files: parquet or jsonl.
         tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
+        memory_limit: Bytes, or "4GB": what scores and selection may take beside the pool and its
+            embeddings; default 4 GiB. Where the scores do not fit, layered_greedy certifies that
+            its result is the same (docs/scale.md).
         seed: Of the random scorer and selector, and of the projections of gradients.
         progress: Show progress bars.
 
@@ -115,7 +119,7 @@ def select(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
-    arguments = _replayable(locals())
+    arguments = replayable(locals())
     seconds: dict[str, float] = {}
     if isinstance(selector, str):
         selector = make_selector(selector, scale=scale, seed=seed)
@@ -123,6 +127,7 @@ def select(
     budget = asked is not None and asked.max_tokens is not None
     k = DEFAULT_K if k is None and not budget else k
     check_format(format)
+    memory = memory_of(memory_limit)
     check_settings(leakage, duplicates)
     check_scorer(scorer, model, counts_tokens=budget)
     if output is not None:
@@ -147,8 +152,9 @@ def select(
         kept, scores = guard.settled(scores)
         _check_left(k, guard)
         bound = None if asked is None else bind(asked, examples, kept, model)
-        scores = at_hand(selector, scores)
-        chosen = Candidates.of(scores, k, selector, weights, bound).choose(selector, k, weights)
+        scores = at_hand(selector, scores, memory)
+        candidates = Candidates.of(scores, k, selector, weights, bound, memory)
+        chosen = candidates.choose(selector, k, weights)
     with _timed(seconds, "overview"):
         seen = overview(scores, chosen.indices)
     manifest = Manifest(
@@ -163,6 +169,7 @@ def select(
             "rows": len(chosen),
             "layers": int(chosen.layers[-1]) + 1,
             "shortlist": chosen.shortlist,
+            "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
             "constraints": [] if bound is None else standings(bound, chosen, k, share),
             "fingerprint": fingerprint(kept.rows[i] for i in chosen.indices.tolist()),
         },
@@ -229,8 +236,12 @@ def _check_left(k: int | None, guard: PoolGuard) -> None:
         )
 
 
-def _replayable(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a config file can hold; paths made absolute, objects left out."""
+def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that a config file can hold: paths made absolute, objects left out.
+
+    Args:
+        call: Names and values; those of no account for the result are left out as well.
+    """
     arguments: dict[str, Any] = {}
     for name, value in call.items():
         if name in ("output", "progress"):

@@ -1,8 +1,9 @@
-"""From scores to a selection: the whole matrix where it fits, each target's best rows where not."""
+"""From scores to a selection: the whole matrix where it fits; where not, what stands for it."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,46 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from selection.candidates import shortlist
+from selection.certified import certified_greedy
 from selection.constraints import BoundConstraints
 from selection.constraints.shortlist import constrained_shortlist
 from selection.result import Selection
 from selection.scores import ScoreMatrix
 from selection.selectors import Selector
 from selection.selectors.base import Weights, check_k
+from selection.selectors.group_greedy import GroupGreedy
 from selection.weights import target_weights
 
-# A larger score matrix is not built: the selector then sees each target's best rows only.
+# A larger score matrix is not built, unless the user allows more: a selector takes twice as much.
 MATRIX_BYTES = 2 << 30
+_UNITS = {
+    "": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+}
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?b)?")
+
+
+def memory_of(limit: str | int | None) -> int:
+    """Bytes that scores and selection may take; None is the default, twice `MATRIX_BYTES`.
+
+    Raises:
+        ArgumentError: Neither a positive number of bytes nor text such as "4GB" or "512 MiB".
+    """
+    if limit is None:
+        return 2 * MATRIX_BYTES
+    found = None if isinstance(limit, bool) else _LIMIT.fullmatch(str(limit).strip().lower())
+    size = int(float(found[1]) * _UNITS[found[2] or ""]) if found else 0
+    if size < 1:
+        raise ArgumentError(
+            f'memory_limit should be a number of bytes, or text such as "4GB" or "512MiB"; found '
+            f"{limit!r}."
+        )
+    return size
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +61,13 @@ class Candidates:
         scores: (targets, candidates).
         rows: Where the candidates are in the pool, if they are not all of it.
         constraints: Bound to the candidates, if there are any.
+        certify: Bytes for a certified greedy, where the scores are the whole pool's and do not fit.
     """
 
     scores: ScoreMatrix
     rows: npt.NDArray[np.int64] | None = None
     constraints: BoundConstraints | None = None
+    certify: int | None = None
 
     @classmethod
     def of(
@@ -44,10 +77,14 @@ class Candidates:
         selector: Selector,
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
+        memory: int | None = None,
     ) -> Candidates:
-        """All rows, or each target's k best where the matrix would not fit.
+        """All rows; or, where the matrix would not fit, the rows that look best.
 
-        Which those are does not depend on the targets' weights, unless there are constraints.
+        For the layered greedy without constraints these are found when it chooses, and it is
+        certified that no other row would have been chosen. For other selectors they are each
+        target's k best rows. Which those are does not depend on the targets' weights, unless there
+        are constraints.
 
         Args:
             scores: (targets, pool).
@@ -55,23 +92,41 @@ class Candidates:
             selector: What will choose.
             weights: (targets,) how much each counts.
             constraints: Bound to the same pool.
+            memory: Bytes for scores and selection; default `memory_of(None)`.
 
         Raises:
-            ArgumentError: The constraints cannot be met, or the selector keeps to none.
+            ArgumentError: The constraints cannot be met, or the selector keeps to none; or not even
+                the best rows fit.
         """
         _check_constraints(selector, constraints)
-        if not selector.needs_matrix or _fits(scores):
+        memory = memory_of(None) if memory is None else memory
+        if not selector.needs_matrix or fits(scores, memory):
             return cls(scores, None, constraints)
         if constraints is None:
             check_k(k, scores.shape[1])
+            if isinstance(selector, GroupGreedy) and selector.layered:
+                return cls(scores, certify=memory)
             rows = shortlist(scores, int(k or 0))
-            return cls(scores.columns(rows), rows)
-        share = target_weights(weights, scores.shape[0])
-        rows = constrained_shortlist(scores, k, constraints, share)
-        return cls(scores.columns(rows), rows, constraints.columns(rows))
+        else:
+            share = target_weights(weights, scores.shape[0])
+            rows = constrained_shortlist(scores, k, constraints, share)
+        if 8 * scores.shape[0] * len(rows) > memory:
+            raise ArgumentError(
+                f"memory_limit: {len(rows):,} candidates for {scores.shape[0]:,} targets take "
+                f"{8 * scores.shape[0] * len(rows) / 2**30:.2f} GiB, and it leaves "
+                f"{memory / 2**30:.2f}. Raise it, lower k, give fewer targets, or take "
+                "layered_greedy without constraints."
+            )
+        bound = None if constraints is None else constraints.columns(rows)
+        return cls(scores.columns(rows), rows, bound)
 
     def choose(self, selector: Selector, k: int | None, weights: Weights | None) -> Selection:
         """The best of them, as positions in the pool."""
+        if self.certify is not None:
+            assert isinstance(selector, GroupGreedy)
+            return certified_greedy(
+                selector, self.scores, int(k or 0), weights, memory=self.certify
+            )
         if self.constraints is None:  # a selector of one's own need not know of constraints
             chosen = selector.select(self.scores, k, weights=weights)
         else:
@@ -79,9 +134,10 @@ class Candidates:
         return chosen if self.rows is None else chosen.relocated(self.rows)
 
 
-def at_hand(selector: Selector, scores: ScoreMatrix) -> ScoreMatrix:
+def at_hand(selector: Selector, scores: ScoreMatrix, memory: int | None = None) -> ScoreMatrix:
     """The scores, as a matrix that exists if the selector needs one and it fits: for all after."""
-    if not selector.needs_matrix or not _fits(scores) or scores.dense is not None:
+    memory = memory_of(None) if memory is None else memory
+    if not selector.needs_matrix or not fits(scores, memory) or scores.dense is not None:
         return scores
     return ScoreMatrix.from_array(
         scores.values(), target_ids=scores.target_ids, pool_ids=scores.pool_ids,
@@ -89,9 +145,10 @@ def at_hand(selector: Selector, scores: ScoreMatrix) -> ScoreMatrix:
     )  # fmt: skip
 
 
-def _fits(scores: ScoreMatrix) -> bool:
+def fits(scores: ScoreMatrix, memory: int) -> bool:
+    """Whether a selector may hold all scores, and as much again to work on."""
     targets, pool = scores.shape
-    return 4 * targets * pool <= MATRIX_BYTES
+    return 8 * targets * pool <= memory
 
 
 def _check_constraints(selector: Selector, constraints: BoundConstraints | None) -> None:

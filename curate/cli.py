@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 from airrep.errors import CurateError
 from airrep.processes import rank
 from airrep.version import __version__
-from curate import api, benchmarks, checking, demo, evidence, training
+from curate import api, benchmarks, checking, demo, evidence, harm, training
 from curate.manifest import differences
 from curate.report import saved
 from curate.scorer_choice import ScorerName
@@ -24,6 +24,7 @@ from selection.selectors import SelectorName
 _DESCRIPTION = "Choose the training examples that help a language model most."
 _VERBS: Mapping[str, Callable[..., Any]] = {
     "select": api.select,
+    "harmful": harm.harmful,
     "check": checking.check,
     "embed": api.embed,
     "record": evidence.record,
@@ -59,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
     options = parsed[parsed.verb].as_dict()
     config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []
+    recorded = _manifest(str(config[-1])) if config else None
+    if recorded is not None and recorded["verb"] != parsed.verb:
+        return _complain(f"this manifest is repeated by curate {recorded['verb']} --config …", 2)
     try:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
             _show(parsed.verb, options, result)
-        return _compare(_manifest(str(config[-1])), result) if config else 0
+        return _compare(recorded, result)
     except CurateError as error:
         return _complain(f"curate {parsed.verb}: {error}", 1)
     except KeyboardInterrupt:
@@ -148,7 +152,7 @@ def _compare(manifest: dict[str, Any] | None, result: object) -> int:
 
 
 def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: ANN401
-    if verb == "select":
+    if verb in ("select", "harmful"):
         _say(result.summary())
         output = options["output"]
         _say(f"wrote   {output}" if output else "nothing written; name a directory with --output")

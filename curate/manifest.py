@@ -30,7 +30,7 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One run of `curate.select`.
+    """One run of `curate.select`, or of `curate.harmful`.
 
     Attributes:
         arguments: The call's arguments; an input that came from memory is left out.
@@ -41,6 +41,7 @@ class Manifest:
         chosen: Selector, scorer, number of rows, layers, how it stands with each constraint, and a
             digest of the chosen rows in order.
         seconds: Time of each stage.
+        verb: What repeats the run with these arguments: "select" or "harmful".
     """
 
     arguments: dict[str, Any]
@@ -49,12 +50,13 @@ class Manifest:
     guard: dict[str, int]
     chosen: dict[str, Any]
     seconds: dict[str, float]
+    verb: str = "select"
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     versions: dict[str, str] = field(default_factory=lambda: _versions())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"manifest_version": MANIFEST_VERSION, "verb": "select", **asdict(self)}
+        return {"manifest_version": MANIFEST_VERSION, "verb": self.verb, **asdict(self)}
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

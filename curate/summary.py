@@ -9,6 +9,7 @@ from airrep.records import Example
 from curate.guard import GuardReport
 from curate.manifest import Manifest
 from selection.result import Selection
+from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _MOST_LINES = 12
 
@@ -82,9 +83,16 @@ def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
     details = [f"{layers} layers"] if layers > 1 else []
     if selection.shortlist is not None:
         details.append(f"from a shortlist of {selection.shortlist:,} candidates")
-    return [
-        f"chose   {len(selection):>18,} rows by {how}" + "".join(f", {d}" for d in details),
-    ]
+    if selection.method == LOWEST_MEAN:
+        asked = manifest.arguments.get("k")
+        fewer = isinstance(asked, int) and len(selection) < asked
+        details = [f"of {asked:,} asked for: the mean of every other row is not below 0"] * fewer
+        how = f"that hurt, by {how}"
+        return [f"found   {len(selection):>18,} rows {how}" + "".join(f", {d}" for d in details)]
+    lines = [f"chose   {len(selection):>18,} rows by {how}" + "".join(f", {d}" for d in details)]
+    if selection.certificate is not None:
+        lines.append(f"        {selection.certificate}")
+    return lines
 
 
 def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
@@ -111,8 +119,10 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
     earned = Counter(selection.targets.tolist())
     ranked = sorted(range(len(targets)), key=lambda x: (-earned[x], x))
     shown = ranked[:_MOST_LINES]
+    harm = selection.method == LOWEST_MEAN
     counts = table(
-        ("target", "rows"), [(short(targets[x].id, 12), f"{earned[x]:,}") for x in shown]
+        ("hurt most" if harm else "target", "rows"),
+        [(short(targets[x].id, 12), f"{earned[x]:,}") for x in shown],
     )
     texts = ["text", *(short(targets[x].prompt or targets[x].completion) for x in shown)]
     lines = ["", *(f"{count}  {text}" for count, text in zip(counts, texts, strict=True))]
@@ -120,7 +130,7 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
         rest = sum(earned[x] for x in ranked[_MOST_LINES:])
         lines.append(f"… and {len(ranked) - _MOST_LINES} more targets with {rest:,} chosen rows")
     starved = sum(earned[x] == 0 for x in ranked)
-    if starved:
+    if starved and not harm:
         lines.append(f"{starved} of {len(targets)} targets earned no row")
     return lines
 

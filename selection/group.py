@@ -51,6 +51,7 @@ class GroupInfluence:
         weights: npt.NDArray[np.float64],
         scale: float,
         threads: int | None = None,
+        largest: npt.NDArray[np.float64] | None = None,
     ) -> None:
         """Start with an empty group.
 
@@ -59,6 +60,8 @@ class GroupInfluence:
             weights: (T,), see `target_weights`.
             scale: τ > 0.
             threads: Worker threads; default the CPUs this process may use. No effect on results.
+            largest: (T,) max |score| of each target, where the candidates are part of a pool: the
+                pool's, so that rounding is the same as if all of it were here. Default theirs.
         """
         counted = np.flatnonzero(weights)
         self._all_weights = weights
@@ -67,11 +70,15 @@ class GroupInfluence:
         self._weights = weights[counted]
         self._scale = float(scale)
         self._inverse = np.empty(self._scores.shape, dtype=np.float32)  # exp(ref - τ|s|)
-        self._largest = max(float(np.abs(row).max()) for row in self._scores)
+        if largest is None:
+            self._peaks = np.array([float(np.abs(row).max()) for row in self._scores])
+        else:
+            self._peaks = largest[counted]
+        self._largest = float(self._peaks.max())
         self._ref = np.full(len(counted), np.nan)
         self._gains = np.empty(scores.shape[1], dtype=np.float32)
         self._taken = np.zeros(scores.shape[1], dtype=bool)
-        self._threads = threads or _usable_cpus()
+        self._threads = threads or usable_cpus()
         self._workers = ThreadPoolExecutor(self._threads)
         self.start_group()
 
@@ -97,6 +104,14 @@ class GroupInfluence:
         return full
 
     @property
+    def log_denominator(self) -> npt.NDArray[np.float64]:
+        """Log D of every target, (T,); -inf for an empty group, 0 for targets of weight 0."""
+        full = np.full(len(self._all_weights), 0.0 if self.size else -np.inf)
+        if self.size:
+            full[self._rows] = np.log(self._denominator) + self._ref
+        return full
+
+    @property
     def rounding(self) -> float:
         """Gains no larger than this are zero, as far as float64 sums of scores can tell."""
         return 1e-12 * self._largest
@@ -116,7 +131,8 @@ class GroupInfluence:
         """The candidate with the largest gain, and that gain in float64.
 
         Of exact ties the first candidate wins. Candidates that float32 cannot tell apart are
-        compared in float64 (the 256 best by float32, if there are more).
+        compared in float64 (if there are more than 256: the best of them by float32, and all
+        whose gain may be positive).
 
         Args:
             among: (N,) candidates to look at, at least one that was not added before; default all.
@@ -130,11 +146,16 @@ class GroupInfluence:
         threshold = gains.max() - np.float32(_ROUNDING * self._largest)
         tied = np.flatnonzero((gains >= threshold) & ~self._taken)
         if len(tied) > _MOST_TIED:
-            tied = np.sort(tied[np.argsort(-gains[tied], kind="stable")[:_MOST_TIED]])
-        if local is None:
-            exact = np.einsum("t,tn->n", self._weights, self._deltas(tied))
-        else:
-            exact = (self._weights[:, None] * self._deltas(tied))[local].max(axis=0)
+            best = tied[np.argsort(-gains[tied], kind="stable")[:_MOST_TIED]]
+            tied = np.union1d(best, self._may_gain(tied))
+        exact = np.empty(len(tied))
+        for start in range(0, len(tied), _TILE[1]):
+            part = slice(start, start + _TILE[1])
+            deltas = self._deltas(tied[part])
+            if local is None:
+                exact[part] = weighted_sum(self._weights, deltas)
+            else:
+                exact[part] = (self._weights[:, None] * deltas)[local].max(axis=0)
         winner = int(np.argmax(exact))
         return int(tied[winner]), float(exact[winner])
 
@@ -156,6 +177,13 @@ class GroupInfluence:
         self._taken[candidate] = True
         self.size += 1
         return change
+
+    def _may_gain(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Those candidates that are above the group for some target; no other can gain."""
+        above = np.zeros(len(candidates), dtype=bool)
+        for row, value in zip(self._scores, self._current(), strict=True):
+            above |= row[candidates] > value
+        return candidates[above]
 
     def _current(self) -> npt.NDArray[np.float64]:
         if self.size == 0:
@@ -179,7 +207,7 @@ class GroupInfluence:
         for x in np.flatnonzero(~inside):
             # Rows more alike than the window never move again: start from their middle.
             row = self._scores[x]
-            new = self._top[x] if self.size else self._first_reference(row, self._top[x])
+            new = self._top[x] if self.size else self._first_reference(int(x))
             if self.size:
                 rescale = np.exp(self._ref[x] - new)
                 self._numerator[x] *= rescale
@@ -189,9 +217,10 @@ class GroupInfluence:
             logits = new - self._scale * np.abs(row.astype(np.float64))
             self._inverse[x] = np.exp(np.clip(logits, -_LIMIT, _LIMIT))
 
-    def _first_reference(self, row: npt.NDArray[np.float32], top: float) -> float:
-        """A reference that serves any group, if the row's logits span less than the window."""
-        highest = self._scale * float(np.abs(row).max()) - _WINDOW[1]
+    def _first_reference(self, x: int) -> float:
+        """A reference that serves any group, if the target's logits span less than the window."""
+        top = float(self._top[x])
+        highest = self._scale * float(self._peaks[x]) - _WINDOW[1]
         return highest if top - highest >= _WINDOW[0] else top
 
     def _largest_gains(self, targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -249,7 +278,21 @@ class GroupInfluence:
                 np.maximum(gains, share * (self._scores[x, strip] - value[x]), out=gains)
 
 
-def _usable_cpus() -> int:
+def weighted_sum(
+    weights: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Σ_x w_x v_x of every column of (T, n): equal columns get equal sums, whatever n is.
+
+    Of a single column einsum would make a dot product, which adds in another order.
+    """
+    if values.shape[1] == 1:
+        values = np.repeat(values, 2, axis=1)
+        return np.einsum("t,tn->n", weights, values)[:1]
+    return np.einsum("t,tn->n", weights, np.ascontiguousarray(values))
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

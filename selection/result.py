@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Whether a selection was shown to be the greedy over the whole pool, and how.
+
+    Attributes:
+        certified: Whether it was: no row that was left out would have been picked.
+        rows: Rows of the pool.
+        candidates: How many of them the greedy looked at in the end.
+        rounds: How often it ran, each time with more candidates.
+        doubtful: In the last round, how many rows the first bounds did not rule out.
+        computed: In the last round, how many gains of rows left out had to be computed.
+        first_doubt: The rank (from 0) from which on the selection may differ, if it was not.
+    """
+
+    certified: bool
+    rows: int
+    candidates: int
+    rounds: int
+    doubtful: int
+    computed: int
+    first_doubt: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        seen = f"{self.candidates:,} of {self.rows:,} rows were candidates"
+        if self.certified:
+            return f"certified: equal to the greedy over the whole pool; {seen}"
+        return (
+            f"not certified: {seen}, and more do not fit into memory_limit; from rank "
+            f"{self.first_doubt} on, rows that were left out would have been picked"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +60,9 @@ class Selection:
         ids: k pool ids.
         target_ids: The ids of all targets, in the order that `targets` counts in.
         method: Name of the selector.
-        shortlist: How many pool rows the selector saw, if fewer than all of them.
+        shortlist: How many pool rows the selector saw, where it might have chosen otherwise had it
+            seen all of them.
+        certificate: Where it saw some only, and was checked against all: what came of that.
     """
 
     indices: npt.NDArray[np.int64]
@@ -35,6 +74,7 @@ class Selection:
     target_ids: Sequence[str] = field(repr=False)
     method: str
     shortlist: int | None = None
+    certificate: Certificate | None = None
 
     def __len__(self) -> int:
         return len(self.indices)

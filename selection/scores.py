@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -189,9 +189,34 @@ def check_scale(scale: float | None) -> None:
         raise ArgumentError(f"scale should be a finite number > 0, found {scale}.")
 
 
+class _Positions(Sequence[str]):
+    """Positions as ids, made when they are asked for: of ten million, a list takes 0.6 GB."""
+
+    def __init__(self, count: int) -> None:
+        self._range = range(count)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        found = self._range[place]
+        return str(found) if isinstance(found, int) else [str(i) for i in found]
+
+
 def _ids(ids: Sequence[str] | None, count: int, name: str) -> Sequence[str]:
     if ids is None:
-        return [str(i) for i in range(count)]
+        return _Positions(count)
     if len(ids) != count:
         raise ArgumentError(f"{name}: expected {count}, found {len(ids)}.")
     return ids

@@ -65,10 +65,12 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
     else:
         x, score = int(chosen.targets[rank]), float(chosen.scores[rank])
     own = seen.chosen[chosen.targets == x, x]  # scores of the rows that this target earned
-    left = (seen.best_left.rows[x, :_SHOWN], seen.best_left.scores[x, :_SHOWN])
+    extremes = seen.worst_left if insight.of_harm else seen.best_left
+    left = (extremes.rows[x, :_SHOWN], extremes.scores[x, :_SHOWN])
+    sign = -1 if insight.of_harm else 1  # what comes first: the lowest scores and gains, or largest
     helped = [_helped(insight, x, score)]
     if rank >= 0:
-        best = np.argsort(-seen.chosen[rank], kind="stable")[:_SHOWN].tolist()
+        best = np.argsort(-sign * seen.chosen[rank], kind="stable")[:_SHOWN].tolist()
         helped = [_helped(insight, y, float(seen.chosen[rank, y])) for y in best]
     return RowExplanation(
         id=insight.ids[row],
@@ -81,13 +83,15 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
         layer=None if rank < 0 else int(chosen.layers[rank]) + 1,
         layers=int(chosen.layers.max()) + 1,
         gain=None if rank < 0 else float(chosen.gains[rank]),
-        gain_place=None if rank < 0 else int((chosen.gains >= chosen.gains[rank]).sum()),
+        gain_place=None
+        if rank < 0
+        else int((sign * (chosen.gains - chosen.gains[rank]) >= 0).sum()),
         earned_by=_helped(insight, x, score),
         helps=tuple(helped),
         rivals=_others(insight, *left),
         earned=len(own),
         weakest=float(own.min()) if len(own) else None,
-        higher=int((seen.chosen[:, x] > np.float32(score)).sum()),
+        higher=int((sign * (seen.chosen[:, x] - np.float32(score)) > 0).sum()),
         removed=removed,
     )
 
@@ -117,6 +121,7 @@ def _target(insight: Insight, x: int) -> TargetExplanation:
         most_chosen=_others(insight, rows[best_first], scores[best_first]),
         least_chosen=_others(insight, rows[worst_first], scores[worst_first]),
         least=_others(insight, *insight.worst(x, _SHOWN)),
+        harm=insight.of_harm,
     )
 
 

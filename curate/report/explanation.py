@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from curate.report.coverage import Status
 from curate.report.insight import Removed, RowText
 from curate.report.wording import counted, number, ordinal, percent
+from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _WIDTH = 96
 _TEXT, _LABEL = 280, 64  # characters shown of a row's text, and of a label
@@ -73,6 +74,9 @@ class RowExplanation:
         weakest: The lowest score among these, or None.
         higher: How many chosen rows score higher for that target.
         removed: Why the guard removed the row, or warned of it.
+
+    Among rows that hurt (`harm`), read: the target that it hurts most, and as small or smaller,
+    lowest first, lower.
     """
 
     id: str
@@ -93,6 +97,11 @@ class RowExplanation:
     weakest: float | None = None
     higher: int = 0
     removed: Removed | None = None
+
+    @property
+    def harm(self) -> bool:
+        """Whether the chosen rows are those that hurt."""
+        return self.selector == LOWEST_MEAN
 
     def __str__(self) -> str:
         return "\n".join(_of_row(self))
@@ -115,6 +124,8 @@ class TargetExplanation:
         most_chosen: The chosen rows that help it most, best first.
         least_chosen: The chosen rows that help it least, the worst first.
         least: The pool rows that help it least, the worst first.
+        harm: Whether the chosen rows are those that hurt; the target earned those that hurt it
+            more than any other target.
     """
 
     id: str
@@ -129,6 +140,7 @@ class TargetExplanation:
     most_chosen: tuple[OtherRow, ...]
     least_chosen: tuple[OtherRow, ...]
     least: tuple[OtherRow, ...]
+    harm: bool = False
 
     def __str__(self) -> str:
         return "\n".join(_of_target(self))
@@ -142,26 +154,31 @@ def _of_row(it: RowExplanation) -> Iterator[str]:
     match it.status:
         case "chosen":
             layer = f", layer {it.layer:,} of {it.layers:,}" if it.layers > 1 else ""
-            yield f"row {it.id}{origin} is in: rank {it.rank:,} of {it.chosen:,}{layer}"
+            is_in = "hurts" if it.harm else "is in"
+            yield f"row {it.id}{origin} {is_in}: rank {it.rank:,} of {it.chosen:,}{layer}"
         case "left out":
-            yield f"row {it.id}{origin} is not among the {it.chosen:,} chosen rows"
+            which = "rows that hurt most" if it.harm else "chosen rows"
+            yield f"row {it.id}{origin} is not among the {it.chosen:,} {which}"
         case "removed":
             yield f"row {it.id}{origin} was removed from the pool before anything was scored"
     yield from _text(it.text)
     if it.removed is not None:
         yield from _guarded(it.removed)
     if it.status == "chosen":
-        yield from _why(it)
+        yield from _why_harmful(it) if it.harm else _why(it)
     elif it.status == "left out":
         yield from _why_not(it)
     if it.helps and it.status == "chosen":
-        yield from ("", "targets that it helps most")
+        yield from ("", f"targets that it {'hurts' if it.harm else 'helps'} most")
         for helped in it.helps:
             what = f"target {helped.id}  {_short(helped.label)}"
-            yield f"  {number(helped.score):>8}  {what}  {_beats(helped)}"
-    if it.earned_by is not None:
+            beaten = _beaten(helped) if it.harm else _beats(helped)
+            yield f"  {number(helped.score):>8}  {what}  {beaten}"
+    if it.earned_by is not None and (not it.harm or it.status == "chosen"):
+        would = "rows that score lowest for" if it.harm else "rivals: what would help"
+        most = "and are not among these" if it.harm else "most, and is not in"
         yield from _rows(
-            f"rivals: what would help target {it.earned_by.id} most, and is not in",
+            f"{would} target {it.earned_by.id}{',' if it.harm else ''} {most}",
             [rival for rival in it.rivals if rival.id != it.id],
         )
 
@@ -190,6 +207,18 @@ def _why(it: RowExplanation) -> Iterator[str]:
     )
 
 
+def _why_harmful(it: RowExplanation) -> Iterator[str]:
+    if it.earned_by is None or it.gain is None or it.gain_place is None:
+        return
+    lower = _higher(it.higher).replace("higher", "lower")
+    place = f"{ordinal(it.gain_place)} lowest" if it.gain_place > 1 else "lowest"
+    yield ""
+    yield f"hurts most  target {it.earned_by.id}  {_short(it.earned_by.label)}"
+    score = f"{number(it.earned_by.score)} for that target, {_beaten(it.earned_by)}"
+    yield f"score       {score}; {lower}"
+    yield f"mean        {number(it.gain)} over the targets, the {place} of {it.chosen:,}"
+
+
 def _why_not(it: RowExplanation) -> Iterator[str]:
     if it.earned_by is None:
         return
@@ -197,6 +226,10 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
     yield ""
     yield f"helps most  target {best.id}  {_short(best.label)}"
     yield f"score       {number(best.score)} for it, {_beats(best)}"
+    if it.harm:
+        reason = "Its mean over the targets is not below 0, or the chosen rows' means are lower."
+        yield from _wrapped(reason, "why not     ")
+        return
     if it.weakest is None:
         reason = (
             "That target earned no row. What it would have gained from this one was less than what "
@@ -221,10 +254,12 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
 
 def _of_target(it: TargetExplanation) -> Iterator[str]:
     origin = f" ({it.text.source})" if it.text.source else ""
-    yield f"target {it.id}{origin} is {it.status}"
+    hurt = f"is hurt most by {it.earned:,} of the {counted(it.chosen, 'row')} that hurt"
+    yield f"target {it.id}{origin} {hurt if it.harm else f'is {it.status}'}"
     yield from _text(it.text)
     yield ""
-    yield f"earned     {it.earned:,} of {it.chosen:,} chosen rows"
+    if not it.harm:
+        yield f"earned     {it.earned:,} of {it.chosen:,} chosen rows"
     yield f"best rows  {it.best_in:,} of the {it.best_of:,} pool rows that would help most are in"
     yield f"influence  {number(it.influence)}, of all chosen rows as one group"
     yield from _rows("pool rows that help it most", it.most)
@@ -239,6 +274,12 @@ def _beats(helped: HelpedTarget) -> str:
     if helped.beats < 0.001:
         return "hardly more than any pool row"
     return f"more than {percent(helped.beats).removeprefix('> ')} of the pool"
+
+
+def _beaten(hurt: HelpedTarget) -> str:
+    if hurt.beats < 0.001:
+        return "less than nearly all of the pool"
+    return f"less than {percent(1 - hurt.beats).removeprefix('> ')} of the pool"
 
 
 def _higher(count: int) -> str:

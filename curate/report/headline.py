@@ -47,6 +47,13 @@ def tiles(insight: Insight, covered: Sequence[TargetCoverage]) -> list[Tile]:
             f"{number(float(np.median(scores)))} in the pool",
         ),
     ]
+    if insight.of_harm:
+        gains = insight.selection.gains
+        middle, lowest = number(float(np.median(gains))), number(float(gains[0]))
+        found = [
+            Tile(f"{chosen:,}", "rows that hurt", f"{percent(chosen / pool)} of {pool:,}"),
+            Tile(middle, "median influence", f"{lowest} the lowest"),
+        ]
     if len(set(insight.sources)) > 1:
         found.append(
             Tile(
@@ -98,6 +105,8 @@ def findings(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str]:
 
 
 def _of_targets(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str]:
+    if insight.of_harm:
+        return _of_harm(insight)
     starved = sum(each.status == "starved" for each in covered)
     sharing = sum(each.status == "shares" for each in covered)
     found = []
@@ -124,6 +133,20 @@ def _of_targets(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str
         rows = counted(most, "row") if least == most else f"from {least:,} to {most:,} rows"
         found.insert(0, f"Every target earned rows: {rows} each.")
     return found
+
+
+def _of_harm(insight: Insight) -> list[str]:
+    asked, found = insight.manifest["arguments"].get("k"), len(insight.selection)
+    lines = [
+        "Training on these rows is expected to raise the targets’ loss: their mean influence is "
+        "below 0. Look at them, mend them or leave them out."
+    ]
+    if isinstance(asked, int) and found < asked:
+        lines.append(
+            f"{asked:,} rows were asked for; the mean influence of every row but "
+            f"{'this one' if found == 1 else f'these {found:,}'} is not below 0."
+        )
+    return lines
 
 
 def _of_sources(insight: Insight) -> list[str]:

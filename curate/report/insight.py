@@ -16,6 +16,7 @@ from airrep.records import Example
 from curate.guard import GuardReport
 from selection.overview import ScoreOverview
 from selection.result import Selection
+from selection.selectors.lowest_mean import LOWEST_MEAN
 from selection.weights import target_weights
 
 # Characters kept of a row's texts; what is left out is counted.
@@ -149,6 +150,11 @@ class Insight:
     selection: Selection
     overview: ScoreOverview = field(repr=False)
     removed: Sequence[Removed] = field(default=(), repr=False)
+
+    @property
+    def of_harm(self) -> bool:
+        """Whether these are rows that hurt: worst first, each with the target it hurts most."""
+        return self.selection.method == LOWEST_MEAN
 
     @property
     def weights(self) -> npt.NDArray[np.float64]:

@@ -144,7 +144,10 @@ def _assemble(
     names = targets["id"].to_pylist()
     selection = Selection(
         indices=indices,
-        **{f"{c}s": np.asarray(chosen[c]) for c in ("gain", "score", "target", "layer")},
+        gains=np.asarray(chosen["gain"]),
+        scores=np.asarray(chosen["score"]),
+        targets=np.asarray(chosen["target"]),
+        layers=np.asarray(chosen["layer"]),
         ids=[ids[i] for i in indices],
         target_ids=names,
         method=about["selector"],

@@ -97,7 +97,8 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
         prompt, completion = _texts(text, size)
         earner = int(chosen.targets[rank])
         scores = insight.overview.chosen[rank]
-        helped = np.argsort(-scores, kind="stable")[:_HELPED].tolist()
+        order = scores if insight.of_harm else -scores  # those that it hurts most, or helps
+        helped = np.argsort(order, kind="stable")[:_HELPED].tolist()
         rows.append(
             ListedRow(
                 rank + 1,

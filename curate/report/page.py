@@ -72,6 +72,8 @@ def render(insight: Insight) -> str:
         targets=targets,
         statuses=Counter(each.status for each in covered),
         rows=rows,
+        harm=insight.of_harm,
+        verb=insight.manifest.get("verb", "select"),
         layered=int(insight.selection.layers.max()) > 0,
         source_filter=[name for name, _ in sources.most_common(_MOST_OPTIONS)],
         target_filter=sorted({(r.target, r.target_id, r.target_label) for r in rows})[
@@ -90,7 +92,7 @@ def _strip(targets: list[listing.ListedTarget]) -> Mapping[str, float]:
     """The one scale on which the targets' scores are drawn."""
     lows = [target.coverage.quantiles[0] for target in targets]
     highs = [target.coverage.best_pool for target in targets]
-    low, high = min(0.0, *lows), max(highs)
+    low, high = min(0.0, *lows, *(target.coverage.best_chosen for target in targets)), max(highs)
     return {"low": low, "span": (high - low) or 1.0}
 
 

@@ -59,6 +59,7 @@ class GradientScorer:
         dtype: See `gradient_features`.
         progress: Show a progress bar for the pool.
         known: Features computed before, by `features` of a scorer like this one.
+        signed: A score below 0 means harm, not only less help than other rows give.
     """
 
     model: LanguageModel = field(repr=False)
@@ -72,6 +73,7 @@ class GradientScorer:
     dtype: str = "auto"
     progress: bool = False
     known: KnownFeatures | None = None
+    signed = True
 
     def __post_init__(self) -> None:
         for option, value, known in (

@@ -8,9 +8,13 @@ rounding), and grows the next one from the rows that are left; each layer serves
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selection.constraints import BoundConstraints
+import numpy as np
+import numpy.typing as npt
+
+from selection.constraints import BoundConstraints, Pass
 from selection.group import GroupInfluence
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
@@ -55,18 +59,56 @@ class GroupGreedy:
         """
         share = target_weights(weights, scores.shape[0])
         steps = begin(scores, k, share, constraints)
-        scale = scores.scale if self.scale is None else self.scale
-        picks, layer = Picks(), 0
-        with GroupInfluence(scores.values(), share, scale) as group:
-            while not steps.done:
-                row, gain = group.best(steps.open, steps.needy)
-                if self.layered and group.size and gain <= group.rounding:
-                    layer += 1
-                    group.start_group()
-                    row, gain = group.best(steps.open, steps.needy)
-                change = group.add(row)
-                target = earner(change, share, steps.needy)
-                added = gain if steps.needy is None else float(change.sum())
-                picks.add(row, added, target, layer)
-                steps.take(row, target)
-        return picks.selection(self.name, scores)
+        with GroupInfluence(scores.values(), share, self.scale_of(scores)) as group:
+            return grow(group, steps, share, layered=self.layered).selection(self.name, scores)
+
+    def scale_of(self, scores: ScoreMatrix) -> float:
+        """The inverse temperature that these scores are pooled at."""
+        return scores.scale if self.scale is None else self.scale
+
+
+def grow(
+    group: GroupInfluence,
+    steps: Pass,
+    share: npt.NDArray[np.float64],
+    *,
+    layered: bool,
+    known: Sequence[tuple[int, int, float]] = (),
+    observe: Callable[[int | None, float], None] | None = None,
+) -> Picks:
+    """Pick until the pass is done.
+
+    Args:
+        group: An empty group; it is grown, and with layers started anew.
+        steps: Which rows may be picked.
+        share: (targets,) weights.
+        layered: See `GroupGreedy`.
+        known: The first picks, where they are known: row, layer and gain. Nothing is compared
+            there.
+        observe: Called with each row that is picked, before it is added, and its gain; and with
+            None and the gain that it would have taken, when a layer closes.
+    """
+    picks, layer = Picks(), 0
+    for row, of_layer, gain in known:
+        if of_layer != layer:
+            layer = of_layer
+            group.start_group()
+        change = group.add(row)
+        target = earner(change, share, steps.needy)
+        picks.add(row, gain, target, layer)
+        steps.take(row, target)
+    while not steps.done:
+        row, gain = group.best(steps.open, steps.needy)
+        if layered and group.size and gain <= group.rounding:
+            if observe is not None:
+                observe(None, group.rounding)
+            layer += 1
+            group.start_group()
+            row, gain = group.best(steps.open, steps.needy)
+        if observe is not None:
+            observe(row, gain)
+        change = group.add(row)
+        target = earner(change, share, steps.needy)
+        picks.add(row, gain if steps.needy is None else float(change.sum()), target, layer)
+        steps.take(row, target)
+    return picks

@@ -9,6 +9,7 @@ from datasets import Dataset, IterableDataset
 
 import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
+from curate.choosing import memory_of
 from curate.demo_data import demo_pool, demo_targets
 from selection.selectors import SELECTORS
 
@@ -189,12 +190,55 @@ def test_weights_move_the_selection(pool):
 
 
 def test_a_selection_from_a_shortlist_says_so(pool, targets, monkeypatch):
-    monkeypatch.setattr("curate.choosing.MATRIX_BYTES", 1)
-    chosen = curate.select(pool, targets, 5, scorer="tfidf")
+    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    chosen = curate.select(pool, targets, 5, scorer="tfidf", selector="coverage")
     assert chosen.selection.shortlist <= 5 * len(targets)
     assert "from a shortlist of" in chosen.summary()
     best = curate.select(pool, targets, 5, scorer="tfidf", selector="top_k_max")
     assert best.selection.shortlist is None
+
+
+def test_where_the_scores_do_not_fit_the_default_selector_certifies_its_result(
+    pool, targets, monkeypatch, tmp_path
+):
+    whole = curate.select(pool, targets, 5, scorer="tfidf")
+    assert whole.manifest.chosen["certificate"] is None
+    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    chosen = curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path / "out")
+    assert chosen.selection.indices.tolist() == whole.selection.indices.tolist()
+    assert chosen.selection.shortlist is None
+    certificate = json.loads((tmp_path / "out" / "manifest.json").read_text())["chosen"][
+        "certificate"
+    ]
+    assert certificate["certified"]
+    assert certificate["rows"] == len(pool) - len(chosen.guard.removed)
+    assert "certified: equal to the greedy over the whole pool" in chosen.summary()
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [
+        ("4GB", 4 * 10**9),
+        ("512 MiB", 512 << 20),
+        ("1.5gib", 3 << 29),
+        (1000, 1000),
+        (None, 4 << 30),
+    ],
+)
+def test_a_memory_limit_is_a_size(limit, size):
+    assert memory_of(limit) == size
+
+
+@pytest.mark.parametrize("limit", ["4 bananas", "", 0, -1, "-1GB", True, "0.1", [4]])
+def test_a_memory_limit_that_is_none_is_refused(pool, targets, limit):
+    with pytest.raises(ArgumentError, match=r"memory_limit should be a number of bytes.*found"):
+        curate.select(pool, targets, 5, scorer="tfidf", memory_limit=limit)
+
+
+def test_a_memory_limit_that_holds_no_candidates_is_refused(pool, targets):
+    for selector in ("coverage", "layered_greedy"):
+        with pytest.raises(ArgumentError, match=r"memory_limit: .*Raise it, lower k"):
+            curate.select(pool, targets, 5, scorer="tfidf", selector=selector, memory_limit=64)
 
 
 BAD_CALLS = {

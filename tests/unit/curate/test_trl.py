@@ -289,14 +289,13 @@ def test_rows_repeated_or_moved():
 # Choosing
 
 
-@pytest.mark.parametrize("name", ["layered_greedy", "coverage", "top_k_max"])
-def test_a_pool_whose_matrix_does_not_fit_is_chosen_from_as_select_does(name, monkeypatch):
+@pytest.mark.parametrize("name", ["plain_greedy", "coverage", "top_k_max"])
+def test_a_pool_whose_matrix_does_not_fit_is_chosen_from_as_select_does(name):
     scores = ScoreMatrix.from_array(np.random.default_rng(0).normal(size=(3, 50)))
     selector, weights = make_selector(name), [0.5, 0.3, 0.2]
     whole = selector.select(scores, 5, weights=weights)
-    for most in (4 * 3 * 50, 4 * 3 * 50 - 1):
-        monkeypatch.setattr("curate.choosing.MATRIX_BYTES", most)
-        candidates = Candidates.of(scores, 5, selector)
+    for memory in (8 * 3 * 50, 8 * 3 * 50 - 1):
+        candidates = Candidates.of(scores, 5, selector, memory=memory)
         chosen = candidates.choose(selector, 5, weights)
         if candidates.rows is None:
             assert chosen.indices.tolist() == whole.indices.tolist()
