@@ -20,7 +20,8 @@ COMMAND = (
 
 def _start(folder, output):
     arguments = ["select", "--pool", "pool.jsonl", "--targets", "targets.jsonl", "--k", "25",
-                 "--output", output, "--progress", "false"]  # fmt: skip
+                 "--output", output, "--progress", "false",
+                 "--leakage", "off", "--duplicates", "off"]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
     )
