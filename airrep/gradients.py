@@ -1,13 +1,14 @@
-"""Gradients of each example's loss, projected while they are computed.
+"""Gradients of each example's loss, made small while they are computed.
 
 For a linear layer y = W x, the gradient of an example's loss is Σ_t g_t x_tᵀ over its tokens, with
 g the loss's gradient at y. Projecting both sides, G = Σ_t (P_out g_t) (P_in x_t)ᵀ, costs little
 more than the backward pass, and no gradient of a whole weight ever exists (LoGra: Choe et al.
 2024, arXiv 2405.13954; here with random projections, which need no pass over the data first).
+Sketching the whole gradient costs more, and keeps inner products far better (`airrep.reductions`).
 
 Which layers are covered and how they are projected: `airrep.projections`.
 
-Shapes: B examples, L tokens, D = Σ over layers of rank_out · rank_in.
+Shapes: B examples, L tokens, D = Σ over layers of their features.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from airrep.passes import (
     completion_losses,
     tokens_once,
 )
-from airrep.projections import ProjectedLayer, projected_layers
+from airrep.projections import projected_layers
 from airrep.records import Example
+from airrep.reductions import Reduction, TwoSided
 
 
 def gradient_features(
@@ -72,13 +74,49 @@ def gradient_features(
         RecordError: An example has no completion.
         EmbeddingError: A gradient is NaN or infinite.
     """
+    chosen = projected_layers(model.network, rank=rank, layers=layers)
+    return reduced_gradients(
+        model, examples, [TwoSided(layer, seed, model.network.device) for layer in chosen],
+        layers=layers, tokens_per_batch=tokens_per_batch, dtype=dtype, progress=progress,
+    )  # fmt: skip
+
+
+def reduced_gradients(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    reductions: Sequence[Reduction],
+    *,
+    layers: int | None = None,
+    tokens_per_batch: int = 4096,
+    dtype: str = "auto",
+    progress: bool = False,
+) -> npt.NDArray[np.float32]:
+    """Gradients of each example's mean completion-token loss, however they are made small.
+
+    Args:
+        model: See `gradient_features`; as are the other arguments.
+        examples: What to take the gradients of.
+        reductions: Of the layers of the last blocks that are looked at.
+        layers: How many of these blocks there are; None for all.
+        tokens_per_batch: See `gradient_features`.
+        dtype: See `gradient_features`.
+        progress: See `gradient_features`.
+
+    Returns:
+        (len(examples), D), reduction after reduction.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+        RecordError: An example has no completion.
+        EmbeddingError: A gradient is NaN or infinite.
+    """
     check_options(dtype, tokens_per_batch)
     network = model.network
-    chosen = projected_layers(network, rank=rank, layers=layers)
     start = last_blocks(network, layers)[0][1]
     different, which = tokens_once(model, examples)
-    features = np.zeros((len(different), sum(layer.width for layer in chosen)), dtype=np.float32)
-    with _left_as_found(network), _recorder(network, chosen, start, seed) as recorder:
+    width = sum(reduction.width for reduction in reductions)
+    features = np.zeros((len(different), width), dtype=np.float32)
+    with left_as_found(network), _recorder(network, reductions, start) as recorder:
         for batch in batches(model, different, tokens_per_batch, "gradients" * progress):
             recorder.begin(*batch.ids.shape)
             with autocast(model, dtype):
@@ -91,36 +129,33 @@ def gradient_features(
 
 
 class _Recorder:
-    """Sums Σ_t (P_out g_t) (P_in x_t)ᵀ of each example, layer by layer, during one batch."""
+    """Adds up each example's reduced gradients, layer by layer, during one batch."""
 
-    def __init__(self, layers: Sequence[ProjectedLayer], seed: int, device: torch.device) -> None:
-        self._layers = layers
-        self._projections = [
-            [None if p is None else torch.from_numpy(p).to(device, torch.float32) for p in pair]
-            for pair in (layer.projections(seed) for layer in layers)
-        ]
-        self._device = device
+    def __init__(self, reductions: Sequence[Reduction], device: torch.device) -> None:
+        self._reductions, self._device = reductions, device
         self._shape = (0, 0)
         self._sums: list[torch.Tensor | None] = []
 
     def begin(self, examples: int, tokens: int) -> None:
         self._shape = (examples, tokens)
-        self._sums = [None] * len(self._layers)
+        self._sums = [None] * len(self._reductions)
 
     def hook(self, number: int) -> Callable[[nn.Module, tuple[Any, ...], torch.Tensor], None]:
-        """A forward hook that projects the input now and the output's gradient when it is known.
+        """A forward hook that reduces the gradient when that of the output is known.
 
         A layer that is used twice in one pass adds up, as its gradient does.
         """
+        reduction = self._reductions[number]
 
         def forward(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            x = self._project(number, 1, inputs[0])
+            with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+                kept = reduction.keep(self._by_token(number, 1, inputs[0]))
 
             def backward(gradient: torch.Tensor) -> None:
-                g = self._project(number, 0, gradient)
-                product = g.mT.to(x.dtype) @ x  # (B, rank_out, rank_in)
+                with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False):
+                    made = reduction.reduce(kept, self._by_token(number, 0, gradient))
                 known = self._sums[number]
-                self._sums[number] = product if known is None else known + product
+                self._sums[number] = made if known is None else known + made
 
             output.register_hook(backward)
 
@@ -130,32 +165,31 @@ class _Recorder:
         """(B, D); a layer that the loss does not depend on has gradient 0."""
         return torch.cat(
             [
-                torch.zeros(self._shape[0], layer.width, device=self._device)
+                torch.zeros(self._shape[0], reduction.width, device=self._device)
                 if found is None
-                else found.flatten(1)
-                for found, layer in zip(self._sums, self._layers, strict=True)
+                else found
+                for found, reduction in zip(self._sums, self._reductions, strict=True)
             ],
             dim=1,
         )
 
-    def _project(self, number: int, side: int, values: torch.Tensor) -> torch.Tensor:
-        """(B, L, size) to (B, L, rank), in float32 or better."""
-        layer, matrix = self._layers[number], self._projections[number][side]
+    def _by_token(self, number: int, side: int, values: torch.Tensor) -> torch.Tensor:
+        """(B, L, size), in float32 or better."""
+        reduction = self._reductions[number]
         examples, tokens = self._shape
-        if values.numel() != examples * tokens * layer.sizes[side]:
+        if values.numel() != examples * tokens * reduction.sizes[side]:
             raise ArgumentError(
-                f"{layer.name}: it sees {tuple(values.shape)} for {examples} examples of {tokens} "
-                "tokens, so that gradients cannot be told apart by example (a mixture of experts?)."
+                f"{reduction.name}: it sees {tuple(values.shape)} for {examples} examples of "
+                f"{tokens} tokens, so that gradients cannot be told apart by example (a mixture of "
+                "experts?)."
             )
-        with torch.no_grad(), torch.autocast(values.device.type, enabled=False):
-            wide = values.detach().reshape(examples, tokens, layer.sizes[side])
-            wide = wide.to(torch.promote_types(wide.dtype, torch.float32))
-            return wide if matrix is None else wide @ matrix.T.to(wide)
+        wide = values.detach().reshape(examples, tokens, reduction.sizes[side])
+        return wide.to(torch.promote_types(wide.dtype, torch.float32))
 
 
 @contextmanager
 def _recorder(
-    network: PreTrainedModel, layers: Sequence[ProjectedLayer], start: nn.Module, seed: int
+    network: PreTrainedModel, reductions: Sequence[Reduction], start: nn.Module
 ) -> Iterator[_Recorder]:
     """A recorder on the layers; autograd begins at the input of `start`, not at any weight."""
 
@@ -167,17 +201,17 @@ def _recorder(
         states = named["hidden_states"].detach().requires_grad_()
         return inputs, {**named, "hidden_states": states}
 
-    recorder = _Recorder(layers, seed, network.device)
+    recorder = _Recorder(reductions, network.device)
     with ExitStack() as hooks, torch.inference_mode(False), torch.enable_grad():
         hooks.callback(start.register_forward_pre_hook(begin, with_kwargs=True).remove)
-        for number, layer in enumerate(layers):
-            handle = network.get_submodule(layer.name).register_forward_hook(recorder.hook(number))
-            hooks.callback(handle.remove)
+        for number, reduction in enumerate(reductions):
+            layer = network.get_submodule(reduction.name)
+            hooks.callback(layer.register_forward_hook(recorder.hook(number)).remove)
         yield recorder
 
 
 @contextmanager
-def _left_as_found(network: PreTrainedModel) -> Iterator[None]:
+def left_as_found(network: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode, and weights that take no gradients; both undone afterwards."""
     flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     modes = [(module, module.training) for module in network.modules()]

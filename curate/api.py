@@ -82,13 +82,14 @@ def select(
         test: What the model will be tested on; anything `pool` can be, read like the targets. Rows
             are not chosen for it: those that give it away are leaks.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
-            language model's own states and gradients, rds, gradient or gradient_cosine. A list of
-            several, [airrep, gradient], takes the mean of their standardised scores.
+            language model's own states and gradients, rds, gradient, gradient_cosine or
+            gradient_adam. A list of several, [airrep, gradient], takes the mean of their
+            standardised scores.
         selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
             top_k_max, top_k_mean or random.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
         model: Directory or hub id of the causal language model that will be fine-tuned, as it is
-            before that; for the scorers rds, gradient and gradient_cosine, and for a token budget.
+            before that; for rds and the gradient scorers, and for a token budget.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.

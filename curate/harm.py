@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airrep.language_model import LanguageModel
     from selection.scorers import Scorer
 
-SIGNED_SCORERS = ("gradient", "gradient_cosine")
+SIGNED_SCORERS = ("gradient", "gradient_cosine", "gradient_adam")
 _LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
 _UNSIGNED = {
     "airrep": _LIKENESS,
@@ -68,9 +68,9 @@ def harmful(
         k: How many rows at most, and no more than the guard leaves of the pool; rows whose mean
             influence is 0 or above are no part of the result, so that it may be smaller.
         test: What the model will be tested on; rows that give it away are leaks, as in `select`.
-        scorer: How a row's influence on a target is predicted: gradient or gradient_cosine, whose
-            sign says whether a row helps or hurts. Others compare texts, and are refused. A scorer
-            of your own has to have an attribute `signed` that is True.
+        scorer: How a row's influence on a target is predicted: gradient, gradient_cosine or
+            gradient_adam, whose sign says whether a row helps or hurts. Others compare texts, and
+            are refused. A scorer of your own has to have an attribute `signed` that is True.
         model: Directory or hub id of the causal language model whose gradients are taken; the
             scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
         weights: How much each target counts; default all the same.

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from selection.scorers.embedding import Encoder
     from selection.scores import ScoreMatrix
 
-ScorerName = Literal["airrep", "tfidf", "bm25", "random", "rds", "gradient", "gradient_cosine"]
-MODEL_SCORERS = ("rds", "gradient", "gradient_cosine")
+ScorerName = Literal[
+    "airrep", "tfidf", "bm25", "random", "rds", "gradient", "gradient_cosine", "gradient_adam"
+]
+MODEL_SCORERS = ("rds", "gradient", "gradient_cosine", "gradient_adam")
 
 
 @runtime_checkable
@@ -46,7 +48,7 @@ def make_scorer(
         scorer: One of `ScorerName`; several, for the mean of their standardised scores; or a
             scorer, which comes back as it is.
         encoder: For airrep: directory, hub id or encoder; default the built-in one.
-        model: For rds, gradient and gradient_cosine: the language model that will be fine-tuned.
+        model: For rds and the gradient scorers: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
         seed: Of the random scorer, and of gradients' projections.
         tokens_per_batch: Tokens at once in an encoder or a model.
@@ -95,6 +97,8 @@ def _text_scorer(
 def _model_scorer(name: str, model: LanguageModel, seed: int, batches: dict[str, Any]) -> Scorer:
     if name == "rds":
         return scorers.RdsScorer(model, **batches)
+    if name == "gradient_adam":
+        return scorers.AdamGradientScorer(model, seed=seed, **batches)
     preconditioner: Any = "none" if name == "gradient_cosine" else "fisher"
     return scorers.GradientScorer(model, preconditioner=preconditioner, seed=seed, **batches)
 

@@ -21,6 +21,7 @@ from airrep.records import Example
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from selection.scorers import (
+    AdamGradientScorer,
     Bm25Scorer,
     EmbeddingScorer,
     GradientScorer,
@@ -70,7 +71,8 @@ def make_method(
     """A method by its name in a config.
 
     Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
-    gradient_cosine (options of `GradientScorer`), same_source; and "a+b" for the mean of two
+    gradient_cosine (options of `GradientScorer`), gradient_adam (of `AdamGradientScorer`),
+    same_source; and "a+b" for the mean of two
     methods' standardised scores, with the options that they have in `others`, the config's methods.
     An option `kind` says what a name of your own stands for.
 
@@ -111,10 +113,8 @@ def _make(
                 model, tokens="completion" if kind == "rds_completion" else "all", **options
             )
             return rds, _FLOAT * model.network.config.hidden_size
-        case "gradient" | "gradient_cosine":
-            preconditioner = "none" if kind == "gradient_cosine" else "fisher"
-            gradient = GradientScorer(model, **{"preconditioner": preconditioner, **options})
-            return gradient, _FLOAT * gradient.dim
+        case "gradient_adam" | "gradient" | "gradient_cosine":
+            return _gradient(kind, options, model)
     if "+" in kind:
         _only(options)
         parts = []
@@ -125,8 +125,19 @@ def _make(
         return ScoreAverage([scorer for scorer, _ in parts]), sum(sizes) or None
     raise ArgumentError(
         f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
-        "gradient, gradient_cosine, same_source, random, or a+b for the average of two."
+        "gradient, gradient_cosine, gradient_adam, same_source, random, or a+b for the average of "
+        "two."
     )
+
+
+def _gradient(
+    kind: str, options: Mapping[str, Any], model: LanguageModel
+) -> tuple[Scorer, int | None]:
+    if kind == "gradient_adam":  # which keeps no features of the pool
+        return AdamGradientScorer(model, **options), None
+    preconditioner = "none" if kind == "gradient_cosine" else "fisher"
+    gradient = GradientScorer(model, **{"preconditioner": preconditioner, **options})
+    return gradient, _FLOAT * gradient.dim
 
 
 def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401

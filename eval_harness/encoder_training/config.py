@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airrep.errors import ArgumentError
 from airrep.training_config import TrainConfig
@@ -14,6 +14,7 @@ from eval_harness.runner_choice import RunnerName
 from eval_harness.settings import at_least
 from eval_harness.splits import SupervisionConfig
 
+TeacherKind = Literal["fisher", "adam"]
 Kind = Literal["uniform", "few_sources", "selected"]
 # Settings that can be paths (see `map_settings`).
 PATHS = (
@@ -48,17 +49,21 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """Projected gradients of the language model, whose cosines the encoder should follow as well.
+    """Gradients of the language model, whose cosines the encoder should follow as well.
 
     Attributes:
-        rank: See `selection.scorers.gradient.GradientScorer`.
-        damping: See there.
+        kind: "fisher" (see `selection.scorers.gradient`) or "adam" (`adam_gradient`, there).
+        rank: Of each side's projection; with "adam" a layer's sketch has as many features, rank².
+        damping: Of "fisher"; see there.
     """
 
+    kind: TeacherKind = "fisher"
     rank: int = 16
     damping: float = 30.0
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(TeacherKind):
+            raise ArgumentError(f"teacher.kind {self.kind!r} is unknown; choose fisher or adam.")
         at_least(self, "teacher", 1, "rank")
         if not 0 < self.damping < inf:
             raise ArgumentError(

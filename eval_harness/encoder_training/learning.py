@@ -44,6 +44,7 @@ from eval_harness.encoder_training.config import (
 from eval_harness.encoder_training.rows import used_subsets
 from eval_harness.lds import lds_of_predictions
 from eval_harness.splits import Split
+from selection.scorers.adam_gradient import AdamGradientScorer
 from selection.scorers.gradient import GradientScorer, unit, whiten
 
 
@@ -179,10 +180,7 @@ def _teacher(
     """The teacher, and the seconds it took when it was made."""
     if not file.exists():
         began = time.perf_counter()
-        scorer = GradientScorer(model, rank=config.rank, damping=config.damping)
-        gradients = scorer.features(examples, progress=progress)
-        widths = [layer.width for layer in scorer.blocks]
-        vectors = unit(whiten(gradients[:0], gradients, widths, config.damping)[1])
+        vectors = _directions(config, model, examples, progress=progress)
         write_json(file.with_suffix(".json"), {"seconds": time.perf_counter() - began})
         with atomic_file(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, vectors, allow_pickle=False)
@@ -192,6 +190,19 @@ def _teacher(
         examples, vectors = [examples[i] for i in pointing.tolist()], vectors[pointing]
     seconds = json.loads(file.with_suffix(".json").read_text("utf-8"))["seconds"]
     return Teacher(examples, vectors), float(seconds)
+
+
+def _directions(
+    config: TeacherConfig, model: LanguageModel, examples: Sequence[Example], *, progress: bool
+) -> npt.NDArray[np.float32]:
+    """Of each example, a vector of length 1 along its gradient; 0 if it has none."""
+    if config.kind == "adam":
+        adam = AdamGradientScorer(model, width=config.rank**2, progress=progress)
+        return adam.vectors(examples)
+    scorer = GradientScorer(model, rank=config.rank, damping=config.damping)
+    gradients = scorer.features(examples, progress=progress)
+    widths = [layer.width for layer in scorer.blocks]
+    return unit(whiten(gradients[:0], gradients, widths, config.damping)[1])
 
 
 def _save_untrained(

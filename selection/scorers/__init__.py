@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from selection.scorers.adam_gradient import AdamGradientScorer
     from selection.scorers.base import Scorer
     from selection.scorers.embedding import EmbeddingScorer
     from selection.scorers.gradient import GradientScorer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from selection.scorers.score_average import ScoreAverage
 
 _HOME = {
+    "AdamGradientScorer": "adam_gradient",
     "Bm25Scorer": "lexical",
     "EmbeddingScorer": "embedding",
     "GradientScorer": "gradient",
@@ -24,6 +26,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AdamGradientScorer",
     "Bm25Scorer",
     "EmbeddingScorer",
     "GradientScorer",
