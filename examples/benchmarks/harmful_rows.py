@@ -17,6 +17,7 @@ fine-tuned for one epoch on the pool, wrong labels included (`tuned`). Methods, 
 
     gradient          lowest mean influence on the targets: what `curate.harmful` does
     gradient_cosine   the same without the Fisher matrix
+    gradient_adam     in the metric of Adam's second moments (of 25 batches)
     own loss          highest loss of the row itself; knows nothing of the targets
     self-influence    longest gradient of the row itself (TracIn's test for wrong labels)
     airrep, tfidf     lowest mean similarity to the targets, by the built-in encoder and by words
@@ -45,7 +46,7 @@ from eval_harness.recipe import Recipe
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.stacked import StackedRunner
 from selection.features import KnownFeatures
-from selection.scorers import EmbeddingScorer, GradientScorer, TfidfScorer
+from selection.scorers import AdamGradientScorer, EmbeddingScorer, GradientScorer, TfidfScorer
 
 SOURCES = (
     "common_gen", "commonsense_qa", "glue_qqp", "paws_labeled_final", "quartz", "sciq",
@@ -56,7 +57,7 @@ SHARE = 0.1  # of them that get a wrong label
 TARGETS = 30
 LONGEST = 128  # tokens
 RECIPE = Recipe(epochs=1, learning_rate=6e-4, batch_size=20)  # docs/results.md's, one epoch
-OF_MODEL = ("gradient", "gradient_cosine", "own loss", "self-influence")
+OF_MODEL = ("gradient", "gradient_cosine", "gradient_adam", "own loss", "self-influence")
 OF_TEXT = ("airrep", "tfidf")
 MODELS = ("base", "tuned")
 WANTED = 3.0  # times random
@@ -270,6 +271,8 @@ def of_model(
         )
         influence = scorer.score(problem.targets, problem.pool).values()
         found[name, method] = -influence.mean(axis=0, dtype=np.float64)
+    adam = AdamGradientScorer(model, draws=25).score(problem.targets, problem.pool).values()
+    found[name, "gradient_adam"] = -adam.mean(axis=0, dtype=np.float64)
     plain = scorer.features(problem.pool)
     found[name, "self-influence"] = np.square(plain, dtype=np.float64).sum(axis=1)
     found[name, "own loss"] = completion_losses(model, problem.pool)
