@@ -78,16 +78,39 @@ def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
             small = [] if verb != "record" else SMALL if "--subsets" in words else [*SMALL, *FEW]
             assert cli.main([verb, *options, *small, "--progress", "false"]) == 0, line
             ran.append(verb)
-    assert ran == ["record"] * 4 + ["lds"] * 6
+    assert ran == ["record"] * 4 + ["lds"] * 7
     lines = capsys.readouterr().out.splitlines()
     results = [line for line in lines if ": LDS " in line]
-    names = ["airrep", "tfidf", "rds", "gradient", "airrep + gradient", "scores.npy"]
+    names = [
+        "airrep", "tfidf", "rds", "gradient", "gradient_adam", "airrep + gradient", "scores.npy",
+    ]  # fmt: skip
     assert [line.split(":")[0] for line in results] == names
     shape = re.compile(r"[\w.+ ]+: LDS -?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\] over \d+ subsets × "
                        r"\d+ targets \(ceiling \d\.\d\d\)")  # fmt: skip
     shown = re.findall(r"^tfidf: LDS .*$", EVIDENCE, re.M)
     assert all(shape.fullmatch(line) for line in [*results, *shown])
     assert len(shown) == 1
+
+
+@pytest.mark.parametrize("page", ["constraints", "guard", "report", "scale"])
+def test_a_pages_python_runs_from_top_to_bottom(here, page):
+    blocks = _blocks((ROOT / "docs" / f"{page}.md").read_text("utf-8"), "python")
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, f"{page}.md", "exec"), names)
+
+
+def test_the_page_on_rows_that_hurt_runs(here, tiny_lm, capsys):
+    page = (ROOT / "docs" / "harm.md").read_text("utf-8").replace("MODEL", str(tiny_lm))
+    for name, rows in (("pool", demo_pool(160)), ("targets", demo_targets("inference", 3))):
+        (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (command,) = _blocks(page, "bash")
+    assert cli.main([*shlex.split(command)[1:], "--progress", "false"]) == 0
+    assert "rows that hurt" in capsys.readouterr().out
+    for block in _blocks(page, "python"):
+        exec(compile(block, "harm.md", "exec"), {})
+    assert (here / "suspects.html").exists()
 
 
 @pytest.mark.parametrize("document", [README, TRAINING])
@@ -131,15 +154,7 @@ def test_contributings_scorer_and_selector_work():
 
 @pytest.mark.parametrize(
     "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/architecture.md",
-        "docs/evidence.md",
-        "docs/report.md",
-        "docs/training.md",
-        "docs/trl.md",
-    ],
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md")))],
 )
 def test_links_and_files_that_are_named_exist(document):
     text = (ROOT / document).read_text("utf-8")

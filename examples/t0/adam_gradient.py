@@ -1,0 +1,107 @@
+"""What makes `gradient_adam` foresee more than `gradient`: LDS on validation, step by step.
+
+    python examples/t0/adam_gradient.py --results out/t0/evaluation/seen
+
+Needs the runs that `curate benchmark examples/t0/encoder/seen.yaml` recorded. Looks at validation
+subsets and validation examples alone. Writes a Markdown table: LDS with attention at each setting's
+best scale, and with the sum.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from airrep.gradients import reduced_gradients
+from airrep.language_model import LanguageModel
+from airrep.moments import second_moments
+from airrep.reductions import Sketch
+from airrep.supervision import SubsetLosses
+from curate.io import read_rows
+from eval_harness.benchmark.attribution import Attribution
+from eval_harness.benchmark.config import read_config
+from eval_harness.lds import group_predictions, lds_of_predictions
+from selection.scorers import GradientScorer
+from selection.scorers.adam_gradient import metric, rooted
+from selection.scorers.gradient import unit
+from selection.scores import ScoreMatrix
+
+HERE = Path(__file__).parent
+WIDTHS = (1024, 4096, 16384)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--results", type=Path, default=Path("out/t0/evaluation/seen"))
+    args = options.parse_args()
+    file = HERE / "encoder" / "seen.yaml"
+    config = read_config(yaml.safe_load(file.read_text("utf-8")))
+    pool, targets, test = (
+        read_rows(file.parent / path, name).examples(None, "error")[0]
+        for name, path in (
+            ("pool", config.pool),
+            ("targets", config.targets),
+            ("test", config.test),
+        )
+    )
+    part = Attribution.draw(config.attribution, pool, targets, test, args.results, config.seed)
+    measured = SubsetLosses.load(args.results / f"runs-{config.recipe.trainable}")
+    measured.plan.check(part.pool, part.evaluation)
+    model = LanguageModel.from_pretrained(file.parent / config.model, max_tokens=config.max_tokens)
+    positions, subsets = part.part("validation")
+    validation = [part.evaluation[i] for i in positions]
+    subsets = part.plan.subsets[subsets]
+    losses = part.losses(measured, "validation")
+    print("| gradients | LDS, attention | scale | LDS, sum |\n|---|---:|---:|---:|")
+    for name, scores in scored(model, validation, part.pool):
+
+        def lds(pooling: str, scale: float, scores=scores) -> float:
+            guess = group_predictions(scores, subsets, pooling, scale)
+            return lds_of_predictions(guess, losses, draws=0).mean
+
+        best = max(config.attribution.scales, key=lambda scale, lds=lds: lds("attention", scale))
+        found = f"{lds('attention', best):.3f} | {best:g} | {lds('sum', 1.0):.3f}"
+        print(f"| {name} | {found} |", flush=True)
+
+
+def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[str, ScoreMatrix]]:
+    """Name and scores of each setting."""
+    for preconditioner in ("none", "fisher"):
+        scorer = GradientScorer(model, preconditioner=preconditioner)
+        yield f"projected on two sides, rank 32, {scorer.name}", scorer.score(targets, pool)
+    moments = second_moments(model, pool)
+    tokens = np.array([len(t.ids) - t.start for t in model.tokenise(pool)])
+    plain = {name: torch.ones_like(moment) for name, moment in moments.items()}
+    queries, rows = sketched(model, targets, pool, plain, WIDTHS[-1])
+    yield f"whole, sketched to {WIDTHS[-1]} a layer, cosines", matrix(unit(queries), unit(rows))
+    del queries, rows
+    for width in reversed(WIDTHS):
+        queries, rows = sketched(model, targets, pool, metric(moments), width)
+        queries = unit(queries)
+        if width == WIDTHS[-1]:
+            yield "that, in Adam's metric", matrix(queries, unit(rows))
+            yield "that, inner products of summed losses", matrix(queries, rows * tokens[:, None])
+        rows, lengths = rooted(rows, tokens)
+        rows /= np.sqrt(lengths.mean()).astype(np.float32)
+        yield f"that, rows over roots of their lengths, {width} a layer", matrix(queries, rows)
+
+
+def sketched(
+    model: LanguageModel, targets: list, pool: list, weights: dict, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of both."""
+    sketches = [Sketch(name, each, width, 0) for name, each in weights.items()]
+    return reduced_gradients(model, targets, sketches), reduced_gradients(model, pool, sketches)
+
+
+def matrix(queries: np.ndarray, rows: np.ndarray) -> ScoreMatrix:
+    """Inner products of unit variance, so that one grid of scales fits all."""
+    values = queries @ rows.T
+    return ScoreMatrix.from_array(values / (values.std() * 20))
+
+
+if __name__ == "__main__":
+    main()
