@@ -137,7 +137,8 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
 
 def _constraints(manifest: Manifest) -> list[str]:
     stands = manifest.chosen["constraints"]
-    lines = [f"kept to {each}" for each in stands[:_MOST_LINES]]
+    shown = sorted(stands, key=lambda each: not each.binds)[:_MOST_LINES]  # those at a bound first
+    lines = [f"kept to {each}" for each in shown]
     if len(stands) > _MOST_LINES:
         lines.append(f"… and {len(stands) - _MOST_LINES} more constraints, all of them kept")
     return ["", *lines] if lines else []
