@@ -25,12 +25,13 @@ from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
 from eval_harness.lds import group_predictions, lds_of_predictions
 from selection.scorers import GradientScorer
-from selection.scorers.adam_gradient import metric, rooted
+from selection.scorers.adam_gradient import metric
 from selection.scorers.gradient import unit
 from selection.scores import ScoreMatrix
 
 HERE = Path(__file__).parent
 WIDTHS = (1024, 4096, 16384)
+AT_ONCE = 128  # pool rows
 
 
 def main() -> None:
@@ -73,34 +74,36 @@ def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[st
         scorer = GradientScorer(model, preconditioner=preconditioner)
         yield f"projected on two sides, rank 32, {scorer.name}", scorer.score(targets, pool)
     moments = second_moments(model, pool)
-    tokens = np.array([len(t.ids) - t.start for t in model.tokenise(pool)])
     plain = {name: torch.ones_like(moment) for name, moment in moments.items()}
-    queries, rows = sketched(model, targets, pool, plain, WIDTHS[-1])
-    yield f"whole, sketched to {WIDTHS[-1]} a layer, cosines", matrix(unit(queries), unit(rows))
-    del queries, rows
+    cosines, _, _ = sketched(model, targets, pool, plain, WIDTHS[-1])
+    yield f"whole, sketched to {WIDTHS[-1]} a layer, cosines", cosines
     for width in reversed(WIDTHS):
-        queries, rows = sketched(model, targets, pool, metric(moments), width)
-        queries = unit(queries)
+        cosines, summed, rooted = sketched(model, targets, pool, metric(moments), width)
         if width == WIDTHS[-1]:
-            yield "that, in Adam's metric", matrix(queries, unit(rows))
-            yield "that, inner products of summed losses", matrix(queries, rows * tokens[:, None])
-        rows, lengths = rooted(rows, tokens)
-        rows /= np.sqrt(lengths.mean()).astype(np.float32)
-        yield f"that, rows over roots of their lengths, {width} a layer", matrix(queries, rows)
+            yield "that, in Adam's metric", cosines
+            yield "that, inner products of summed losses", summed
+        yield f"that, rows over roots of their lengths, {width} a layer", rooted
 
 
 def sketched(
     model: LanguageModel, targets: list, pool: list, weights: dict, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features of both."""
+) -> list[ScoreMatrix]:
+    """Cosines; inner products with gradients of summed losses; these over roots of lengths."""
     sketches = [Sketch(name, each, width, 0) for name, each in weights.items()]
-    return reduced_gradients(model, targets, sketches), reduced_gradients(model, pool, sketches)
-
-
-def matrix(queries: np.ndarray, rows: np.ndarray) -> ScoreMatrix:
-    """Inner products of unit variance, so that one grid of scales fits all."""
-    values = queries @ rows.T
-    return ScoreMatrix.from_array(values / (values.std() * 20))
+    queries = unit(reduced_gradients(model, targets, sketches))
+    made: list[list[np.ndarray]] = [[], [], []]
+    for start in range(0, len(pool), AT_ONCE):
+        part = pool[start : start + AT_ONCE]
+        rows = reduced_gradients(model, part, sketches)
+        lengths = np.linalg.norm(rows, axis=1)
+        tokens = np.array([len(t.ids) - t.start for t in model.tokenise(part)])
+        inner = queries @ rows.T
+        made[0].append(inner / lengths)
+        made[1].append(inner * tokens)
+        made[2].append(inner * np.sqrt(tokens / lengths))
+    # of unit variance, so that one grid of scales fits all
+    matrices = [np.concatenate(parts, axis=1) for parts in made]
+    return [ScoreMatrix.from_array((m / (m.std() * 20)).astype(np.float32)) for m in matrices]
 
 
 if __name__ == "__main__":
