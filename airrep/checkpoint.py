@@ -34,11 +34,16 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
     Raises:
         MissingInputError: Neither a directory nor a hub id that can be had.
     """
-    path = Path(path_or_id)
-    if path.is_dir():
-        return path
-    name = str(path_or_id)
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    path, name = Path(path_or_id), str(path_or_id)
+    try:
+        if path.is_dir():
+            return path
+        there = path.exists()
+    except OSError as error:
+        raise MissingInputError(
+            f"checkpoint {name[:200]!r} cannot be read ({error!s:.200})."
+        ) from error
+    if there or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise MissingInputError(f"checkpoint {name!r} is not a directory.")
     try:
         files = snapshot_download(

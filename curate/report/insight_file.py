@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from airrep.atomic import atomic_file
 from airrep.errors import FileFormatError, MissingInputError
 from curate.manifest import MANIFEST_FILE
+from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
 from selection.overview import ScoreOverview, TargetRows
 from selection.result import Selection
@@ -198,10 +199,10 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        missing = {"arguments", "chosen", "inputs", "seconds", "versions"} - set(manifest)
-        if missing or "fingerprint" not in manifest["chosen"]:
-            raise KeyError(", ".join(sorted(missing or {"fingerprint"})))
-    except (ValueError, KeyError, TypeError) as error:
+        check_manifest(manifest, path)
+    except FileFormatError as error:
+        raise FileFormatError(f"{str(error).rstrip('.')}; {_again(directory)}.") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{path} is not the manifest of a selection ({error!r}); {_again(directory)}."
         ) from error
