@@ -23,9 +23,11 @@ import pyarrow.parquet as pq
 
 from airrep.atomic import atomic_file
 from airrep.errors import FileFormatError, MissingInputError
+from curate.files import read_file
 from curate.manifest import MANIFEST_FILE
 from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
+from curate.report.insight_check import check_insight, check_ranks
 from selection.overview import ScoreOverview, TargetRows
 from selection.result import Selection
 from selection.score_counts import ScoreCounts
@@ -71,8 +73,10 @@ def read_insight(directory: str | Path) -> Insight:
     manifest = _read_manifest(directory)
     tables = [_read_table(directory, name, manifest) for name in (_ROWS, _TARGETS, _REMOVED)]
     try:
-        return _assemble(manifest, json.loads(tables[0].schema.metadata[_KEY]), *tables)
-    except (KeyError, TypeError, pa.ArrowException, ValueError, IndexError) as error:
+        insight = _assemble(manifest, json.loads(tables[0].schema.metadata[_KEY]), *tables)
+        check_insight(insight)
+        return insight
+    except (LookupError, TypeError, pa.ArrowException, ValueError, ArithmeticError) as error:
         raise FileFormatError(
             f"{directory / _FOLDER}: the files are not what a selection leaves there ({error!r}); "
             f"{_again(directory)}."
@@ -140,6 +144,7 @@ def _assemble(
     ids, sources = (rows[name].to_pylist() for name in ("id", "source"))
     ranks = np.asarray(rows["rank"].fill_null(-1))
     indices = np.flatnonzero(ranks >= 0)
+    check_ranks(ranks[indices])
     indices = indices[np.argsort(ranks[indices])]
     chosen = rows.take(indices)
     names = targets["id"].to_pylist()
@@ -217,9 +222,11 @@ def _read_table(directory: Path, name: str, manifest: Mapping[str, Any]) -> pa.T
             f"part; {_again(directory)}."
         )
     try:
-        table = pq.read_table(path)
+        table = read_file(path)
         about = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        if not isinstance(about, dict) or "fingerprint" not in about:
+            raise KeyError("fingerprint")
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{path} is damaged, or no file of ours ({error!r}); {_again(directory)}."
         ) from error
