@@ -328,4 +328,4 @@ def shown(value: object) -> str:
 def _names(row: Iterable[str]) -> str:
     names = list(row)
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return f"the fields {names[:_MOST_NAMES]}{more}"
+    return f"the fields [{', '.join(map(shown, names[:_MOST_NAMES]))}]{more}"
