@@ -168,6 +168,8 @@ def _asked_shape(columns: Mapping[str, str] | None) -> _Shape | None:
 def _mapped_shape(columns: tuple[tuple[str, str], ...]) -> _Shape | None:
     """The layout that an explicit `columns` mapping describes; None if it leaves it to us."""
     roles = dict(columns)
+    if not all(isinstance(field, str) for field in roles.values()):
+        raise TypeError("names of fields are text")
     unknown = sorted(set(roles) - set(_ROLES))
     if unknown:
         raise ArgumentError(f"columns: unknown role {unknown[0]!r}; roles are {', '.join(_ROLES)}.")

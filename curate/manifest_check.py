@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,10 @@ def check_manifest(found: object, where: object) -> None:
 def _problem(found: object) -> str:
     if not isinstance(found, dict):
         return f"expected an object, found {type(found).__name__}"
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:  # of YAML, dates for instance
+        return f"it holds what JSON cannot ({error!s:.200})"
     return _of_kind(found) or _of_parts(found) or _of_runs(found)
 
 

@@ -190,9 +190,10 @@ def _extremes(targets: pa.Table, name: str) -> TargetRows:
 
 def _matrix(column: pa.ChunkedArray, kind: type[np.generic]) -> Any:  # noqa: ANN401
     """Lists of one length as (lines, length)."""
-    return np.asarray(pc.list_flatten(column), dtype=kind).reshape(
-        len(column), pc.list_value_length(column)[0].as_py()
-    )
+    values = np.asarray(pc.list_flatten(column))
+    if values.size and values.dtype.kind != np.dtype(kind).kind:
+        raise ValueError(f"lists of {values.dtype}, expected {np.dtype(kind)}")
+    return values.astype(kind).reshape(len(column), pc.list_value_length(column)[0].as_py())
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Whatever a row is, it is an example of the row's own text, or one error."""
 
-import copy
-
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -60,9 +58,9 @@ def _texts(value):
 
 
 def _check(row, columns, outcome):
-    before = copy.copy(row)
+    before = list(_texts(row))
     read = outcome(normalise, row, columns=columns)
-    assert row == before or row != row, "the user's row is not touched"
+    assert list(_texts(row)) == before, "the user's row is not touched"
     if not isinstance(read, Example):
         assert isinstance(read, RecordError | ArgumentError)
         return
