@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
@@ -89,15 +89,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted; the same command goes on where it stopped", 130)
 
 
+class _Parser(ArgumentParser):  # type: ignore[misc]
+    """Says what is wrong with options, and quotes them, without what steers a terminal."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        super().error(_printable(message), ex)
+
+
 def _parser() -> ArgumentParser:
     set_loader("curate", _load_config, exceptions=(FileFormatError,))
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="curate", description=_DESCRIPTION, version=__version__, parser_mode="curate"
     )
     verbs = parser.add_subcommands(dest="verb", metavar="VERB")
     for name, function in _VERBS.items():
         summary = (inspect.getdoc(function) or "").split("\n")[0]
-        verb = ArgumentParser(description=summary, parser_mode="curate")
+        verb = _Parser(description=summary, parser_mode="curate")
         if name in _CONFIG_FIRST:
             explained = f"YAML file; {_CONFIG_FIRST[name]} has an example"
             verb.add_argument("config", type=str, help=explained)

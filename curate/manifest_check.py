@@ -63,14 +63,16 @@ def _of_parts(found: dict[str, Any]) -> str:
 
 
 def _of_runs(found: dict[str, Any]) -> str:
-    chosen, encoders = found["chosen"], found.get("encoders", [])
+    chosen, encoders = found["chosen"], found.get("encoders")
     for name, (kind, check) in _CHOSEN.items():
         if not check(chosen.get(name)):
             return f"chosen.{name} should be {kind}, found {chosen.get(name)!r:.80}"
     if not {"pool", "targets"} <= set(found["inputs"]):
         return "inputs should name the pool and the targets"
-    if not _is_text(found.get("created", "")):
-        return f"created should be a date, found {found['created']!r:.80}"
+    if not _is_text(found.get("created")):
+        return f"created should be a date, found {found.get('created')!r:.80}"
+    if encoders is None and found["manifest_version"] == 1:
+        return ""
     if not isinstance(encoders, list) or not all(map(_is_encoder, encoders)):
         return "encoders should be a list of what read the rows, and how many"
     return ""
@@ -120,5 +122,5 @@ _CHOSEN: dict[str, _Kind] = {
     "fingerprint": ("text", _is_text),
     "scorer": ("text", _is_text),
     "selector": ("text", _is_text),
-    "scale": ("a number", lambda value: value is None or _is_amount(value)),
+    "scale": ("a number", _is_amount),
 }

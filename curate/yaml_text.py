@@ -14,8 +14,8 @@ from jsonargparse import get_loader
 
 from airrep.errors import FileFormatError, MissingInputError
 
-DEEPEST, MOST_VALUES = 64, 100_000
-_LARGEST = 16 << 20  # bytes of a file
+DEEPEST, MOST_VALUES = 64, 100_000  # the latter by aliases, beside what is written out
+_LARGEST = 256 << 20  # bytes of a file
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -80,7 +80,12 @@ def _check(text: str) -> None:
     """Count what the text stands for, event by event, before any of it is built."""
     sizes: dict[str, int] = {}  # of what an anchor names, its aliases expanded
     open_: list[_Open] = [_Open(None, is_mapping=False)]
-    for event in yaml.parse(text, Loader=_Loader):
+    for written, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if open_[-1].size > written + MOST_VALUES:
+            raise FileFormatError(
+                f"line {event.start_mark.line + 1}: the aliases before stand for more than "
+                f"{MOST_VALUES:,} values."
+            )
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise FileFormatError(
@@ -119,10 +124,6 @@ class _Open:
         """Count a member; in a mapping, names and values take turns."""
         line = event.start_mark.line + 1
         self.size += size
-        if self.size > MOST_VALUES:
-            raise FileFormatError(
-                f"line {line}: stands for more than {MOST_VALUES:,} values, its aliases expanded."
-            )
         if self._is_mapping and self._members % 2 == 0 and name is not None and name != "<<":
             if name in self._names:
                 raise FileFormatError(f"line {line}: the setting {name!r} stands there twice.")

@@ -206,6 +206,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         check_manifest(manifest, path)
+        manifest.setdefault("encoders", [])  # version 1 kept one under another name
     except FileFormatError as error:
         raise FileFormatError(f"{str(error).rstrip('.')}; {_again(directory)}.") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -56,7 +56,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
 )
 REFUSED = {
-    "a bomb": (BOMB, rf"line 5: stands for more than {MOST_VALUES:,} values"),
+    "a bomb": (BOMB, rf"line 5: the aliases before stand for more than {MOST_VALUES:,}"),
     "itself": ("a: &a [*a]", r"\*a stands for nothing, or for something that holds itself"),
     "no anchor": ("a: *b", "not YAML"),
     "a tag": ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
@@ -78,6 +78,11 @@ def test_yaml_that_hangs_crashes_or_fools_readers_is_refused(limited, case):
     text, message = REFUSED[case]
     with limited(), pytest.raises(FileFormatError, match=message):
         read_yaml(text)
+
+
+def test_a_long_config_without_aliases_is_read():
+    many = list(range(MOST_VALUES + 10))
+    assert read_yaml(yaml.safe_dump({"rows": many})) == {"rows": many}
 
 
 def test_aliases_and_merges_that_are_meant_well_are_read():
