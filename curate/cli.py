@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
@@ -89,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted; the same command goes on where it stopped", 130)
 
 
-class _Parser(ArgumentParser):  # type: ignore[misc]
+class _Parser(ArgumentParser):
     """Says what is wrong with options, and quotes them, without what steers a terminal."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        super().error(_printable(message), ex)
+    def error(self, message: str, ex: Exception | None = None) -> Any:  # noqa: ANN401
+        return super().error(_printable(message), ex)
 
 
 def _parser() -> ArgumentParser:

@@ -81,18 +81,9 @@ def _check(text: str) -> None:
     sizes: dict[str, int] = {}  # of what an anchor names, its aliases expanded
     open_: list[_Open] = [_Open(None, is_mapping=False)]
     for written, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        if open_[-1].size > written + MOST_VALUES:
-            raise FileFormatError(
-                f"line {event.start_mark.line + 1}: the aliases before stand for more than "
-                f"{MOST_VALUES:,} values."
-            )
+        _check_extent(open_, written, event)
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                raise FileFormatError(
-                    f"not YAML (line {event.start_mark.line + 1}: *{event.anchor} stands for "
-                    "nothing, or for something that holds itself)."
-                )
-            open_[-1].add(sizes[event.anchor], None, event)
+            open_[-1].add(_named(event, sizes), None, event)
         elif isinstance(event, yaml.ScalarEvent):
             if event.anchor:
                 sizes[event.anchor] = 1
@@ -100,15 +91,31 @@ def _check(text: str) -> None:
         elif isinstance(event, yaml.CollectionStartEvent):
             sizes.pop(event.anchor, None)
             open_.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
-            if len(open_) > DEEPEST:
-                raise FileFormatError(
-                    f"line {event.start_mark.line + 1}: nested deeper than {DEEPEST} levels."
-                )
         elif isinstance(event, yaml.CollectionEndEvent):
             done = open_.pop()
             if done.anchor:
                 sizes[done.anchor] = done.size
             open_[-1].add(done.size, None, event)
+
+
+def _check_extent(open_: list[_Open], written: int, event: yaml.Event) -> None:
+    line = event.start_mark.line + 1
+    if open_[-1].size > written + MOST_VALUES:
+        raise FileFormatError(
+            f"line {line}: the aliases before stand for more than {MOST_VALUES:,} values."
+        )
+    if len(open_) > DEEPEST:
+        raise FileFormatError(f"line {line}: nested deeper than {DEEPEST} levels.")
+
+
+def _named(event: yaml.AliasEvent, sizes: dict[str, int]) -> int:
+    """The size of what an alias stands for."""
+    if event.anchor not in sizes:
+        raise FileFormatError(
+            f"not YAML (line {event.start_mark.line + 1}: *{event.anchor} stands for nothing, or "
+            "for something that holds itself)."
+        )
+    return sizes[event.anchor]
 
 
 class _Open:
