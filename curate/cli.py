@@ -159,12 +159,14 @@ def _unreadable_config(given: Sequence[str]) -> str:
     for option, following in pairwise([*given, ""]):
         name, equals, value = option.partition("=")
         if name == "--config":
+            file = value if equals else following
             try:
-                config_text(value if equals else following)
-            except MissingInputError:  # of which the parser speaks
-                continue
+                config_text(file)
             except FileFormatError as error:
                 return str(error)
+            except MissingInputError as error:
+                if "\0" in file:  # of other files that are not there the parser speaks
+                    return str(error)
     return ""
 
 
