@@ -91,7 +91,8 @@ def _as_output_error(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         # safetensors and tokenizers, written in Rust, put the system's error into one of theirs
-        if not isinstance(error, OSError) and "(os error " not in str(error):
+        unnameable = isinstance(error, ValueError) and "\0" in str(path)
+        if not isinstance(error, OSError) and "(os error " not in str(error) and not unnameable:
             raise
         reason = getattr(error, "strerror", None) or error
         found = OutputError(f"cannot write {path} ({reason}); free space, or choose another place.")

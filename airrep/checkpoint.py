@@ -7,7 +7,6 @@ Weights are read from safetensors only, and no code from a checkpoint is ever ru
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from airrep.checkpoint_files import read_config
 from airrep.errors import CheckpointError, MissingInputError
 from airrep.modeling import AirRepConfig, AirRepModel, without_pooler
 from airrep.sentence_layout import read_modules
@@ -34,11 +34,16 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
     Raises:
         MissingInputError: Neither a directory nor a hub id that can be had.
     """
-    path = Path(path_or_id)
-    if path.is_dir():
-        return path
-    name = str(path_or_id)
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    path, name = Path(path_or_id), str(path_or_id)
+    try:
+        if path.is_dir():
+            return path
+        there = path.exists()
+    except OSError as error:
+        raise MissingInputError(
+            f"checkpoint {name[:200]!r} cannot be read ({error!s:.200})."
+        ) from error
+    if there or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise MissingInputError(f"checkpoint {name!r} is not a directory.")
     try:
         files = snapshot_download(
@@ -60,7 +65,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: A file is missing or damaged, or weights and config do not fit.
     """
-    config = _read_config(directory)
+    config = read_config(directory)
     kind = config.get("model_type")
     if kind == AirRepConfig.model_type:
         model = _load_airrep(directory, dtype)
@@ -73,19 +78,6 @@ def load_checkpoint(
         )
     _check_finite(model, directory)
     return model.eval(), _load_tokenizer(directory, model.config.backbone_config().vocab_size)
-
-
-def _read_config(directory: Path) -> dict[str, Any]:
-    file = directory / "config.json"
-    if not file.is_file():
-        raise CheckpointError(f"{directory}: config.json is missing; is this a model directory?")
-    try:
-        config = json.loads(file.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{file}: not valid JSON ({error}).") from None
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, found {type(config).__name__}.")
-    return config
 
 
 def _load_airrep(directory: Path, dtype: torch.dtype) -> AirRepModel:
@@ -146,7 +138,7 @@ def _config_errors(directory: Path) -> Iterator[None]:
 
 def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
     """`kind.from_pretrained`, strict: every parameter comes from the file, every layer is used."""
-    _read_config(directory)
+    read_config(directory)
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # its load report; we raise instead

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from airrep.checkpoint import find_checkpoint, load_weights
+from airrep.checkpoint_files import read_config
 from airrep.errors import ArgumentError, CheckpointError, RecordError
 from airrep.fingerprints import model_fingerprint
 from airrep.hardware import default_device
@@ -207,6 +208,7 @@ def count_tokens(
         RecordError: See `LanguageModel.tokenise`.
     """
     directory = find_checkpoint(path_or_id)
+    read_config(directory)
     try:
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False

@@ -8,7 +8,7 @@ Shapes: B texts in a batch, L tokens (padded), H hidden size, D embedding size.
 
 # Annotations are evaluated here: `@strict` checks a config's values against them.
 
-from math import inf
+from sys import float_info
 from typing import Any
 
 import torch
@@ -106,12 +106,14 @@ class AirRepModel(PreTrainedModel):
                 f"config.token_pooling {config.token_pooling!r} needs a template whose "
                 "completion_prefix cannot be part of a prompt (one with a line break)."
             )
-        if not 0 <= config.attention_scale < inf:
+        if not 0 <= config.attention_scale <= float_info.max:  # integers can be larger
             raise CheckpointError(
-                f"config.attention_scale is {config.attention_scale}; expected a number >= 0."
+                f"config.attention_scale is {config.attention_scale!s:.40}; expected a number >= 0."
             )
         # The attribute is called `bert` for every backbone: released weights are named so.
         backbone_config = config.backbone_config()
+        # Only saves memory, and fails on batches that are no multiple of it.
+        backbone_config.chunk_size_feed_forward = 0
         self.prediction: PredictionPooling | None = None
         if config.token_pooling == LANGUAGE_MODEL_POOLING:
             self.bert: nn.Module = AutoModelForCausalLM.from_config(backbone_config)
@@ -158,7 +160,9 @@ class AirRepModel(PreTrainedModel):
         if self.prediction is not None:
             found: torch.Tensor = self.prediction(self.bert, input_ids, attention_mask, start)
             return found
-        states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = self.bert(
+            input_ids=input_ids, attention_mask=attention_mask, return_dict=True
+        ).last_hidden_state
         return pool_states(states, attention_mask, start, self.config.token_pooling)
 
     def project(self, features: torch.Tensor, *, normalize: bool | None = None) -> torch.Tensor:

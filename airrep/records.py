@@ -6,7 +6,7 @@ are read, never changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -64,6 +64,7 @@ _ROLES = ("prompt", "completion", "messages", "text", "source", "id")
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
              "assistant": "assistant", "model": "assistant", "system": "system", "tool": "tool",
              "function": "tool"}  # fmt: skip
+_MOST_NAMES = 40  # of fields, in a message
 _COLUMNS_HINT = (
     'columns={"prompt": "<field>", "completion": "<field>"} '
     "(--columns.prompt <field> --columns.completion <field>)"
@@ -102,7 +103,7 @@ def normalise(
     if not isinstance(row, Mapping):
         raise RecordError(f"{where}: expected a mapping or a string, found {type(row).__name__}.")
     present = tuple(field for field, value in row.items() if value is not None)
-    shape = _mapped_shape(tuple(sorted((columns or {}).items())))
+    shape = _asked_shape(columns)
     if shape is None:
         shape = _guess_shape(present, where)
     missing = sorted(shape.required - set(present))
@@ -128,7 +129,7 @@ def trl_record(
     passed on as it is.
     """
     present = tuple(field for field, value in row.items() if value is not None)
-    shape = _mapped_shape(tuple(sorted((columns or {}).items()))) or _guess_shape(present, "row")
+    shape = _asked_shape(columns) or _guess_shape(present, "row")
     answer = row[shape.completion]
     if not shape.prompt:
         if isinstance(answer, str):
@@ -151,10 +152,24 @@ def _chat(messages: Sequence[Any], field: str) -> Sequence[Any]:
     return [{"role": role, "content": text} for role, text in _turns(messages, field, "row")]
 
 
+def _asked_shape(columns: Mapping[str, str] | None) -> _Shape | None:
+    """The layout that `columns` asks for; None if it leaves it to us."""
+    if not columns:
+        return None
+    try:
+        return _mapped_shape(tuple(sorted(columns.items())))
+    except (AttributeError, TypeError):
+        raise ArgumentError(
+            f"columns: expected roles and names of fields, both text, found {shown(columns)}."
+        ) from None
+
+
 @lru_cache(maxsize=256)
 def _mapped_shape(columns: tuple[tuple[str, str], ...]) -> _Shape | None:
     """The layout that an explicit `columns` mapping describes; None if it leaves it to us."""
     roles = dict(columns)
+    if not all(isinstance(field, str) for field in roles.values()):
+        raise TypeError("names of fields are text")
     unknown = sorted(set(roles) - set(_ROLES))
     if unknown:
         raise ArgumentError(f"columns: unknown role {unknown[0]!r}; roles are {', '.join(_ROLES)}.")
@@ -175,7 +190,7 @@ def _guess_shape(present: tuple[str, ...], where: str) -> _Shape:
     shapes = _fitting_shapes(present)
     if len(shapes) == 1:
         return shapes[0]
-    found = f"found the fields {list(present)}"
+    found = f"found {_names(present)}"
     if not shapes:
         raise RecordError(
             f"{where}: no known record layout ({found}). Say which fields to read, for instance "
@@ -233,7 +248,7 @@ def _turns(messages: Sequence[Any], field: str, where: str) -> list[tuple[str, s
         content = message.get("content", message.get("value"))
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise RecordError(
-                f"{where}: {field}[{number}] has the role {speaker!r}; known roles are "
+                f"{where}: {field}[{number}] has the role {shown(speaker)}; known roles are "
                 f"{', '.join(_SPEAKERS)}."
             )
         turns.append((_SPEAKERS[speaker], _content(content, f"{field}[{number}]", where)))
@@ -249,7 +264,7 @@ def _content(content: object, field: str, where: str) -> str:
     texts = []
     for part in content:
         if not isinstance(part, Mapping) or part.get("type") != "text":
-            raise RecordError(f"{where}: {field} has a part that is not text: {part!r:.80}.")
+            raise RecordError(f"{where}: {field} has a part that is not text: {shown(part)}.")
         texts.append(as_text(part.get("text"), field, where))
     return "\n".join(texts)
 
@@ -263,7 +278,7 @@ def as_text(value: object, field: str, where: str) -> str:
     if not isinstance(value, str):
         raise RecordError(
             f"{where}: field {field!r} should be text, found {type(value).__name__} "
-            f"({value!r:.60}). Convert it, or choose other fields with {_COLUMNS_HINT}."
+            f"({shown(value)}). Convert it, or choose other fields with {_COLUMNS_HINT}."
         )
     try:
         value.encode("utf-8")
@@ -293,10 +308,26 @@ def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
     if field is None:
         return ""
     value = row.get(field)
-    if value is None or not str(value):
+    try:
+        label = "" if value is None else str(value)
+    except (ValueError, RecursionError):
+        raise RecordError(
+            f"{where}: field {field!r} should be a name, found {shown(value)}."
+        ) from None
+    if not label:
         raise RecordError(f"{where}: field {field!r} is missing; found {_names(row)}.")
-    return as_text(str(value), field, where)
+    return as_text(label, field, where)
 
 
-def _names(row: Mapping[str, Any]) -> str:
-    return f"the fields {list(row)}"
+def shown(value: object) -> str:
+    """A value for a message: its beginning, or its type where it cannot be written out."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # integers of thousands of digits; lists that hold lists
+        return f"{type(value).__name__} of enormous size"
+
+
+def _names(row: Iterable[str]) -> str:
+    names = list(row)
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return f"the fields [{', '.join(map(shown, names[:_MOST_NAMES]))}]{more}"

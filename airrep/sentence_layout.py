@@ -66,7 +66,9 @@ def read_modules(directory: Path) -> Modules:
                 f"{', '.join(_PIPELINE)}, the last two optional, or {' and '.join(_SEGMENTS)} in "
                 "place of the first two."
             )
-        places = {kind: directory / m["path"] for kind, m in zip(kinds, listed, strict=True)}
+        places = {
+            kind: _inside(directory, m["path"]) for kind, m in zip(kinds, listed, strict=True)
+        }
         pooling, template = "mean", None
         if segments:
             described = places[_SEGMENTS[0]] / _TRANSFORMER_CONFIG
@@ -81,6 +83,16 @@ def read_modules(directory: Path) -> Modules:
             f"{file}: cannot read the modules it lists ({type(error).__name__}: {error})."
         ) from error
     return Modules(pooling, "Normalize" in kinds, weight, bias, template)
+
+
+def _inside(directory: Path, name: str) -> Path:
+    place = Path(name)
+    if place.is_absolute() or ".." in place.parts:
+        raise CheckpointError(
+            f"{directory / 'modules.json'}: names the module {name!r:.200}, which is not in this "
+            "directory."
+        )
+    return directory / place
 
 
 def _token_pooling(file: Path) -> str:

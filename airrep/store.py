@@ -242,7 +242,13 @@ class EmbeddingStore:
     def _load(self) -> None:
         """Read the manifest, and the shards that are not in memory yet."""
         file = self.directory / "manifest.json"
-        if not file.exists():
+        try:
+            there = file.exists()
+        except OSError as error:  # too long a name, or a directory that is closed to us
+            raise StoreError(
+                f"{self.directory!s:.200}: cannot be read ({error.strerror})."
+            ) from error
+        if not there:
             if self.directory.exists() and (
                 not self.directory.is_dir()
                 or any(not p.name.startswith((".", "shard-")) for p in self.directory.iterdir())

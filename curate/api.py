@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
+from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.choosing import Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
@@ -129,6 +130,7 @@ def select(
     k = DEFAULT_K if k is None and not budget else k
     check_format(format)
     memory = memory_of(memory_limit)
+    check_seed(seed)
     check_settings(leakage, duplicates)
     check_scorer(scorer, model, counts_tokens=budget)
     if output is not None:
@@ -247,7 +249,7 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in call.items():
         if name in ("output", "progress"):
             continue
-        if name in _PATHS and isinstance(value, str | Path) and Path(value).exists():
+        if name in _PATHS and isinstance(value, str | Path) and _is_there(value):
             arguments[name] = str(Path(value).resolve())
         elif isinstance(value, str | int | float | None):
             arguments[name] = value
@@ -260,6 +262,13 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "weights":
             arguments[name] = [float(weight) for weight in value]
     return arguments
+
+
+def _is_there(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long to be a path
+        return False
 
 
 @contextmanager

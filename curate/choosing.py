@@ -32,7 +32,7 @@ _UNITS = {
     "mib": 1 << 20,
     "gib": 1 << 30,
 }
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?b)?")
+_LIMIT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmg]i?b)?")
 
 
 def memory_of(limit: str | int | None) -> int:
@@ -43,8 +43,11 @@ def memory_of(limit: str | int | None) -> int:
     """
     if limit is None:
         return 2 * MATRIX_BYTES
-    found = None if isinstance(limit, bool) else _LIMIT.fullmatch(str(limit).strip().lower())
-    size = int(float(found[1]) * _UNITS[found[2] or ""]) if found else 0
+    if isinstance(limit, int) and not isinstance(limit, bool):
+        size = limit
+    else:
+        found = _LIMIT.fullmatch(str(limit).strip().lower())
+        size = int(float(found[1]) * _UNITS[found[2] or ""]) if found else 0
     if size < 1:
         raise ArgumentError(
             f'memory_limit should be a number of bytes, or text such as "4GB" or "512MiB"; found '

@@ -6,19 +6,22 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, get_type_hints
 
 import docstring_parser
-from jsonargparse import ArgumentParser, get_loader, set_loader
+from jsonargparse import ArgumentParser, set_loader
 
-from airrep.errors import CurateError
+from airrep.errors import CurateError, FileFormatError, MissingInputError
 from airrep.processes import rank
 from airrep.version import __version__
 from curate import api, benchmarks, checking, demo, evidence, harm, training
 from curate.manifest import differences
+from curate.manifest_check import check_manifest
 from curate.report import saved
 from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
+from curate.yaml_text import config_text, read_yaml, read_yaml_file
 from selection.selectors import SelectorName
 
 _DESCRIPTION = "Choose the training examples that help a language model most."
@@ -53,17 +56,29 @@ _AS_TEXT: Mapping[str, Any] = {
     "ScorerName | Sequence[ScorerName] | Scorer": ScorerName | list[ScorerName],
     "SelectorName | Selector": SelectorName,
 }
+# Control characters but for tab and line break, and halves of surrogate pairs.
+_ESCAPED = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000))
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0 fine, 1 an error, 2 wrong usage, 130 interrupted."""
-    parsed = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
+    given = list(sys.argv[1:] if argv is None else argv)
+    if any(not _is_text(argument) for argument in given):
+        return _complain("curate: an argument is not UTF-8; rename the file that it names", 2)
+    if trouble := _unreadable_config(given):
+        return _complain(f"curate: {trouble}", 2)
+    parsed = _parser().parse_args(given)
     options = parsed[parsed.verb].as_dict()
     config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []
-    recorded = _manifest(str(config[-1])) if config else None
-    if recorded is not None and recorded["verb"] != parsed.verb:
-        return _complain(f"this manifest is repeated by curate {recorded['verb']} --config …", 2)
     try:
+        recorded = _manifest(str(config[-1])) if config else None
+        if recorded is not None and recorded["verb"] != parsed.verb:
+            return _complain(
+                f"this manifest is repeated by curate {recorded['verb']} --config …", 2
+            )
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
             _show(parsed.verb, options, result)
@@ -74,15 +89,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted; the same command goes on where it stopped", 130)
 
 
+class _Parser(ArgumentParser):
+    """Says what is wrong with options, and quotes them, without what steers a terminal."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:  # noqa: ANN401
+        return super().error(_printable(message), ex)
+
+
 def _parser() -> ArgumentParser:
-    set_loader("curate", _load_config)
-    parser = ArgumentParser(
+    set_loader("curate", _load_config, exceptions=(FileFormatError,))
+    parser = _Parser(
         prog="curate", description=_DESCRIPTION, version=__version__, parser_mode="curate"
     )
     verbs = parser.add_subcommands(dest="verb", metavar="VERB")
     for name, function in _VERBS.items():
         summary = (inspect.getdoc(function) or "").split("\n")[0]
-        verb = ArgumentParser(description=summary, parser_mode="curate")
+        verb = _Parser(description=summary, parser_mode="curate")
         if name in _CONFIG_FIRST:
             explained = f"YAML file; {_CONFIG_FIRST[name]} has an example"
             verb.add_argument("config", type=str, help=explained)
@@ -125,16 +147,35 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _load_config(text: str) -> Any:  # noqa: ANN401 (whatever YAML holds)
     """A config file's content; of a manifest, the arguments it records."""
-    content = get_loader("yaml")(text)
+    content = read_yaml(text)
     if isinstance(content, dict) and "manifest_version" in content:
+        check_manifest(content, "the manifest")
         return content["arguments"]
     return content
 
 
+def _unreadable_config(given: Sequence[str]) -> str:
+    """What keeps a config file from being read at all, which the parser would end or wait in."""
+    for option, following in pairwise([*given, ""]):
+        name, equals, value = option.partition("=")
+        if name == "--config":
+            file = value if equals else following
+            try:
+                config_text(file)
+            except FileFormatError as error:
+                return str(error)
+            except MissingInputError as error:
+                if "\0" in file:  # of other files that are not there the parser speaks
+                    return str(error)
+    return ""
+
+
 def _manifest(path: str) -> dict[str, Any] | None:
-    with open(path, encoding="utf-8") as stream:  # noqa: PTH123 (parsed once already)
-        content = get_loader("yaml")(stream.read())
-    return content if isinstance(content, dict) and "manifest_version" in content else None
+    content = read_yaml_file(path)
+    if not isinstance(content, dict) or "manifest_version" not in content:
+        return None
+    check_manifest(content, path)
+    return content
 
 
 def _compare(manifest: dict[str, Any] | None, result: object) -> int:
@@ -178,12 +219,22 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_printable(text) + "\n")
 
 
 def _complain(text: str, status: int) -> int:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(_printable(text) + "\n")
     return status
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it can be written to a manifest; a file's name on Linux may be any bytes."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
+def _printable(text: str) -> str:
+    """A text without characters that steer a terminal, or that it cannot be sent."""
+    return text.translate(_ESCAPED)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import get_loader
-
-from airrep.errors import FileFormatError, MissingInputError
+from airrep.errors import FileFormatError
+from curate.yaml_text import read_yaml_file
 from eval_harness.settings import map_settings
 
 
@@ -32,12 +30,7 @@ def load_config(
     if isinstance(config, Mapping):
         return dict(config)
     file = Path(config)
-    try:
-        values = get_loader("yaml")(file.read_text("utf-8"))  # for which 2e-5 is a number
-    except OSError as error:
-        raise MissingInputError(f"{file}: no such config can be read ({error}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{file}: not YAML ({' '.join(str(error).split())}).") from error
+    values = read_yaml_file(file)
     if not isinstance(values, dict):
         raise FileFormatError(f"{file}: expected settings, found {type(values).__name__}.")
     return map_settings(
@@ -50,5 +43,8 @@ def _from(base: Path, value: Any) -> Any:  # noqa: ANN401 (whatever YAML holds)
     if not isinstance(value, str):
         return value
     path = base / value
-    found = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 (any root)
-    return str(path.resolve()) if found else value
+    try:
+        found = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 (any root)
+        return str(path.resolve()) if found else value
+    except (OSError, ValueError):  # no name that a file can have
+        return value

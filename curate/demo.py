@@ -10,6 +10,7 @@ from pathlib import Path
 from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError
 from airrep.records import Example, normalise
+from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
 from curate.api import select
 from curate.demo_data import TASKS, demo_pool, demo_targets
@@ -69,6 +70,7 @@ def demo(
     """
     if task not in TASKS:
         raise ArgumentError(f"task {task!r} is unknown; choose from {', '.join(TASKS)}.")
+    check_seed(seed)
     directory = Path(output)
     pool = demo_pool(rows, seed)
     _write(directory / "pool.jsonl", pool)

@@ -22,6 +22,7 @@ from airrep.errors import (
 )
 from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
+from airrep.seeds import check_seed
 from airrep.supervision import SubsetLosses
 from curate.inputs import Source
 from curate.io import OnBadRow, Rows, read_rows
@@ -168,6 +169,7 @@ def record(
             f"expected at least {_FEWEST} subsets (LDS ranks them) and a stack of 1 or more, found "
             f"{subsets} and {stack}."
         )
+    check_seed(seed)
     directory = Path(output)
     check_writable(directory)
     pool_rows, examples = _read(pool, "pool", columns, on_bad_row)
@@ -249,6 +251,7 @@ def lds(
         )
     by_model = uses_model(scorer)
     check_scorer(scorer, "given" if by_model else None)
+    check_seed(seed)
     directory = Path(runs)
     recorded = SubsetLosses.load(directory)
     examples = _read(pool, "pool", columns, on_bad_row)[1]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airrep.errors import FileFormatError
+from curate.columns import table_of
+from curate.streams import check_unpacked, is_packed, lines, opened
 
-_CHUNK = 10_000
+_BATCH = 1 << 16
 
 
 def read_file(path: Path) -> pa.Table:
@@ -26,80 +26,55 @@ def read_file(path: Path) -> pa.Table:
         OSError: The file cannot be read.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    compressed = suffixes[-1:] == [".gz"]
+    compressed = is_packed(path)
     suffix = next(iter(suffixes[-2:-1] if compressed else suffixes[-1:]), "")
     if suffix not in _READERS or (compressed and suffix == ".parquet"):
         raise FileFormatError(
             f"{path}: unknown file type {''.join(suffixes[-2:]) or '(no suffix)'!r}; expected one "
             f"of {', '.join(SUFFIXES)} (.jsonl, .json and .csv also as .gz)."
         )
+    if path.exists() and not path.is_file():  # a pipe would wait for ever for one who writes
+        raise OSError("not a regular file, but a directory, a pipe or a device")
     return _READERS[suffix](path)
 
 
-def table_of(rows: Iterable[Mapping[str, Any]], name: str) -> pa.Table:
-    """Rows to a table with every field that occurs in any of them; absent fields become null.
+def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members; two of one name are an error, of which json would keep the last."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {double!r} stands twice in one object")
+    return made
 
-    Raises:
-        FileFormatError: A field holds values of kinds that no column can hold together.
-    """
-    chunks, iterator, seen = [], iter(rows), 0
-    while chunk := list(islice(iterator, _CHUNK)):
-        fields = dict.fromkeys(field for row in chunk for field in row)
-        columns = {f: _column([row.get(f) for row in chunk], f, name, seen) for f in fields}
-        chunks.append(pa.table(columns))
-        seen += len(chunk)
-    if not chunks:
-        return pa.table({})
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_doubles)
+
+
+def _parsed(content: bytes, where: str, encoding: str) -> Any:  # noqa: ANN401 (anything)
     try:
-        return pa.concat_tables(chunks, promote_options="permissive")
-    except pa.ArrowException as error:
+        return _DECODER.decode(content.decode(encoding).rstrip())
+    except json.JSONDecodeError as error:
         raise FileFormatError(
-            f"{name}: a field changes its type along the rows ({error})."
-        ) from error
-
-
-def _column(values: list[Any], field: str, name: str, first: int) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError) as error:
-        kinds: dict[str, int] = {}
-        for number, value in enumerate(values):
-            if value is not None:
-                kinds.setdefault(type(value).__name__, first + number)
-        found = ", ".join(f"{kind} (row {row})" for kind, row in kinds.items())
-        raise FileFormatError(
-            f"{name}: field {field!r} holds values that do not go together: {found}; rows count "
-            f"from 0 ({error}). Make them one type."
-        ) from error
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rb") as stream:
-        try:
-            yield from enumerate(stream, start=1)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise FileFormatError(f"{path}: damaged gzip file ({error}).") from error
+            f"{where}: not valid JSON ({error.msg}, character {error.pos})."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{where}: not UTF-8 ({error.reason}).") from None
+    except RecursionError:
+        raise FileFormatError(f"{where}: nested too deeply.") from None
+    except ValueError as error:  # a field that stands twice, a number of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise FileFormatError(f"{where}: not valid JSON ({reason}).") from None
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip())
-        except json.JSONDecodeError as error:
-            raise FileFormatError(
-                f"{path}, line {number}: not valid JSON ({error.msg}, character {error.pos})."
-            ) from None
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}, line {number}: not UTF-8 ({error.reason}).") from None
-        except RecursionError:
-            raise FileFormatError(f"{path}, line {number}: nested too deeply.") from None
+        where = f"{path}, line {number}"
+        row = _parsed(line, where, "utf-8-sig" if number == 1 else "utf-8")
         if not isinstance(row, dict):
-            raise FileFormatError(
-                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}."
-            )
+            raise FileFormatError(f"{where}: expected a JSON object, found {type(row).__name__}.")
         yield row
 
 
@@ -109,13 +84,11 @@ def _read_jsonl(path: Path) -> pa.Table:
 
 def _read_json(path: Path) -> pa.Table:
     """A JSON array of objects, or JSON lines under another name."""
-    text = b"".join(line for _, line in _lines(path))
+    with opened(path) as stream:
+        text = stream.read()
     if text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
         return _read_jsonl(path)
-    try:
-        rows = json.loads(text.decode("utf-8-sig"))
-    except ValueError as error:
-        raise FileFormatError(f"{path}: not valid JSON ({error}).") from None
+    rows = _parsed(text, str(path), "utf-8-sig")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise FileFormatError(
@@ -128,16 +101,47 @@ def _read_json(path: Path) -> pa.Table:
 def _read_csv(path: Path) -> pa.Table:
     """Every cell as text: guessing types would turn the answer "007" into the number 7."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError, EOFError, gzip.BadGzipFile) as error:
-        raise FileFormatError(f"{path}: not a readable CSV file ({error}).") from None
+        with opened(path) as stream:
+            head = pd.read_csv(stream, header=None, nrows=1, **_AS_TEXT)
+        with opened(path) as stream:
+            frame = pd.read_csv(stream, **_AS_TEXT)
+    except (ValueError, pd.errors.ParserError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        reason = " ".join(str(error).split())
+        raise FileFormatError(f"{path}: not a readable CSV file ({reason}).") from None
+    names = head.iloc[0].tolist()
+    if double := [name for name in names if names.count(name) > 1]:
+        raise FileFormatError(
+            f"{path}: the header names the column {double[0]!r} twice; rename one of them."
+        )
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the cells before for names
+        raise FileFormatError(
+            f"{path}: the header names {len(names)} columns, and the first row below it has more "
+            "cells. Name every column."
+        )
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+_AS_TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
 
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
-    except pa.ArrowException as error:
+        with pq.ParquetFile(path) as file:
+            stated = file.metadata
+            check_unpacked(
+                path, sum(stated.row_group(i).total_byte_size for i in range(stated.num_row_groups))
+            )
+            batches, size = [], 0
+            for batch in file.iter_batches(_BATCH):
+                batches.append(batch)
+                size += batch.nbytes
+                check_unpacked(path, size)
+            return pa.Table.from_batches(batches, file.schema_arrow)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"{path}: not a readable Parquet file ({error}).") from error
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import glob
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 from datasets.table import InMemoryTable
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
 from airrep.records import Example, normalise
-from curate.files import SUFFIXES, read_file, table_of
+from curate.columns import table_of
+from curate.files import SUFFIXES, read_file
+from curate.saved_dataset import read_saved
 
 OnBadRow = Literal["error", "skip"]
 _HUB_NAME = re.compile(
@@ -64,6 +66,8 @@ class Rows:
         for number, row in enumerate(_iterate(self.dataset)):
             file, local = self.place(number)
             try:
+                if isinstance(row, _Unreadable):
+                    raise RecordError(f"{file}, row {local} (counting from 0): {row.reason}")
                 read = normalise(row, index=local, origin=file, columns=columns)
             except RecordError as error:
                 if on_bad_row == "error":
@@ -106,20 +110,52 @@ def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.input
     return rows
 
 
-def _iterate(dataset: Dataset) -> Iterable[dict[str, Any]]:
-    for batch in dataset.iter(batch_size=_READ_AT_ONCE):
+@dataclass(frozen=True)
+class _Unreadable:
+    """A row with a value that no Python object can hold: a date of the year 1,000,000, say."""
+
+    reason: str
+
+
+def _iterate(dataset: Dataset) -> Iterator[dict[str, Any] | _Unreadable]:
+    for start in range(0, len(dataset), _READ_AT_ONCE):
+        stop = min(start + _READ_AT_ONCE, len(dataset))
+        try:
+            batch = dataset[start:stop]
+        except Exception:  # Arrow, datasets and the decoders of its features raise many kinds
+            yield from (_one(dataset, row) for row in range(start, stop))
+            continue
         fields = list(batch)
         for values in zip(*batch.values(), strict=True):
             yield dict(zip(fields, values, strict=True))
 
 
+def _one(dataset: Dataset, row: int) -> dict[str, Any] | _Unreadable:
+    try:
+        found: dict[str, Any] = dataset[row]
+        return found
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        return _Unreadable(
+            f"a value of it cannot be read ({type(error).__name__}: {reason}). Mend it, or leave "
+            "its field out."
+        )
+
+
 def _from_name(given: str | Path, name: str) -> Rows:
-    path = Path(given).expanduser()
     text = str(given)
-    if path.is_dir():
-        return Rows(_from_directory(path), str(path))
-    if path.is_file():
-        return _from_files([path], name)
+    try:
+        path = Path(given).expanduser()
+        if path.is_dir():
+            return Rows(_from_directory(path, name), str(path))
+        if path.is_file():
+            return _from_files([path], name)
+    except (OSError, RuntimeError) as error:  # too long a name, a user that is not there
+        if isinstance(error, MissingInputError):
+            raise
+        raise MissingInputError(
+            f"{name}: {text[:200]!r} cannot be read ({error!s:.200})."
+        ) from error
     is_glob = any(sign in text for sign in "*?[")
     if is_glob:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
@@ -136,6 +172,7 @@ def _from_name(given: str | Path, name: str) -> Rows:
 def _from_files(files: list[Path], name: str) -> Rows:
     tables, starts, row = [], [], 0
     for file in files:
+        _check_name(file, name)
         try:
             table = read_file(file)
         except OSError as error:
@@ -151,18 +188,22 @@ def _from_files(files: list[Path], name: str) -> Rows:
             f"({error})."
         ) from error
     label = str(files[0]) if len(files) == 1 else f"{len(files)} files"
-    return Rows(_dataset(whole), label, tuple(starts))
+    return Rows(_dataset(whole, label), label, tuple(starts))
 
 
-def _from_directory(path: Path) -> Dataset:
+def _from_directory(path: Path, name: str) -> Dataset:
+    _check_name(path, name)
+    return _from_memory(read_saved(path), str(path))
+
+
+def _check_name(path: Path, name: str) -> None:
+    """Refuse a path that could not be written to a manifest."""
     try:
-        dataset = load_from_disk(str(path))
-    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
         raise MissingInputError(
-            f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
-            f"instance '{path}/*.jsonl'."
+            f"{name}: the name of {str(path)!r} is not UTF-8; rename the file."
         ) from error
-    return _from_memory(dataset, str(path))
 
 
 def _from_hub(text: str, name: str, config: str | None, split: str | None) -> Dataset:
@@ -185,14 +226,30 @@ def _from_memory(given: Any, name: str) -> Dataset:  # noqa: ANN401 (told apart 
             f"{name}: this is a DatasetDict with the splits {list(given)}; pass one of them."
         )
     if isinstance(given, pd.DataFrame):
-        return _dataset(pa.Table.from_pandas(given, preserve_index=False))
+        return _dataset(_from_frame(given, name), name)
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise ArgumentError(
             f"{name}: expected a path, a dataset, a data frame or a list of rows, found "
             f"{type(given).__name__}."
         )
     rows = given.with_format(None) if isinstance(given, IterableDataset) else given
-    return _dataset(table_of((_as_mapping(row, i, name) for i, row in enumerate(rows)), name))
+    return _dataset(table_of((_as_mapping(row, i, name) for i, row in enumerate(rows)), name), name)
+
+
+def _from_frame(given: pd.DataFrame, name: str) -> pa.Table:
+    names = given.columns.tolist()
+    if len({str(each) for each in names}) < len(names):
+        raise FileFormatError(
+            f"{name}: the data frame's columns are named {names!r:.200}; expected each name once."
+        )
+    try:
+        return pa.Table.from_pandas(given, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise FileFormatError(
+            f"{name}: the data frame has a column of values that do not go together ({reason}). "
+            "Make them one type."
+        ) from error
 
 
 def _as_mapping(row: Any, index: int, name: str) -> Mapping[str, Any]:  # noqa: ANN401
@@ -206,5 +263,22 @@ def _as_mapping(row: Any, index: int, name: str) -> Mapping[str, Any]:  # noqa: 
     )
 
 
-def _dataset(table: pa.Table) -> Dataset:
-    return Dataset(InMemoryTable(table))
+def _dataset(table: pa.Table, name: str) -> Dataset:
+    try:
+        return Dataset(InMemoryTable(table))
+    except Exception as error:  # types that it has no word for, damaged metadata of its own
+        field = next((f for f in table.schema if not _has_a_type(f)), None)
+        culprit = f"field {field.name!r} is of type {field.type!s:.80}" if field else "its metadata"
+        reason = " ".join(str(error).split())[:200]
+        raise FileFormatError(
+            f"{name}: datasets cannot hold these rows: {culprit} ({type(error).__name__}: "
+            f"{reason}). Convert it, or leave it out."
+        ) from error
+
+
+def _has_a_type(field: pa.Field) -> bool:
+    try:
+        Dataset(InMemoryTable(pa.schema([field]).empty_table()))
+    except Exception:
+        return False
+    return True

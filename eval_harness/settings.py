@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from sys import float_info
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from airrep.errors import ArgumentError
@@ -101,8 +102,15 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     if kind is Any:
         return value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _finite(value, where)
     if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
         return value
     wanted = getattr(kind, "__name__", str(kind))
     raise ArgumentError(f"{where}: expected {wanted}, found {value!r}.")
+
+
+def _finite(value: float, where: str) -> float:
+    """A number that can be computed with; every comparison with a NaN would let it pass."""
+    if not abs(value) <= float_info.max:  # integers can be larger
+        raise ArgumentError(f"{where}: expected a finite number, found {value!s:.40}.")
+    return float(value)

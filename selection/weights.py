@@ -20,7 +20,10 @@ def target_weights(
     """
     if weights is None:
         return np.full(targets, 1.0 / targets)
-    values = np.asarray(weights, dtype=np.float64)
+    try:
+        values = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(f"weights: expected numbers, one per target ({error}).") from None
     if values.shape != (targets,):
         raise ArgumentError(f"weights: expected one per target ({targets}), got {values.shape}.")
     if not np.isfinite(values).all() or (values < 0).any():

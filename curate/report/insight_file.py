@@ -23,8 +23,11 @@ import pyarrow.parquet as pq
 
 from airrep.atomic import atomic_file
 from airrep.errors import FileFormatError, MissingInputError
+from curate.files import read_file
 from curate.manifest import MANIFEST_FILE
+from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
+from curate.report.insight_check import check_insight, check_ranks
 from selection.overview import ScoreOverview, TargetRows
 from selection.result import Selection
 from selection.score_counts import ScoreCounts
@@ -70,8 +73,10 @@ def read_insight(directory: str | Path) -> Insight:
     manifest = _read_manifest(directory)
     tables = [_read_table(directory, name, manifest) for name in (_ROWS, _TARGETS, _REMOVED)]
     try:
-        return _assemble(manifest, json.loads(tables[0].schema.metadata[_KEY]), *tables)
-    except (KeyError, TypeError, pa.ArrowException, ValueError, IndexError) as error:
+        insight = _assemble(manifest, json.loads(tables[0].schema.metadata[_KEY]), *tables)
+        check_insight(insight)
+        return insight
+    except (LookupError, TypeError, pa.ArrowException, ValueError, ArithmeticError) as error:
         raise FileFormatError(
             f"{directory / _FOLDER}: the files are not what a selection leaves there ({error!r}); "
             f"{_again(directory)}."
@@ -139,6 +144,7 @@ def _assemble(
     ids, sources = (rows[name].to_pylist() for name in ("id", "source"))
     ranks = np.asarray(rows["rank"].fill_null(-1))
     indices = np.flatnonzero(ranks >= 0)
+    check_ranks(ranks[indices])
     indices = indices[np.argsort(ranks[indices])]
     chosen = rows.take(indices)
     names = targets["id"].to_pylist()
@@ -184,9 +190,10 @@ def _extremes(targets: pa.Table, name: str) -> TargetRows:
 
 def _matrix(column: pa.ChunkedArray, kind: type[np.generic]) -> Any:  # noqa: ANN401
     """Lists of one length as (lines, length)."""
-    return np.asarray(pc.list_flatten(column), dtype=kind).reshape(
-        len(column), pc.list_value_length(column)[0].as_py()
-    )
+    values = np.asarray(pc.list_flatten(column))
+    if values.size and values.dtype.kind != np.dtype(kind).kind:
+        raise ValueError(f"lists of {values.dtype}, expected {np.dtype(kind)}")
+    return values.astype(kind).reshape(len(column), pc.list_value_length(column)[0].as_py())
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
@@ -198,10 +205,11 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        missing = {"arguments", "chosen", "inputs", "seconds", "versions"} - set(manifest)
-        if missing or "fingerprint" not in manifest["chosen"]:
-            raise KeyError(", ".join(sorted(missing or {"fingerprint"})))
-    except (ValueError, KeyError, TypeError) as error:
+        check_manifest(manifest, path)
+        manifest.setdefault("encoders", [])  # version 1 kept one under another name
+    except FileFormatError as error:
+        raise FileFormatError(f"{str(error).rstrip('.')}; {_again(directory)}.") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{path} is not the manifest of a selection ({error!r}); {_again(directory)}."
         ) from error
@@ -216,9 +224,11 @@ def _read_table(directory: Path, name: str, manifest: Mapping[str, Any]) -> pa.T
             f"part; {_again(directory)}."
         )
     try:
-        table = pq.read_table(path)
+        table = read_file(path)
         about = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        if not isinstance(about, dict) or "fingerprint" not in about:
+            raise KeyError("fingerprint")
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"{path} is damaged, or no file of ours ({error!r}); {_again(directory)}."
         ) from error

@@ -14,6 +14,7 @@ from airrep.errors import ArgumentError
 
 Amount = int | float
 EVERY_OTHER = "*"
+_MOST = 2**63 - 1
 _FINEST = 1_000_000  # shares are read to six decimals: 0.1 is a tenth, 0.333333 a third
 
 
@@ -157,6 +158,8 @@ def _check_whole(value: object, where: str, least: int) -> None:
         raise ArgumentError(
             f"constraints: {where} should be a whole number >= {least}, found {value!r}."
         )
+    if value > _MOST:
+        raise ArgumentError(f"constraints: {where} is larger than {_MOST}, the most there can be.")
 
 
 def _ids(given: object, name: str) -> tuple[str, ...]:
