@@ -53,8 +53,7 @@ def top_rows_of(
     """
     parts = scores.scan(partial(_best_among, wanted=wanted))
     return [
-        reduce(partial(_merge, n=n), (part[i] for part in parts))
-        for i, (_, n) in enumerate(wanted)
+        reduce(partial(_merge, n=n), (part[i] for part in parts)) for i, (_, n) in enumerate(wanted)
     ]
 
 
@@ -72,7 +71,7 @@ def _scan(scores: ScoreMatrix, n: int) -> Ranked:
 def _best_among(
     scores: ScoreMatrix,
     starts: Sequence[int],
-    threads: int | None,  # noqa: ARG001 (sorting takes one)
+    threads: int | None,
     wanted: Sequence[tuple[npt.NDArray[np.bool_], int]],
 ) -> list[Ranked]:
     """See `ScoreMatrix.scan`; what `top_rows_of` returns, of the blocks that start there."""
@@ -126,7 +125,7 @@ class _Proposed:
 def _proposed(
     scores: ScoreMatrix,
     starts: Sequence[int],
-    threads: int | None,  # noqa: ARG001 (faiss takes what it is given)
+    threads: int | None,
     n: int,
 ) -> _Proposed:
     """See `ScoreMatrix.scan`."""

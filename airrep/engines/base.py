@@ -22,15 +22,12 @@ class TextEncoder(Protocol):
 
 
 class Engine(Protocol):
-    """Where texts are encoded and scores are looked at.
+    """Where texts are encoded and scores are looked at."""
 
-    Attributes:
-        name: What the user calls it.
-        at_once: How many shards are made at the same time.
-    """
-
-    name: str
-    at_once: int
+    @property
+    def at_once(self) -> int:
+        """How many shards are made at the same time."""
+        ...
 
     def write(
         self, shards: Sequence[NewShard], encoder: TextEncoder, *, tokens_per_batch: int

@@ -67,8 +67,6 @@ def connected() -> Iterator[Cluster]:
 class Cluster:
     """Hands work to all CPUs of a Ray cluster; encoding to its GPUs, if it has any."""
 
-    name = "ray"
-
     def __init__(self) -> None:
         """Count the workers; Ray has to be connected."""
         import ray
@@ -94,7 +92,9 @@ class Cluster:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
 
-        shared = ray.put(encoder)  # held here: a worker that takes another's place asks for it again
+        shared = ray.put(
+            encoder
+        )  # held here: a worker that takes another's place asks for it again
         context = DataContext.get_current().copy()
         context.enable_progress_bars = context.print_on_execution_start = False
         with DataContext.current(context):

@@ -12,7 +12,6 @@ from airrep.shards import NewShard
 class Launched:
     """Shares work between the processes of a launcher; without one, does all of it."""
 
-    name = "local"
     at_once = 1
 
     def write(
