@@ -83,7 +83,7 @@ class Cluster:
     def write(
         self, shards: Sequence[NewShard], encoder: TextEncoder, *, tokens_per_batch: int
     ) -> Iterator[NewShard]:
-        """See `Engine.write`. Each worker has the encoder for itself and computes in one thread.
+        """See `Engine.write`. Each worker has the encoder for itself, and one CPU.
 
         Raises:
             ArgumentError: Two workers compute differently, so that the result would depend on who
@@ -133,14 +133,12 @@ class _Writer:
 
     def __init__(self, encoder: Any, tokens_per_batch: int) -> None:  # noqa: ANN401 (a reference)
         import ray
-        import torch
 
         self._encoder = ray.get(encoder)
         self._tokens = tokens_per_batch
         gpu = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
         if gpu and hasattr(self._encoder, "model"):
             self._encoder.model.to("cuda")
-        torch.set_num_threads(1)
         embeddings = self._encoder.encode(_PROBES, tokens_per_batch=tokens_per_batch)
         self._probe = blake2b(embeddings.tobytes(), digest_size=16).hexdigest()
         self._where = f"{'GPU' if gpu else 'CPU'} of {ray.util.get_node_ip_address()}"

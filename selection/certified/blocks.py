@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from selection.group import usable_cpus
-from selection.scores import BLOCK, Float32, ScoreMatrix
+from selection.scores import Float32, ScoreMatrix
 
 Found = TypeVar("Found")
 
@@ -24,10 +24,9 @@ def map_blocks(
     Blocks are computed by as many threads as there are CPUs to use, unless it is said how many, at
     most two blocks a thread ahead; what comes back does not depend on that.
     """
-    pool = scores.shape[1]
 
     def one(start: int) -> tuple[int, Float32, Found]:
-        block = scores.block(start, min(start + BLOCK, pool))
+        ((_, block),) = scores.blocks([start])
         return start, block, work(start, block)
 
     threads = threads or usable_cpus()
