@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from selection import candidates as candidates_module
 from selection import scores as scores_module
 from selection.candidates import top_rows, top_rows_of
-from selection.certified import certified_greedy
 from selection.certified import audit as audit_module
+from selection.certified import certified_greedy
 from selection.certified import greedy as greedy_module
 from selection.overview import overview
 from selection.scores import ScoreMatrix
