@@ -101,7 +101,7 @@ def test_accelerate_without_other_processes_is_refused(tmp_path, capsys):
         lambda: curate.select(ROWS, ROWS[:2], 3, engine="accelerate"),
         lambda: curate.embed(ROWS, tmp_path / "store", engine="accelerate"),
     ):
-        with pytest.raises(ArgumentError, match="there is only this one. Start them with: acceler"):
+        with pytest.raises(ArgumentError, match="there is only this one"):
             verb()
     assert not (tmp_path / "store").exists()
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
@@ -124,7 +124,5 @@ def test_ray_that_is_not_there_is_named(monkeypatch, tmp_path):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(
-        ArgumentError, match="'dask' is unknown; choose from local, accelerate, ray"
-    ):
+    with pytest.raises(ArgumentError, match="unknown; choose from local, accelerate, ray"):
         curate.select(ROWS, ROWS[:2], 3, engine="dask")

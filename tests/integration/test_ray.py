@@ -136,7 +136,7 @@ def test_what_a_store_has_is_not_encoded_again_and_a_worker_s_error_is_ours(clus
     store = EmbeddingStore(tmp_path / "store")
     with started("ray") as engine:
         assert store.embed(rows(200), hashing(), engine=engine).encoded == 200
-        with pytest.raises(EmbeddingError, match="^row 777 is broken$"):
+        with pytest.raises(EmbeddingError, match=r"^row 777 is broken$"):
             store.embed(rows(1000), hashing(broken=True), engine=engine)
         again = EmbeddingStore(tmp_path / "store").embed(rows(1000), hashing(), engine=engine)
     assert again.encoded <= 800
