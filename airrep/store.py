@@ -167,6 +167,7 @@ class EmbeddingStore:
                 ) as bar,
             ):
                 self._load()  # what another run added until it let go of the store
+                self._remove_leftovers()
                 self._claim(encoder)
                 order = self._missing(digests)
                 encoded = len(order)
@@ -186,6 +187,14 @@ class EmbeddingStore:
         return StoredEmbeddings(
             self._shards, places, encoder.dim, len(examples) - encoded, encoded, changed
         )
+
+    def _remove_leftovers(self) -> None:
+        """Shards of runs that were killed before these counted, under names that no run uses."""
+        if rank() == 0:
+            known = {shard["name"] for shard in self._manifest["shards"]}
+            for file in self.directory.glob("shard-*-*"):
+                if file.stem not in known:
+                    file.unlink(missing_ok=True)
 
     def _missing(self, digests: list[bytes]) -> list[int]:
         """Positions, ascending, of the texts that the store lacks; of copies the first."""

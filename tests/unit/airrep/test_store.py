@@ -195,6 +195,18 @@ def test_an_interrupted_run_resumes_after_its_last_whole_shard(tmp_path, small_s
     assert np.array_equal(stored[:], embedded_afresh(items))
 
 
+def test_shards_that_workers_of_a_killed_run_left_behind_are_removed(filled):
+    """They have names of their own, so that nothing is written over them."""
+    for name in ("shard-00003-0a1b2c3d.npy", "shard-00003-0a1b2c3d.parquet"):
+        (filled / name).write_bytes(b"left behind")
+    EmbeddingStore(filled).embed(examples(*range(10)), CountingEncoder())  # adds nothing
+    assert (filled / "shard-00003-0a1b2c3d.npy").exists()
+    EmbeddingStore(filled).embed(examples(*range(12)), CountingEncoder())
+    assert [f.name for f in filled.glob("shard-*-*")] == []
+    again = EmbeddingStore(filled).embed(examples(*range(12)), CountingEncoder())
+    assert again.encoded == 0
+
+
 def test_the_same_store_object_can_go_on_after_an_interruption(tmp_path, small_shards):
     store, items = EmbeddingStore(tmp_path / "store"), examples(*range(11))
     with pytest.raises(KeyboardInterrupt):
