@@ -49,13 +49,23 @@ def connected() -> Iterator[Cluster]:
     """The cluster that this program is connected to, or that RAY_ADDRESS or `ray start` names.
 
     Where there is none, one is started on this machine, and stopped in the end.
+
+    Raises:
+        ArgumentError: The cluster does not answer.
     """
     import ray
 
     joined = not ray.is_initialized()
     if joined:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        except ConnectionError as error:
+            raise ArgumentError(
+                f"engine 'ray': the cluster does not answer ({error}). Is RAY_ADDRESS "
+                f"({os.environ.get('RAY_ADDRESS', 'not set')}) right, and ray start running? A "
+                "cluster that wants a token wants RAY_AUTH_MODE=token here (docs/scale.md)."
+            ) from error
         logging.getLogger("ray.data").setLevel("ERROR")
     try:
         yield Cluster()
