@@ -1,4 +1,4 @@
-"""One shard of a store: written by whoever encoded it, read through a memory map."""
+"""One shard of a store: written by whoever encoded it, read a few rows at a time."""
 
 from __future__ import annotations
 
@@ -62,43 +62,38 @@ class NewShard:
             pq.write_table(table, file)
 
 
+@dataclass(frozen=True)
 class Shard:
-    """Embeddings (n, D) of a shard; another process that is handed it opens the file itself.
+    """Embeddings (n, D) of a shard; the file is open only while it is read from.
+
+    So a store may have more shards than a process may have open files, and another process that is
+    handed a shard reads the file itself.
 
     Attributes:
         path: Of the .npy file.
+        shape: (n, D).
+        dtype: What embeddings are kept in.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file.
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, path: Path) -> Shard:
+        """The shard in this file.
 
         Raises:
             StoreError: It is missing or damaged.
         """
-        self.path = path.resolve()
-        try:
-            self._rows: npt.NDArray[np.floating] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise damaged(path, error) from error
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, D)."""
-        return self._rows.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """What embeddings are kept in."""
-        return self._rows.dtype
+        rows = _open(path.absolute())
+        return cls(path.absolute(), rows.shape, rows.dtype)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self.shape[0]
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-        return self._rows[rows]
-
-    def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
-        return Shard, (self.path,)
+        return np.asarray(_open(self.path)[rows])
 
     def labels(self) -> tuple[list[str], list[bytes]]:
         """Ids and digests of its rows.
@@ -111,6 +106,13 @@ class Shard:
             return table["id"].to_pylist(), table["digest"].to_pylist()
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise damaged(self.path, error) from error
+
+
+def _open(path: Path) -> npt.NDArray[np.floating]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, error) from error
 
 
 def damaged(path: Path, reason: object) -> StoreError:

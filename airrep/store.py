@@ -303,7 +303,7 @@ class EmbeddingStore:
 
     def _open_shard(self, number: int, name: str, rows: int) -> None:
         file = self.directory / f"{name}.npy"
-        shard = Shard(file)
+        shard = Shard.of(file)
         ids, digests = shard.labels()
         shape, dtype = (rows, self._manifest["dim"]), self._manifest["dtype"]
         if shard.shape != shape or shard.dtype != dtype or len(ids) != rows:

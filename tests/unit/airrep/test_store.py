@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -171,6 +172,20 @@ def test_rows_are_known_by_text_and_not_by_id_or_place(filled):
     stored = EmbeddingStore(filled).embed(renamed[::-1], encoder)
     assert encoder.encoded == []
     assert np.array_equal(stored[:], embedded_afresh(renamed[::-1]))
+
+
+def test_a_store_may_have_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_SHARD_ROWS", 1)
+    items, (soft, hard) = examples(*range(60)), resource.getrlimit(resource.RLIMIT_NOFILE)
+    stored = EmbeddingStore(tmp_path / "store").embed(items, CountingEncoder())
+    used = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        again = EmbeddingStore(tmp_path / "store").embed(items, CountingEncoder())
+        assert np.array_equal(again[:], embedded_afresh(items))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert np.array_equal(stored[:], again[:])
 
 
 def test_a_repeated_text_is_encoded_once(tmp_path, small_shards):
