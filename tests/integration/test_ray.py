@@ -35,8 +35,8 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
-            num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error",
-            object_store_memory=100 << 20,
+            "local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False,
+            logging_level="error", object_store_memory=100 << 20,
         )  # fmt: skip
         yield
         with warnings.catch_warnings():  # Ray does not wait for the daemons that it has stopped
