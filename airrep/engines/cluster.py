@@ -96,8 +96,8 @@ class Cluster:
         """See `Engine.write`. Each worker has the encoder for itself, and one CPU.
 
         Raises:
-            ArgumentError: Two workers compute differently, so that the result would depend on who
-                encodes what.
+            ArgumentError: A worker computes differently from another or, on CPUs, from this
+                machine, so that the result would depend on who encodes what.
         """
         import ray
         from ray.data import ActorPoolStrategy, DataContext
@@ -118,7 +118,9 @@ class Cluster:
                 num_cpus=1,
                 num_gpus=1 if self._gpus else 0,
             )
-            alike = _Alike()
+            # the targets are encoded here
+            here = None if self._gpus else (_probe(encoder, tokens_per_batch), "this machine")
+            alike = _Alike(here)
             for row in written.iter_rows():
                 if row["error"]:
                     raise getattr(errors, row["error"])(row["message"])
@@ -149,8 +151,7 @@ class _Writer:
         gpu = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
         if gpu and hasattr(self._encoder, "model"):
             self._encoder.model.to("cuda")
-        embeddings = self._encoder.encode(_PROBES, tokens_per_batch=tokens_per_batch)
-        self._probe = blake2b(embeddings.tobytes(), digest_size=16).hexdigest()
+        self._probe = _probe(self._encoder, tokens_per_batch)
         self._where = f"{'GPU' if gpu else 'CPU'} of {ray.util.get_node_ip_address()}"
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -177,8 +178,8 @@ class _Writer:
 class _Alike:
     """Refuses a worker that does not compute like the first one."""
 
-    def __init__(self) -> None:
-        self._first: tuple[str, str] | None = None
+    def __init__(self, first: tuple[str, str] | None) -> None:
+        self._first = first
 
     def check(self, probe: str, where: str) -> None:
         if self._first is None:
@@ -189,6 +190,12 @@ class _Alike:
                 f"{self._first[1]}, so that the result would depend on who encodes what. Use "
                 "workers of one kind, with the same versions of torch and transformers."
             )
+
+
+def _probe(encoder: TextEncoder, tokens_per_batch: int) -> str:
+    """A digest that differs where embeddings do."""
+    embeddings = encoder.encode(_PROBES, tokens_per_batch=tokens_per_batch)
+    return blake2b(embeddings.tobytes(), digest_size=16).hexdigest()
 
 
 def _look(look: Callable[[Sequence[int], int | None], Part], places: Sequence[int]) -> Part:
