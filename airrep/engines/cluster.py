@@ -102,9 +102,8 @@ class Cluster:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
 
-        shared = ray.put(
-            encoder
-        )  # held here: a worker that takes another's place asks for it again
+        # held here, because a worker that takes another's place asks for it again
+        shared = ray.put(encoder)
         context = DataContext.get_current().copy()
         context.enable_progress_bars = context.print_on_execution_start = False
         with DataContext.current(context):
@@ -152,7 +151,7 @@ class _Writer:
         if gpu and hasattr(self._encoder, "model"):
             self._encoder.model.to("cuda")
         self._probe = _probe(self._encoder, tokens_per_batch)
-        self._where = f"{'GPU' if gpu else 'CPU'} of {ray.util.get_node_ip_address()}"
+        self._where = f"the {'GPU' if gpu else 'CPU'} of {ray.util.get_node_ip_address()}"
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
@@ -186,7 +185,7 @@ class _Alike:
             self._first = probe, where
         if probe != self._first[0]:
             raise ArgumentError(
-                f"engine 'ray': the same texts have other embeddings on the {where} than on the "
+                f"engine 'ray': the same texts have other embeddings on {where} than on "
                 f"{self._first[1]}, so that the result would depend on who encodes what. Use "
                 "workers of one kind, with the same versions of torch and transformers."
             )
