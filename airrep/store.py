@@ -19,22 +19,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from airrep.atomic import atomic_file, check_writable, write_json
-from airrep.errors import ArgumentError, EmbeddingError, StoreError
+from airrep.atomic import check_writable, write_json
+from airrep.engines import Engine, Launched
+from airrep.errors import ArgumentError, StoreError
 from airrep.processes import rank, wait_for_everyone
 from airrep.records import Example
+from airrep.shards import NewShard, Shard, damaged
 from airrep.template import TextTemplate, text_fingerprint
 
 _FORMAT = 1
 _SHARD_ROWS = 2048
+_FEWEST_ROWS = 64  # in a shard that is made smaller so that all workers have one
+_SHARDS_EACH = 4  # for every worker, where there are rows enough: who is slower gets fewer
 _DTYPES = ("float32", "float16")
 
 
@@ -75,7 +78,7 @@ class StoredEmbeddings:
         changed: Of the encoded, those whose id was known with another text.
     """
 
-    _shards: list[npt.NDArray[np.floating]]
+    _shards: list[Shard]
     _places: npt.NDArray[np.int64]  # (n, 2): shard, row in it
     _dim: int
     reused: int
@@ -117,7 +120,7 @@ class EmbeddingStore:
             raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(_DTYPES)}.")
         self.directory = Path(directory)
         self._manifest: dict[str, Any] = {"format": _FORMAT, "dtype": dtype, "shards": []}
-        self._shards: list[npt.NDArray[np.floating]] = []
+        self._shards: list[Shard] = []
         self._place: dict[bytes, tuple[int, int]] = {}
         self._digest_of_id: dict[str, bytes] = {}
         self._load()
@@ -132,8 +135,16 @@ class EmbeddingStore:
         *,
         tokens_per_batch: int = 4096,
         progress: bool = False,
+        engine: Engine | None = None,
     ) -> StoredEmbeddings:
         """The examples' embeddings; those not yet in the store are encoded and added to it.
+
+        Args:
+            examples: Whose embeddings.
+            encoder: What makes them.
+            tokens_per_batch: Tokens at once.
+            progress: Show a progress bar.
+            engine: Who encodes; default this process, with those of its launcher.
 
         Raises:
             StoreError: The store was made by another encoder or template, or another run is
@@ -156,6 +167,7 @@ class EmbeddingStore:
                 ) as bar,
             ):
                 self._load()  # what another run added until it let go of the store
+                self._remove_leftovers()
                 self._claim(encoder)
                 order = self._missing(digests)
                 encoded = len(order)
@@ -163,21 +175,26 @@ class EmbeddingStore:
                     self._digest_of_id.get(examples[i].id, digests[i]) != digests[i] for i in order
                 )
                 bar.update(len(examples) - encoded)
-                for start in range(0, encoded, _SHARD_ROWS):
-                    part = order[start : start + _SHARD_ROWS]
-                    rows = encoder.encode(
-                        [texts[i] for i in part], tokens_per_batch=tokens_per_batch
-                    )
+                engine = engine or Launched()
+                shards = self._new_shards(order, examples, texts, digests, engine.at_once)
+                for shard in engine.write(shards, encoder, tokens_per_batch=tokens_per_batch):
                     if rank() == 0:
-                        ids = [examples[i].id for i in part]
-                        self._append(rows, ids, [digests[i] for i in part])
-                    bar.update(len(part))
+                        self._add(shard)
+                    bar.update(len(shard))
             wait_for_everyone()
             self._load()
         places = np.array([self._place[d] for d in digests], dtype=np.int64).reshape(-1, 2)
         return StoredEmbeddings(
             self._shards, places, encoder.dim, len(examples) - encoded, encoded, changed
         )
+
+    def _remove_leftovers(self) -> None:
+        """Shards of runs that were killed before these counted, under names that no run uses."""
+        if rank() == 0:
+            known = {shard["name"] for shard in self._manifest["shards"]}
+            for file in self.directory.glob("shard-*-*"):
+                if file.stem not in known:
+                    file.unlink(missing_ok=True)
 
     def _missing(self, digests: list[bytes]) -> list[int]:
         """Positions, ascending, of the texts that the store lacks; of copies the first."""
@@ -222,21 +239,36 @@ class EmbeddingStore:
                     "Use another directory, or delete this one to encode afresh."
                 )
 
-    def _append(self, rows: npt.NDArray[np.float32], ids: list[str], digests: list[bytes]) -> None:
-        with np.errstate(over="ignore"):
-            stored = rows.astype(self._manifest["dtype"])
-        if not np.isfinite(stored).all():
-            raise EmbeddingError(
-                f"{self.directory}: an embedding exceeds the range of {stored.dtype}; create the "
-                'store with dtype="float32".'
-            )
-        name = f"shard-{len(self._manifest['shards']):05d}"
-        with atomic_file(self.directory / f"{name}.npy") as file, file.open("wb") as stream:
-            np.save(stream, stored, allow_pickle=False)
-        table = pa.table({"id": ids, "digest": pa.array(digests, pa.binary(16))})
-        with atomic_file(self.directory / f"{name}.parquet") as file:
-            pq.write_table(table, file)
-        self._manifest["shards"].append({"name": name, "rows": len(rows)})
+    def _new_shards(
+        self,
+        order: list[int],
+        examples: Sequence[Example],
+        texts: list[str],
+        digests: list[bytes],
+        at_once: int,
+    ) -> list[NewShard]:
+        """What is to be encoded, in parts; named so that no other run writes the same files."""
+        rows = _SHARD_ROWS
+        if at_once > 1:
+            share = -(-len(order) // (_SHARDS_EACH * at_once))
+            rows = min(rows, max(_FEWEST_ROWS, share))
+        # A worker may outlive a run that was killed, and write what nobody waits for any more.
+        mark = f"-{uuid4().hex[:8]}" if at_once > 1 else ""
+        made, known = [], len(self._manifest["shards"])
+        for number, start in enumerate(range(0, len(order), rows), known):
+            part = order[start : start + rows]
+            made.append(
+                NewShard(
+                    self.directory / f"shard-{number:05d}{mark}.npy", self._manifest["dtype"],
+                    [texts[i] for i in part], [examples[i].id for i in part],
+                    [digests[i] for i in part],
+                )
+            )  # fmt: skip
+        return made
+
+    def _add(self, shard: NewShard) -> None:
+        """Let a shard count."""
+        self._manifest["shards"].append({"name": shard.name, "rows": len(shard)})
         write_json(self.directory / "manifest.json", self._manifest)
 
     def _load(self) -> None:
@@ -277,20 +309,13 @@ class EmbeddingStore:
 
     def _open_shard(self, number: int, name: str, rows: int) -> None:
         file = self.directory / f"{name}.npy"
-        try:
-            shard = np.load(file, mmap_mode="r", allow_pickle=False)
-            table = pq.read_table(self.directory / f"{name}.parquet")
-            ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
-        except (OSError, ValueError, EOFError, KeyError, pa.ArrowException) as error:
-            raise StoreError(
-                f"{file}: the shard is missing or damaged ({error}). Delete the store to encode "
-                "afresh."
-            ) from error
+        shard = Shard.of(file)
+        ids, digests = shard.labels()
         shape, dtype = (rows, self._manifest["dim"]), self._manifest["dtype"]
-        if shard.shape != shape or shard.dtype != dtype or table.num_rows != rows:
-            raise StoreError(
-                f"{file}: expected {shape} {dtype}, found {shard.shape} {shard.dtype} with "
-                f"{table.num_rows} ids. Delete the store to encode afresh."
+        if shard.shape != shape or shard.dtype != dtype or len(ids) != rows:
+            raise damaged(
+                file,
+                f"expected {shape} {dtype}, found {shard.shape} {shard.dtype} with {len(ids)} ids",
             )
         self._shards.append(shard)
         self._digest_of_id.update(zip(ids, digests, strict=True))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airrep.atomic import check_writable
+from airrep.engines import EngineName, check_engine, started
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.choosing import Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
+from curate.engine_choice import check_engine_for
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.inputs import Source, read_input, read_inputs
 from curate.io import OnBadRow
@@ -69,6 +71,7 @@ def select(
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
     tokens_per_batch: int = 4096,
     memory_limit: str | int | None = None,
+    engine: EngineName = "local",
     seed: int = 0,
     progress: bool = False,
 ) -> TrainingSet:
@@ -112,6 +115,10 @@ def select(
         memory_limit: Bytes, or "4GB": what scores and selection may take beside the pool and its
             embeddings; default 4 GiB. Where the scores do not fit, layered_greedy certifies that
             its result is the same (docs/scale.md).
+        engine: Who encodes the pool and looks at its scores; the result is the same. local: this
+            process, and those that accelerate launch or torchrun started with it. accelerate: the
+            same, but an error if it is alone. ray: a Ray cluster, whose workers write and read the
+            store (docs/scale.md).
         seed: Of the random scorer and selector, and of the projections of gradients.
         progress: Show progress bars.
 
@@ -133,6 +140,8 @@ def select(
     check_seed(seed)
     check_settings(leakage, duplicates)
     check_scorer(scorer, model, counts_tokens=budget)
+    place = Path(output) / "embeddings" if output and not store else store
+    check_engine_for(engine, scorer, encoder, place)
     if output is not None:
         check_writable(Path(output))
     with _timed(seconds, "read"):
@@ -144,22 +153,22 @@ def select(
     with _timed(seconds, "guard"):
         guard = PoolGuard(examples, inputs.against, leakage, duplicates)
         _check_left(k, guard)
-    with _timed(seconds, "score"):
-        place = Path(output) / "embeddings" if output and not store else store
-        made = make_scorer(
-            scorer, encoder=encoder, model=model if uses_model(scorer) else None, store=place,
-            seed=seed, tokens_per_batch=tokens_per_batch, progress=progress,
-        )  # fmt: skip
-        scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
-    with _timed(seconds, "select"):
-        kept, scores = guard.settled(scores)
-        _check_left(k, guard)
-        bound = None if asked is None else bind(asked, examples, kept, model)
-        scores = at_hand(selector, scores, memory)
-        candidates = Candidates.of(scores, k, selector, weights, bound, memory)
-        chosen = candidates.choose(selector, k, weights)
-    with _timed(seconds, "overview"):
-        seen = overview(scores, chosen.indices)
+    with started(engine) as workers:
+        with _timed(seconds, "score"):
+            made = make_scorer(
+                scorer, encoder=encoder, model=model if uses_model(scorer) else None, store=place,
+                seed=seed, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers,
+            )  # fmt: skip
+            scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
+        with _timed(seconds, "select"):
+            kept, scores = guard.settled(scores)
+            _check_left(k, guard)
+            bound = None if asked is None else bind(asked, examples, kept, model)
+            scores = at_hand(selector, scores, memory)
+            candidates = Candidates.of(scores, k, selector, weights, bound, memory)
+            chosen = candidates.choose(selector, k, weights)
+        with _timed(seconds, "overview"):
+            seen = overview(scores, chosen.indices)
     manifest = Manifest(
         arguments=arguments,
         inputs=inputs.records,
@@ -196,6 +205,7 @@ def embed(
     columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     tokens_per_batch: int = 4096,
+    engine: EngineName = "local",
     progress: bool = False,
 ) -> StoredEmbeddings:
     """Encode a pool into a store, where later selections find it. Only new rows are encoded.
@@ -207,6 +217,7 @@ def embed(
         columns: Which field is what, where that is not obvious; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
+        engine: Who encodes: local, accelerate or ray; see `select`.
         progress: Show a progress bar.
 
     Returns:
@@ -216,13 +227,15 @@ def embed(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
+    check_engine(engine)
     examples = read_input(pool, "pool", columns, on_bad_row).examples
     loaded = load_encoder(encoder)
     if not isinstance(loaded, FingerprintedEncoder):
         raise ArgumentError(f"a store needs an AirRep encoder, found {type(loaded).__name__}.")
-    return EmbeddingStore(store).embed(
-        examples, loaded, tokens_per_batch=tokens_per_batch, progress=progress
-    )
+    with started(engine) as workers:
+        return EmbeddingStore(store).embed(
+            examples, loaded, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers
+        )
 
 
 def _check_left(k: int | None, guard: PoolGuard) -> None:
@@ -247,7 +260,7 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {}
     for name, value in call.items():
-        if name in ("output", "progress"):
+        if name in ("output", "progress", "engine"):
             continue
         if name in _PATHS and isinstance(value, str | Path) and _is_there(value):
             arguments[name] = str(Path(value).resolve())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
+from airrep.engines import Engine
 from airrep.errors import ArgumentError
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from selection import scorers
@@ -41,6 +42,7 @@ def make_scorer(
     seed: int = 0,
     tokens_per_batch: int = 4096,
     progress: bool = False,
+    engine: Engine | None = None,
 ) -> Scorer:
     """Make a scorer.
 
@@ -53,6 +55,7 @@ def make_scorer(
         seed: Of the random scorer, and of gradients' projections.
         tokens_per_batch: Tokens at once in an encoder or a model.
         progress: Show a progress bar for the pool.
+        engine: For airrep: who does the work; see `EmbeddingScorer`.
 
     Raises:
         ArgumentError: A name is unknown, or the model is missing or of no use.
@@ -67,7 +70,7 @@ def make_scorer(
     made = [
         _model_scorer(name, loaded, seed, batches)
         if loaded is not None and name in MODEL_SCORERS
-        else _text_scorer(name, encoder, store, seed, batches)
+        else _text_scorer(name, encoder, store, seed, batches, engine)
         for name in _names(scorer)
     ]
     return made[0] if len(made) == 1 else scorers.ScoreAverage(made)
@@ -79,6 +82,7 @@ def _text_scorer(
     store: str | Path | None,
     seed: int,
     batches: dict[str, Any],
+    engine: Engine | None,
 ) -> Scorer:
     match name:
         case "tfidf":
@@ -91,7 +95,7 @@ def _text_scorer(
     if not isinstance(loaded, FingerprintedEncoder):  # another library's, with options of its own
         return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
     place = None if store is None else EmbeddingStore(store)
-    return scorers.EmbeddingScorer(loaded, place, options=batches)
+    return scorers.EmbeddingScorer(loaded, place, options=batches, engine=engine)
 
 
 def _model_scorer(name: str, model: LanguageModel, seed: int, batches: dict[str, Any]) -> Scorer:

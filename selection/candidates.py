@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from selection.scores import EmbeddingRows, ScoreMatrix, check_finite
+from selection.scores import ScoreMatrix, check_finite
 
 # From here on faiss finds the candidates of embedding scores; below, it would not pay.
 _FAISS_ROWS = 200_000
@@ -33,7 +35,7 @@ def top_rows(scores: ScoreMatrix, n: int, among: npt.NDArray[np.bool_] | None = 
         return top_rows_of(scores, [(among, n)])[0]
     n = min(n, scores.shape[1])
     if scores.embeddings is not None and scores.shape[1] >= _FAISS_ROWS:
-        return _search(*scores.embeddings, n)
+        return _search(scores, n)
     return _scan(scores, n)
 
 
@@ -49,14 +51,10 @@ def top_rows_of(
     Returns:
         As `top_rows`, for each set.
     """
-    found = [_nothing(scores.shape[0]) for _ in wanted]
-    for start, block in scores.blocks():
-        for i, (among, n) in enumerate(wanted):
-            inside = np.flatnonzero(among[start : start + block.shape[1]])
-            if inside.size:
-                part = block[:, inside]
-                found[i] = _merge(found[i], (np.broadcast_to(start + inside, part.shape), part), n)
-    return found
+    parts = scores.scan(partial(_best_among, wanted=wanted))
+    return [
+        reduce(partial(_merge, n=n), (part[i] for part in parts)) for i, (_, n) in enumerate(wanted)
+    ]
 
 
 def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:
@@ -66,24 +64,78 @@ def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:
 
 def _scan(scores: ScoreMatrix, n: int) -> Ranked:
     """Look at every score, a block at a time."""
-    ranked = _nothing(scores.shape[0])
-    for start, block in scores.blocks():
-        numbers = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
-        ranked = _merge(ranked, (numbers, block), n)
-    return ranked
+    everything = np.ones(scores.shape[1], dtype=bool)
+    return top_rows_of(scores, [(everything, n)])[0]
 
 
-def _search(queries: npt.NDArray[np.float32], pool: EmbeddingRows, n: int) -> Ranked:
+def _best_among(
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    threads: int | None,
+    wanted: Sequence[tuple[npt.NDArray[np.bool_], int]],
+) -> list[Ranked]:
+    """See `ScoreMatrix.scan`; what `top_rows_of` returns, of the blocks that start there."""
+    found = [_nothing(scores.shape[0]) for _ in wanted]
+    for start, block in scores.blocks(starts):
+        for i, (among, n) in enumerate(wanted):
+            inside = np.flatnonzero(among[start : start + block.shape[1]])
+            if inside.size:
+                part = block[:, inside]
+                found[i] = _merge(found[i], (np.broadcast_to(start + inside, part.shape), part), n)
+    return found
+
+
+def _search(scores: ScoreMatrix, n: int) -> Ranked:
     """Ask faiss for candidates, score them exactly, and make sure that none was missed.
 
     A row that faiss left out of a chunk scores no more than the last one it returned, give or take
     float32 rounding. A target whose n-th best row does not clear that (many rows tie) is scanned.
     """
+    assert scores.embeddings is not None, "faiss compares embeddings"
+    queries = scores.embeddings[0]
+    parts = scores.scan(partial(_proposed, n=n), step=_FAISS_CHUNK)
+    ranked = reduce(partial(_merge, n=n), (part.ranked for part in parts))
+    left_out = np.max([part.left_out for part in parts], axis=0)
+    longest = max(part.longest for part in parts)
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    rounding = queries.shape[1] * 2.0**-22 * lengths * longest
+    doubtful = np.flatnonzero(ranked[1][:, -1] <= left_out + rounding)
+    if doubtful.size:
+        again = ScoreMatrix.from_embeddings(queries[doubtful], scores.embeddings[1])
+        scanned = _scan(replace(again, workers=scores.workers), n)
+        ranked[0][doubtful], ranked[1][doubtful] = scanned
+    return ranked
+
+
+@dataclass(frozen=True, eq=False)
+class _Proposed:
+    """What faiss found in some chunks.
+
+    Attributes:
+        ranked: Each target's best rows.
+        left_out: (T,) no other row has a larger score, give or take rounding.
+        longest: The largest norm of a row.
+    """
+
+    ranked: Ranked
+    left_out: npt.NDArray[np.float64]
+    longest: float
+
+
+def _proposed(
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    threads: int | None,
+    n: int,
+) -> _Proposed:
+    """See `ScoreMatrix.scan`."""
+    assert scores.embeddings is not None, "faiss compares embeddings"
+    queries, pool = scores.embeddings
     exact = queries.astype(np.float64)
     ranked = _nothing(len(queries))
     left_out = np.full(len(queries), -np.inf)
     longest = 0.0
-    for start in range(0, pool.shape[0], _FAISS_CHUNK):
+    for start in starts:
         chunk = np.ascontiguousarray(pool[start : start + _FAISS_CHUNK], dtype=np.float32)
         check_finite(chunk.T, start)  # faiss would pass over them without a word
         asked = min(n + _SPARE, len(chunk))
@@ -94,12 +146,7 @@ def _search(queries: npt.NDArray[np.float32], pool: EmbeddingRows, n: int) -> Ra
         if asked < len(chunk):
             left_out = np.maximum(left_out, rough[:, -1])
         longest = max(longest, float(np.linalg.norm(chunk, axis=1).max()))
-    rounding = queries.shape[1] * 2.0**-22 * np.linalg.norm(exact, axis=1) * longest
-    doubtful = np.flatnonzero(ranked[1][:, -1] <= left_out + rounding)
-    if doubtful.size:
-        scanned = _scan(ScoreMatrix.from_embeddings(queries[doubtful], pool), n)
-        ranked[0][doubtful], ranked[1][doubtful] = scanned
-    return ranked
+    return _Proposed(ranked, left_out, longest)
 
 
 def _nothing(targets: int) -> Ranked:

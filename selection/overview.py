@@ -7,7 +7,9 @@ Shapes: T targets, N pool rows, k chosen rows, n rows kept for each target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -62,26 +64,75 @@ def overview(scores: ScoreMatrix, chosen: Int64, kept: int = KEPT) -> ScoreOverv
         kept: Rows kept for each target at either end, if that many were not chosen.
     """
     targets, pool = scores.shape
-    chosen_scores = np.empty((len(chosen), targets), dtype=np.float32)
-    best, worst = _nothing(targets), _nothing(targets)
+    found = _Part.nothing(targets, kept)
     top_targets = np.empty(pool, dtype=np.int32)
     top_scores = np.empty(pool, dtype=np.float32)
-    counter = ScoreCounter(targets)
-    for start, block in scores.blocks():
+    chosen_scores = np.empty((len(chosen), targets), dtype=np.float32)
+    for part in scores.scan(partial(_look, chosen=chosen, kept=kept)):
+        for start, best_targets, best_scores in part.tops:
+            top_targets[start : start + len(best_targets)] = best_targets
+            top_scores[start : start + len(best_scores)] = best_scores
+        for places, values in part.chosen:
+            chosen_scores[places] = values
+        found.join(part)
+    worst = TargetRows(found.worst.rows, -found.worst.scores)
+    return ScoreOverview(
+        chosen_scores, found.best, worst, top_targets, top_scores, found.counter.result()
+    )
+
+
+@dataclass(eq=False)
+class _Part:
+    """Of some blocks.
+
+    Attributes:
+        kept: Rows kept for each target at either end.
+        best: See `ScoreOverview.best_left`.
+        worst: See `ScoreOverview.worst_left`, with the scores' signs turned.
+        counter: Of all scores.
+        tops: First column of each block, its rows' best targets and largest scores.
+        chosen: Ranks of chosen rows, and their scores for every target.
+    """
+
+    kept: int
+    best: TargetRows
+    worst: TargetRows
+    counter: ScoreCounter
+    tops: list[tuple[int, npt.NDArray[np.int32], Float32]] = field(default_factory=list)
+    chosen: list[tuple[Int64, Float32]] = field(default_factory=list)
+
+    @classmethod
+    def nothing(cls, targets: int, kept: int) -> _Part:
+        """Of no blocks."""
+        return cls(kept, _nothing(targets), _nothing(targets), ScoreCounter(targets))
+
+    def add(self, start: int, block: Float32, chosen: Int64) -> None:
+        """Look at a block that comes after all others."""
         stop = start + block.shape[1]
-        counter.add(block)
-        top_targets[start:stop] = block.argmax(axis=0)
-        top_scores[start:stop] = block.max(axis=0)
+        self.counter.add(block)
+        self.tops.append((start, block.argmax(axis=0).astype(np.int32), block.max(axis=0)))
         inside = np.flatnonzero((chosen >= start) & (chosen < stop))
-        chosen_scores[inside] = block[:, chosen[inside] - start].T
+        self.chosen.append((inside, block[:, chosen[inside] - start].T))
         numbers = np.delete(np.arange(start, stop), chosen[inside] - start)
         left = block[:, numbers - start]
-        best = _merged(best, numbers, left, kept)
-        worst = _merged(worst, numbers, -left, kept)
-    return ScoreOverview(
-        chosen_scores, best, TargetRows(worst.rows, -worst.scores), top_targets, top_scores,
-        counter.result(),
-    )  # fmt: skip
+        self.best = _merged(self.best, numbers, left, self.kept)
+        self.worst = _merged(self.worst, numbers, -left, self.kept)
+
+    def join(self, other: _Part) -> None:
+        """Add what another found in other blocks, but for `tops` and `chosen`."""
+        self.counter.join(other.counter)
+        self.best = _joined(self.best, other.best, self.kept)
+        self.worst = _joined(self.worst, other.worst, self.kept)
+
+
+def _look(
+    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, chosen: Int64, kept: int
+) -> _Part:
+    """See `ScoreMatrix.scan`; one thread does."""
+    found = _Part.nothing(scores.shape[0], kept)
+    for start, block in scores.blocks(starts):
+        found.add(start, block, chosen)
+    return found
 
 
 def _nothing(targets: int) -> TargetRows:
@@ -107,3 +158,13 @@ def _merged(found: TargetRows, numbers: Int64, block: Float32, n: int) -> Target
         order = np.lexsort((candidates, -values))[:size]
         rows[x], scores[x] = candidates[order], values[order]
     return TargetRows(rows, scores)
+
+
+def _joined(first: TargetRows, second: TargetRows, n: int) -> TargetRows:
+    """The n best of both."""
+    rows = np.hstack([first.rows, second.rows])
+    scores = np.hstack([first.scores, second.scores])
+    order = np.lexsort((rows, -scores), axis=-1)[:, :n]
+    return TargetRows(
+        np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    )

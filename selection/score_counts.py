@@ -85,10 +85,31 @@ class ScoreCounter:
             counted = np.bincount(places.ravel(), minlength=bins * len(part))
             self._counts[start : start + _AT_ONCE] += counted.reshape(len(part), bins)
 
+    def join(self, other: ScoreCounter) -> None:
+        """Count what another has counted; it must not be used any more."""
+        if not other._counts.shape[1]:
+            return
+        if not self._counts.shape[1]:
+            self._exponent, self._first = other._exponent, other._first
+        while other._exponent < self._exponent:
+            other._merge_pairs()
+        while self._exponent < other._exponent:
+            self._merge_pairs()
+        self._make_room(*other._ends())
+        while other._exponent < self._exponent:
+            other._merge_pairs()
+        start = other._first - self._first
+        self._counts[:, start : start + other._counts.shape[1]] += other._counts
+
     def result(self) -> ScoreCounts:
         """What was counted; at least one score has to be."""
         starts = self._first + np.arange(self._counts.shape[1] + 1, dtype=np.float64)
         return ScoreCounts(self._counts.copy(), starts * np.float64(2.0**self._exponent))
+
+    def _ends(self) -> tuple[float, float]:
+        """A score in the first bin and one in the last."""
+        width = 2.0**self._exponent
+        return self._first * width, (self._first + self._counts.shape[1] - 1) * width
 
     def _make_room(self, low: float, high: float) -> None:
         """Merge and add bins so that there is one for every score from low to high."""

@@ -9,9 +9,10 @@ Shapes: T targets, N pool rows, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 
 Float32 = npt.NDArray[np.float32]
 BlockFunction = Callable[[int, int], Float32]
+Part = TypeVar("Part")
 
 
 class EmbeddingRows(Protocol):
@@ -31,6 +33,16 @@ class EmbeddingRows(Protocol):
         ...
 
     def __getitem__(self, rows: slice, /) -> npt.NDArray[np.floating]: ...
+
+
+class Workers(Protocol):
+    """Who looks at scores together; an `airrep.engines.Engine`."""
+
+    def parts(
+        self, look: Callable[[Sequence[int], int | None], Part], places: Sequence[int]
+    ) -> list[Part]:
+        """What `look` makes of the places, dealt out between all, in any order."""
+        ...
 
 
 # Columns computed at once. Fixed, so that the floating-point result does not depend on a setting.
@@ -50,6 +62,7 @@ class ScoreMatrix:
         scale: Inverse temperature at which these scores are to be pooled over a group.
         embeddings: (targets (T, D), pool (N, D)) if the scores are their inner products.
         dense: The whole matrix, if it exists already.
+        workers: Who else can compute blocks; None: this process alone.
     """
 
     block: BlockFunction = field(repr=False)
@@ -59,6 +72,7 @@ class ScoreMatrix:
     scale: float = 1.0
     embeddings: tuple[Float32, EmbeddingRows] | None = field(default=None, repr=False)
     dense: Float32 | None = field(default=None, repr=False)
+    workers: Workers | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.target_ids):
@@ -150,11 +164,37 @@ class ScoreMatrix:
         """(T, N)."""
         return len(self.target_ids), len(self.pool_ids)
 
-    def blocks(self) -> Iterator[tuple[int, Float32]]:
-        """(first column, scores (T, up to BLOCK)) from left to right."""
+    def blocks(self, starts: Iterable[int] | None = None) -> Iterator[tuple[int, Float32]]:
+        """(first column, scores (T, up to BLOCK)): all, or those of these `starts`.
+
+        Args:
+            starts: First columns, multiples of BLOCK.
+        """
         pool = self.shape[1]
-        for start in range(0, pool, BLOCK):
+        for start in range(0, pool, BLOCK) if starts is None else starts:
             yield start, self.block(start, min(start + BLOCK, pool))
+
+    def scan(
+        self,
+        look: Callable[[ScoreMatrix, Sequence[int], int | None], Part],
+        step: int | None = None,
+    ) -> list[Part]:
+        """What `look` makes of all columns: a part from everyone who looked at some.
+
+        Args:
+            look: Called with the scores (without ids), first columns `step` apart, ascending, and
+                how many threads it may use (None: all). Runs elsewhere, perhaps, so it changes
+                nothing; and the parts together do not depend on who looked at which columns.
+            step: A multiple of BLOCK; default one.
+        """
+        starts = range(0, self.shape[1], step or BLOCK)
+        if self.workers is None or self.dense is not None:
+            return [look(self, starts, None)]
+        bare = replace(
+            self, target_ids=_Positions(self.shape[0]), pool_ids=_Positions(self.shape[1]),
+            workers=None,
+        )  # fmt: skip
+        return self.workers.parts(partial(look, bare), starts)
 
     def values(self) -> Float32:
         """The whole matrix (T, N): 4·T·N bytes (no copy if it exists already)."""
@@ -168,15 +208,27 @@ class ScoreMatrix:
     def columns(self, rows: npt.NDArray[np.int64]) -> ScoreMatrix:
         """The same targets against some pool rows only, as an existing (T, len(rows)) matrix."""
         dense = np.empty((self.shape[0], len(rows)), dtype=np.float32)
-        for start in range(0, self.shape[1], BLOCK):
-            inside = np.flatnonzero((rows >= start) & (rows < start + BLOCK))
-            if inside.size:
-                block = self.block(start, min(start + BLOCK, self.shape[1]))
-                dense[:, inside] = block[:, rows[inside] - start]
+        for inside, found in self.scan(partial(_columns, rows=rows)):
+            dense[:, inside] = found
         return ScoreMatrix.from_array(
             dense, target_ids=self.target_ids, pool_ids=[self.pool_ids[i] for i in rows],
             method=self.method, scale=self.scale,
         )  # fmt: skip
+
+
+def _columns(
+    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Float32]:
+    """Which of the rows stand in the blocks that start there, and their scores."""
+    empty = np.empty((scores.shape[0], 0), dtype=np.float32)
+    places, found = [np.empty(0, dtype=np.int64)], [empty]
+    for start in starts:
+        inside = np.flatnonzero((rows >= start) & (rows < start + BLOCK))
+        if inside.size:
+            block = scores.block(start, min(start + BLOCK, scores.shape[1]))
+            places.append(inside)
+            found.append(block[:, rows[inside] - start])
+    return np.concatenate(places), np.hstack(found)
 
 
 def check_scale(scale: float | None) -> None:

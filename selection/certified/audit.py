@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,12 @@ class Findings:
     first: int | None
     doubtful: int
     computed: int
+
+    @classmethod
+    def none(cls, targets: int) -> Findings:
+        """Nothing, for so many targets."""
+        empty = np.empty((targets, 0), dtype=np.float32)
+        return cls(np.empty(0, dtype=np.int64), empty, None, 0, 0)
 
     def and_then(self, other: Findings) -> Findings:
         """Both."""
@@ -75,8 +83,18 @@ def audit(
     found = _into_empty_groups(trajectory, known.means, outside, scores)
     if len(trajectory.thresholds) and outside.any():
         check = _Check(scores, trajectory, known, outside, share, scale)
-        for _, _, more in map_blocks(scores, check.look):
+        for more in scores.scan(partial(_look, check=check)):
             found = found.and_then(more)
+    return found
+
+
+def _look(
+    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, check: _Check
+) -> Findings:
+    """See `ScoreMatrix.scan`."""
+    found = Findings.none(scores.shape[0])
+    for _, _, more in map_blocks(scores, starts, check.look, threads):
+        found = found.and_then(more)
     return found
 
 
@@ -130,7 +148,7 @@ class _Check:
         binned = self._bins.of(block[:, places])
         doubtful = self._coarse.leads(binned) >= self._doubt
         count = int(doubtful.any(axis=1).sum())
-        found = Findings(np.empty(0, dtype=np.int64), block[:, :0], None, count, 0)
+        found = replace(Findings.none(len(block)), doubtful=count)
         for group, (parts, fine) in enumerate(zip(self._parts, self._fine, strict=True)):
             mine = np.flatnonzero(doubtful[:, group])
             if not mine.size:

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from selection.group import usable_cpus
-from selection.scores import BLOCK, Float32, ScoreMatrix
+from selection.scores import Float32, ScoreMatrix
 
 Found = TypeVar("Found")
 
 
 def map_blocks(
-    scores: ScoreMatrix, work: Callable[[int, Float32], Found]
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    work: Callable[[int, Float32], Found],
+    threads: int | None = None,
 ) -> Iterator[tuple[int, Float32, Found]]:
-    """First column, scores (T, up to BLOCK), and what `work` made of them, from left to right.
+    """First column, scores (T, up to BLOCK), and what `work` made of them, in this order.
 
-    Blocks are computed by as many threads as there are CPUs to use, at most two blocks a thread
-    ahead; what comes back does not depend on that.
+    Blocks are computed by as many threads as there are CPUs to use, unless it is said how many, at
+    most two blocks a thread ahead; what comes back does not depend on that.
     """
-    pool = scores.shape[1]
 
     def one(start: int) -> tuple[int, Float32, Found]:
-        block = scores.block(start, min(start + BLOCK, pool))
+        ((_, block),) = scores.blocks([start])
         return start, block, work(start, block)
 
-    threads = usable_cpus()
+    threads = threads or usable_cpus()
     waiting: deque[Future[tuple[int, Float32, Found]]] = deque()
     with ThreadPoolExecutor(threads) as workers:
         try:
-            for start in range(0, pool, BLOCK):
+            for start in starts:
                 waiting.append(workers.submit(one, start))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +49,12 @@ def survey(scores: ScoreMatrix, share: Float64, per_target: int, by_mean: int) -
     means = np.empty(pool)
     lowest, highest = np.full(targets, np.inf), np.full(targets, -np.inf)
     best = _Best(np.flatnonzero(share), targets, per_target)
-
-    def look(start: int, block: Float32) -> tuple[Float64, Float32, Float32]:
-        return weighted_sum(share, block.astype(np.float64)), block.min(1), block.max(1)
-
-    for start, block, (mean, low, high) in map_blocks(scores, look):
-        means[start : start + len(mean)] = mean
-        np.minimum(lowest, low, out=lowest)
-        np.maximum(highest, high, out=highest)
-        best.add(start, block)
+    for part in scores.scan(partial(_look, share=share, per_target=per_target)):
+        for start, mean in part.means:
+            means[start : start + len(mean)] = mean
+        np.minimum(lowest, part.lowest, out=lowest)
+        np.maximum(highest, part.highest, out=highest)
+        best.join(part.best)
     rows, left_out = best.result()
     top = _largest(means, np.arange(pool), by_mean)
     return Survey(
@@ -67,8 +66,45 @@ def survey(scores: ScoreMatrix, share: Float64, per_target: int, by_mean: int) -
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Of some blocks: first column and means of each; over all of them, the rest."""
+
+    means: list[tuple[int, Float64]]
+    lowest: Float64
+    highest: Float64
+    best: _Best
+
+
+def _look(
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    threads: int | None,
+    share: Float64,
+    per_target: int,
+) -> _Part:
+    """See `ScoreMatrix.scan`."""
+    targets = scores.shape[0]
+    lowest, highest = np.full(targets, np.inf), np.full(targets, -np.inf)
+    means, best = [], _Best(np.flatnonzero(share), targets, per_target)
+
+    def sums(start: int, block: Float32) -> tuple[Float64, Float32, Float32]:
+        return weighted_sum(share, block.astype(np.float64)), block.min(1), block.max(1)
+
+    for start, block, (mean, low, high) in map_blocks(scores, starts, sums, threads):
+        means.append((start, mean))
+        np.minimum(lowest, low, out=lowest)
+        np.maximum(highest, high, out=highest)
+        best.add(start, block)
+    best.shrink()
+    return _Part(means, lowest, highest, best)
+
+
 class _Best:
-    """Each target's n best rows so far; a block is sifted once these are full."""
+    """Each target's n best rows so far; a block is sifted once these are full.
+
+    Of equal scores those of the first rows stay, whatever was joined first.
+    """
 
     def __init__(self, counted: Int64, targets: int, n: int) -> None:
         self._counted, self._n = counted, n
@@ -82,19 +118,33 @@ class _Best:
         for x in self._counted.tolist():
             found = np.flatnonzero(block[x] > self._least[x])
             if found.size:
-                self._rows[x].append(found + start)
-                self._values[x].append(block[x, found])
-                self._held[x] += found.size
-                if self._held[x] > 4 * self._n:
-                    self._shrink(x)
+                self._take(x, found + start, block[x, found])
 
-    def result(self) -> tuple[Int64, Float32]:
-        """Positions of all of them; and per target what no other row exceeds, +inf if unknown."""
+    def join(self, other: _Best) -> None:
+        """Take what another found among other rows."""
+        for x in self._counted.tolist():
+            for rows, values in zip(other._rows[x], other._values[x], strict=True):
+                self._take(x, rows, values)
+        np.maximum(self._least, other._least, out=self._least)  # no row it left out is better
+
+    def shrink(self) -> None:
+        """Keep no more than n."""
         for x in self._counted.tolist():
             if self._held[x] > self._n:
                 self._shrink(x)
+
+    def result(self) -> tuple[Int64, Float32]:
+        """Positions of all of them; and per target what no other row exceeds, +inf if unknown."""
+        self.shrink()
         least = np.where(np.isneginf(self._least), np.inf, self._least).astype(np.float32)
         return np.unique(np.concatenate([part for parts in self._rows for part in parts])), least
+
+    def _take(self, x: int, rows: Int64, values: Float32) -> None:
+        self._rows[x].append(rows)
+        self._values[x].append(values)
+        self._held[x] += rows.size
+        if self._held[x] > 4 * self._n:
+            self._shrink(x)
 
     def _shrink(self, x: int) -> None:
         rows, values = np.concatenate(self._rows[x]), np.concatenate(self._values[x])

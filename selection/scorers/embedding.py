@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from airrep.engines import Engine
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder
@@ -35,28 +36,34 @@ class EmbeddingScorer:
         store: Where pool embeddings are kept and found again; None keeps them in memory.
         name: What reports call this scorer.
         options: Passed on to `encoder.encode` for the pool (`progress`, batch sizes).
+        engine: Who encodes the pool into the store, and computes scores; None: this process, with
+            those of its launcher, and each computes all scores.
     """
 
     encoder: Encoder
     store: EmbeddingStore | None = None
     name: str = "airrep"
     options: Mapping[str, Any] = field(default_factory=dict)
+    engine: Engine | None = None
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`. Raises EmbeddingError if the encoder returns something broken."""
         if self.store is None:
             rows: EmbeddingRows = self._encode(pool, **self.options)
         elif isinstance(self.encoder, FingerprintedEncoder):
-            rows = self.store.embed(pool, self.encoder, **self.options)
+            rows = self.store.embed(pool, self.encoder, engine=self.engine, **self.options)
         else:
             raise ArgumentError(
                 f"{self.name}: a store needs an encoder with a fingerprint, as AirRep has; "
                 f"{type(self.encoder).__name__} has none. Leave out the store."
             )
-        return ScoreMatrix.from_embeddings(
+        scores = ScoreMatrix.from_embeddings(
             self._encode(targets), rows, target_ids=ids(targets), pool_ids=ids(pool),
             method=self.name, scale=float(getattr(self.encoder, "attention_scale", 1.0)),
         )  # fmt: skip
+        # Of another library's encoder, every process has embeddings of its own making.
+        shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
+        return replace(scores, workers=shared)
 
     def _encode(self, examples: Sequence[Example], **options: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
         template = getattr(self.encoder, "template", None)

@@ -80,4 +80,5 @@ def test_every_runtime_dependency_is_pinned():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    assert {name.split(">")[0].lower() for name in wanted} <= pinned
+    names = {name.split(">")[0].split("[")[0].lower() for name in wanted}
+    assert names <= pinned

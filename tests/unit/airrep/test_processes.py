@@ -19,7 +19,7 @@ WORKER = """
     import sys
     from pathlib import Path
     import numpy as np
-    from airrep import AirRep, EmbeddingStore, Example, store
+    from airrep import AirRep, EmbeddingStore, Example, shards, store
     from airrep.errors import EmbeddingError
     from airrep.processes import processes, rank
 
@@ -27,7 +27,7 @@ WORKER = """
     assert processes() == 2
     store._SHARD_ROWS = 4
     if rank() == 1:  # process 0 alone writes; a call of these fails here
-        store.write_json = store.atomic_file = None
+        store.write_json = shards.atomic_file = None
     encoder = AirRep.from_pretrained(folder / "tiny", device="cpu", dtype="float32")
     texts = (folder / "texts").read_text().split("|")
     examples = [Example(str(i), "", text or "?") for i, text in enumerate(texts)]

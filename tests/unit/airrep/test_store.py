@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -173,6 +174,20 @@ def test_rows_are_known_by_text_and_not_by_id_or_place(filled):
     assert np.array_equal(stored[:], embedded_afresh(renamed[::-1]))
 
 
+def test_a_store_may_have_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_SHARD_ROWS", 1)
+    items, (soft, hard) = examples(*range(60)), resource.getrlimit(resource.RLIMIT_NOFILE)
+    stored = EmbeddingStore(tmp_path / "store").embed(items, CountingEncoder())
+    used = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        again = EmbeddingStore(tmp_path / "store").embed(items, CountingEncoder())
+        assert np.array_equal(again[:], embedded_afresh(items))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert np.array_equal(stored[:], again[:])
+
+
 def test_a_repeated_text_is_encoded_once(tmp_path, small_shards):
     encoder = CountingEncoder()
     items = examples(*[0, 1, 0, 2, 1, 0] * 3)
@@ -193,6 +208,18 @@ def test_an_interrupted_run_resumes_after_its_last_whole_shard(tmp_path, small_s
     stored = EmbeddingStore(tmp_path / "store").embed(items, encoder)
     assert encoder.encoded == [encoder.template.render(e) for e in items[4 * shards_done :]]
     assert np.array_equal(stored[:], embedded_afresh(items))
+
+
+def test_shards_that_workers_of_a_killed_run_left_behind_are_removed(filled):
+    """They have names of their own, so that nothing is written over them."""
+    for name in ("shard-00003-0a1b2c3d.npy", "shard-00003-0a1b2c3d.parquet"):
+        (filled / name).write_bytes(b"left behind")
+    EmbeddingStore(filled).embed(examples(*range(10)), CountingEncoder())  # adds nothing
+    assert (filled / "shard-00003-0a1b2c3d.npy").exists()
+    EmbeddingStore(filled).embed(examples(*range(12)), CountingEncoder())
+    assert [f.name for f in filled.glob("shard-*-*")] == []
+    again = EmbeddingStore(filled).embed(examples(*range(12)), CountingEncoder())
+    assert again.encoded == 0
 
 
 def test_the_same_store_object_can_go_on_after_an_interruption(tmp_path, small_shards):

@@ -1,0 +1,128 @@
+"""Engines without a cluster: who may ask for which, and two processes that give what one gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from textwrap import dedent
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import curate
+from airrep import EmbeddingStore, Example
+from airrep.engines import Launched
+from airrep.errors import ArgumentError
+from curate import cli
+from selection import scores as scores_module
+from selection.candidates import top_rows
+from selection.certified import certified_greedy
+from selection.scorers import EmbeddingScorer
+from selection.selectors import GroupGreedy
+
+ROWS = [{"text": f"row {i}"} for i in range(9)]
+BLOCK = 16  # so that a small pool is many blocks
+OPTIONS = {"k": 15, "leakage": "off", "duplicates": "off"}
+
+WORKER = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    import numpy as np
+    from test_engines import OPTIONS, everything, pool_and_targets
+    import curate
+    from airrep import AirRep
+    from airrep.processes import rank
+
+    folder = Path(sys.argv[1])
+    pool, targets = pool_and_targets()
+    chosen = curate.select(
+        pool, targets, engine="accelerate", output=folder / "shared", **OPTIONS
+    )
+    found = everything(AirRep.default(), folder / "shared" / "embeddings")
+    np.savez(folder / f"{rank()}.npz", indices=chosen.selection.indices, **found)
+"""
+
+
+def pool_and_targets():
+    return curate.demo_pool(100), curate.demo_targets("recipe_steps", 3)
+
+
+def everything(encoder, store):
+    """What is made of all scores, block by block, with whoever the launcher started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores_module, "BLOCK", BLOCK)
+        pool, targets = (
+            [Example(str(i), row["prompt"], row["completion"]) for i, row in enumerate(rows)]
+            for rows in pool_and_targets()
+        )
+        scorer = EmbeddingScorer(encoder, EmbeddingStore(store), engine=Launched())
+        scores = scorer.score(targets, pool)
+        found = certified_greedy(GroupGreedy(), scores, 15, memory=1 << 28)
+        rows, values = top_rows(scores, 12)
+        return {
+            "picks": found.indices,
+            "gains": found.gains,
+            "candidates": found.certificate.candidates,
+            "rows": rows,
+            "values": values,
+            "few": top_rows(scores.columns(np.arange(4)), 2)[0],
+        }
+
+
+def test_two_processes_choose_what_one_chooses(tmp_path, encoder):
+    """As torchrun starts them: each encodes a share, and looks at a share of the blocks."""
+    (tmp_path / "worker.py").write_text(dedent(WORKER))
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+            tmp_path / "worker.py", tmp_path, os.path.dirname(__file__),  # noqa: PTH120
+        ],
+        capture_output=True, text=True, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[:3000]
+    pool, targets = pool_and_targets()
+    alone = curate.select(pool, targets, output=tmp_path / "alone", **OPTIONS)
+    expected = everything(encoder, tmp_path / "alone" / "embeddings")
+    for number in range(2):
+        found = np.load(tmp_path / f"{number}.npz")
+        assert np.array_equal(found["indices"], alone.selection.indices)
+        for name, value in expected.items():
+            assert np.array_equal(found[name], value), name
+    one, two = (pq.read_table(tmp_path / d / "selection.parquet") for d in ("alone", "shared"))
+    assert one.equals(two)
+
+
+def test_accelerate_without_other_processes_is_refused(tmp_path, capsys):
+    for verb in (
+        lambda: curate.select(ROWS, ROWS[:2], 3, engine="accelerate"),
+        lambda: curate.embed(ROWS, tmp_path / "store", engine="accelerate"),
+    ):
+        with pytest.raises(ArgumentError, match="there is only this one"):
+            verb()
+    assert not (tmp_path / "store").exists()
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
+    file = str(tmp_path / "rows.jsonl")
+    options = ["--pool", file, "--targets", file, "--k", "1", "--engine", "accelerate"]
+    assert cli.main(["select", *options]) == 1
+    assert "there is only this one" in capsys.readouterr().err
+
+
+def test_ray_under_a_launcher_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ArgumentError, match="a launcher started 2 processes"):
+        curate.embed(ROWS, tmp_path / "store", engine="ray")
+
+
+def test_ray_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ArgumentError, match=r"pip install 'airrep-curate\[ray\]'"):
+        curate.embed(ROWS, tmp_path / "store", engine="ray")
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ArgumentError, match="unknown; choose from local, accelerate, ray"):
+        curate.select(ROWS, ROWS[:2], 3, engine="dask")
