@@ -1,19 +1,20 @@
 """Embeddings on disk, found again by the text they stand for.
 
     store/
-      manifest.json           format, encoder and template fingerprints, dim, dtype, shards
-      shard-00000.npy         embeddings (rows, D), read through memory maps
+      manifest.json           format, encoder and template fingerprints, dim, dtype, shards with
+                              their rows and the digests of their files
+      shard-00000.npy         embeddings (rows, D), read a slice at a time
       shard-00000.parquet     id and text digest of each row
 
 A shard counts once the manifest names it; every file is written by rename. So a killed run loses
-the shard it was working on and nothing else. Rows are known by their text's digest: a row that
+the shard it was working on and nothing else. Opening a store looks at sizes and shapes; `curate
+verify` compares digests, and can put an empty shard in a damaged one's place (airrep/store_repair). Rows are known by their text's digest: a row that
 moved or is repeated is not encoded again, a row whose text changed is. One run at a time may add
 rows (a lock on `.lock`, which the system drops if the run is killed); reading needs no lock.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,20 +23,26 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from airrep.atomic import atomic_file, check_writable, write_json
+from airrep.atomic import check_writable, write_json
+from airrep.embedding_file import EmbeddingFile
 from airrep.errors import ArgumentError, EmbeddingError, StoreError
 from airrep.processes import rank, wait_for_everyone
 from airrep.records import Example
+from airrep.store_files import (
+    DTYPES,
+    FORMAT,
+    MANIFEST,
+    how_to_mend,
+    only_writer,
+    open_shard,
+    read_manifest,
+    write_shard,
+)
 from airrep.template import TextTemplate, text_fingerprint
 
-_FORMAT = 1
 _SHARD_ROWS = 2048
-_DTYPES = ("float32", "float16")
 
 
 @runtime_checkable
@@ -69,13 +76,15 @@ class FingerprintedEncoder(Protocol):
 class StoredEmbeddings:
     """Embeddings (n, D) of some examples, in their order; slices are read from disk as float32.
 
+    A slice raises StoreError where a shard was cut or removed since the store was opened.
+
     Attributes:
         reused: Examples whose embedding was there already.
         encoded: Examples that had to be encoded (copies of a text once).
         changed: Of the encoded, those whose id was known with another text.
     """
 
-    _shards: list[npt.NDArray[np.floating]]
+    _shards: list[EmbeddingFile]
     _places: npt.NDArray[np.int64]  # (n, 2): shard, row in it
     _dim: int
     reused: int
@@ -95,7 +104,11 @@ class StoredEmbeddings:
         found = np.empty((len(places), self.shape[1]), dtype=np.float32)
         for shard in np.unique(places[:, 0]):
             mine = places[:, 0] == shard
-            found[mine] = self._shards[shard][places[mine, 1]]
+            try:
+                found[mine] = self._shards[shard].take(places[mine, 1])
+            except EmbeddingError as error:
+                mend = how_to_mend(self._shards[shard].path.parent)
+                raise StoreError(f"{error} {mend}") from error
         return found
 
 
@@ -113,11 +126,11 @@ class EmbeddingStore:
         Raises:
             StoreError: The directory holds something else, or a damaged store.
         """
-        if dtype not in _DTYPES:
-            raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(_DTYPES)}.")
+        if dtype not in DTYPES:
+            raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(DTYPES)}.")
         self.directory = Path(directory)
-        self._manifest: dict[str, Any] = {"format": _FORMAT, "dtype": dtype, "shards": []}
-        self._shards: list[npt.NDArray[np.floating]] = []
+        self._manifest: dict[str, Any] = {"format": FORMAT, "dtype": dtype, "shards": []}
+        self._shards: list[EmbeddingFile] = []
         self._place: dict[bytes, tuple[int, int]] = {}
         self._digest_of_id: dict[str, bytes] = {}
         self._load()
@@ -192,19 +205,9 @@ class EmbeddingStore:
             yield
             return
         check_writable(self.directory)
-        lock = FileLock(self.directory / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreError(
-                f"{self.directory}: another run is adding to this store; wait until it is done, or "
-                "use another directory."
-            ) from error
-        try:
+        with only_writer(self.directory):
             wait_for_everyone()
             yield
-        finally:
-            lock.release()
 
     def _claim(self, encoder: FingerprintedEncoder) -> None:
         """Refuse another encoder's store; a new one becomes this encoder's."""
@@ -231,62 +234,23 @@ class EmbeddingStore:
                 'store with dtype="float32".'
             )
         name = f"shard-{len(self._manifest['shards']):05d}"
-        with atomic_file(self.directory / f"{name}.npy") as file, file.open("wb") as stream:
-            np.save(stream, stored, allow_pickle=False)
-        table = pa.table({"id": ids, "digest": pa.array(digests, pa.binary(16))})
-        with atomic_file(self.directory / f"{name}.parquet") as file:
-            pq.write_table(table, file)
-        self._manifest["shards"].append({"name": name, "rows": len(rows)})
-        write_json(self.directory / "manifest.json", self._manifest)
+        shard = write_shard(self.directory, name, stored, ids, digests)
+        self._manifest["shards"].append(shard)
+        write_json(self.directory / MANIFEST, self._manifest)
 
     def _load(self) -> None:
         """Read the manifest, and the shards that are not in memory yet."""
-        file = self.directory / "manifest.json"
-        if not file.exists():
-            if self.directory.exists() and (
-                not self.directory.is_dir()
-                or any(not p.name.startswith((".", "shard-")) for p in self.directory.iterdir())
-            ):
-                raise StoreError(
-                    f"{self.directory}: something else than an embedding store (no manifest.json); "
-                    "choose another directory."
-                )
+        manifest = read_manifest(self.directory)
+        if manifest is None:
             return
-        try:
-            manifest = json.loads(file.read_text("utf-8"))
-            if manifest["format"] != _FORMAT:
-                raise StoreError(
-                    f"{file}: format {manifest['format']!r} is not the one this version reads "
-                    f"({_FORMAT}); use the version that wrote it, or delete the store."
-                )
-            shards = [(str(s["name"]), int(s["rows"])) for s in manifest["shards"]]
-            complete = {"encoder", "template", "dim"} <= manifest.keys()
-            if not complete or manifest["dtype"] not in _DTYPES:
-                raise ValueError("a setting is missing or unknown")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{file}: damaged ({error!r}); delete the store.") from error
+        shards = [(s["name"], s["rows"]) for s in manifest["shards"]]
+        known = [(shard.path.stem, len(shard)) for shard in self._shards]
+        if shards[: len(known)] != known:  # mended since, by `curate verify --repair`
+            self._shards, self._place, self._digest_of_id = [], {}, {}
         self._manifest = manifest
-        for number, (name, rows) in enumerate(shards[len(self._shards) :], len(self._shards)):
-            self._open_shard(number, name, rows)
-
-    def _open_shard(self, number: int, name: str, rows: int) -> None:
-        file = self.directory / f"{name}.npy"
-        try:
-            shard = np.load(file, mmap_mode="r", allow_pickle=False)
-            table = pq.read_table(self.directory / f"{name}.parquet")
-            ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
-        except (OSError, ValueError, EOFError, KeyError, pa.ArrowException) as error:
-            raise StoreError(
-                f"{file}: the shard is missing or damaged ({error}). Delete the store to encode "
-                "afresh."
-            ) from error
-        shape, dtype = (rows, self._manifest["dim"]), self._manifest["dtype"]
-        if shard.shape != shape or shard.dtype != dtype or table.num_rows != rows:
-            raise StoreError(
-                f"{file}: expected {shape} {dtype}, found {shard.shape} {shard.dtype} with "
-                f"{table.num_rows} ids. Delete the store to encode afresh."
-            )
-        self._shards.append(shard)
-        self._digest_of_id.update(zip(ids, digests, strict=True))
-        for row, digest in enumerate(digests):
-            self._place[digest] = (number, row)
+        for number in range(len(self._shards), len(shards)):
+            shard, ids, digests = open_shard(self.directory, manifest, number)
+            self._shards.append(shard)
+            self._digest_of_id.update(zip(ids, digests, strict=True))
+            for row, digest in enumerate(digests):
+                self._place[digest] = (number, row)
