@@ -120,7 +120,9 @@ def open_shard(
         table = pq.read_table(directory / f"{name}.parquet")
         ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
     except (EmbeddingError, OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise StoreError(f"{file}: the shard is missing or damaged ({error}). {how_to_mend(directory)}") from error
+        raise StoreError(
+            f"{file}: the shard is missing or damaged ({error}). {how_to_mend(directory)}"
+        ) from error
     shape, dtype = (rows, manifest["dim"]), manifest["dtype"]
     if shard.shape != shape or shard.dtype != dtype or table.num_rows != rows:
         raise StoreError(

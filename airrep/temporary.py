@@ -22,8 +22,8 @@ try:
 except ImportError:  # not on Windows: there a leftover stays until somebody deletes it
     fcntl = None  # type: ignore[assignment]
 
-# The second kind is what versions without locks left.
-_NAME = re.compile(r"\..+\.\d+\.tmp|\.(.+\.)?[0-9a-f]{32}\.tmp")
+_NAME = re.compile(r"\..+\.\d+\.tmp")
+_OLD = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")  # what versions without locks left
 # What file systems say that have no locks, or none on directories.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 
@@ -35,12 +35,13 @@ def temporary_directory(home: Path, name: str) -> Iterator[Path]:
     Raises:
         OSError: It cannot be made.
     """
-    for number in count():
+    number, held = 0, None
+    while held is None:
         path = home / f".{name}.{number}.tmp"
-        if (held := _make(path)) is not None:
-            break
+        held = _make(path)
+        number += 1
     try:
-        for later in count(number + 1):
+        for later in count(number):
             other = home / f".{name}.{later}.tmp"
             if not _exists(other) or not remove_leftover(other):
                 break
@@ -51,13 +52,15 @@ def temporary_directory(home: Path, name: str) -> Iterator[Path]:
 
 
 def leftovers(directory: Path) -> list[Path]:
-    """Temporary files and directories in a directory, whosever they are."""
-    return sorted(path for path in directory.iterdir() if is_temporary(path))
+    """What dead runs left in a directory."""
+    return sorted(path for path in directory.iterdir() if is_temporary(path) and _is_dead(path))
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether it has a name under which something is being written, or was."""
-    return _NAME.fullmatch(path.name) is not None
+    """Whether something is being written there, or was."""
+    return _OLD.fullmatch(path.name) is not None or (
+        _NAME.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+    )
 
 
 def remove_leftover(path: Path) -> bool:
@@ -96,6 +99,17 @@ def _make(path: Path) -> int | None:
                 return held
             os.close(held)
         # Somebody took it for a leftover, in the moment before the lock.
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        held = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return _lock(held)
+    finally:
+        os.close(held)
 
 
 def _lock(held: int) -> bool:

@@ -19,6 +19,7 @@ from curate.manifest import differences
 from curate.report import saved
 from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
+from curate.verify import Verification, verify
 from selection.selectors import SelectorName
 
 _DESCRIPTION = "Choose the training examples that help a language model most."
@@ -34,9 +35,12 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "report": saved.report,
     "explain": saved.explain,
+    "verify": verify,
 }
 # Parameters that follow the verb without a name.
-_POSITIONAL = {"report": ("directory",), "explain": ("directory", "row")}
+_POSITIONAL = {
+    "report": ("directory",), "explain": ("directory", "row"), "verify": ("directory",),
+}  # fmt: skip
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.
@@ -67,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
             _show(parsed.verb, options, result)
+        if isinstance(result, Verification):
+            return 0 if result.fine else 1
         return _compare(recorded, result)
     except CurateError as error:
         return _complain(f"curate {parsed.verb}: {error}", 1)

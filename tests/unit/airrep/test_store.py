@@ -360,7 +360,9 @@ def test_a_manifest_with_a_wrong_or_missing_value_is_an_error(filled, changes):
 def test_a_store_of_a_later_version_says_so(filled, others):
     """Whatever else that version changed."""
     edit_manifest(filled, format=2, **others)
-    with pytest.raises(StoreError, match=r"format 2 is of a later version .* reads formats up to 1"):
+    with pytest.raises(
+        StoreError, match=r"format 2 is of a later version .* reads formats up to 1"
+    ):
         EmbeddingStore(filled)
 
 

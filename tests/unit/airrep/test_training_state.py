@@ -90,6 +90,7 @@ def test_the_figures_so_far_can_be_read(tmp_path):
     steps(run, 2).validate()
     run.save(tmp_path)
     assert json.loads((tmp_path / "training.json").read_text()) == {
+        "format": 1,
         "fingerprint": "this run",
         "step": 2,
         "best": 2,

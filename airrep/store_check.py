@@ -1,0 +1,91 @@
+"""An embedding store looked at byte by byte, and mended.
+
+A damaged shard is not taken out of the manifest but replaced by one without rows: shards are found
+by their number, by older versions too. The next run encodes the rows that are missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airrep.atomic import write_json
+from airrep.digests import file_digest
+from airrep.errors import StoreError
+from airrep.store_files import (
+    ENDINGS,
+    MANIFEST,
+    only_writer,
+    open_shard,
+    read_manifest,
+    write_shard,
+)
+
+_SHARD = re.compile(r"shard-\d{5,}\.(npy|parquet)")
+
+
+def damaged_shards(directory: Path, manifest: dict[str, Any]) -> Iterator[tuple[int, Path, str]]:
+    """Shards that are not what was written: number, the file, and what is wrong with it."""
+    for number, shard in enumerate(manifest["shards"]):
+        files = {ending: directory / f"{shard['name']}.{ending}" for ending in ENDINGS}
+        wrong = {
+            file: problem
+            for ending, file in files.items()
+            if (problem := _problem(file, shard.get("digests", {}).get(ending)))
+        }
+        if not wrong:  # also of stores without digests
+            try:
+                open_shard(directory, manifest, number)
+            except StoreError as error:
+                wrong[files["npy"]] = str(error.__cause__ or error)
+        for file, problem in wrong.items():
+            yield number, file, problem
+
+
+def unnamed_shards(directory: Path, manifest: dict[str, Any] | None) -> list[Path]:
+    """Files of shards that the manifest does not name: a run was killed before it did."""
+    named = [] if manifest is None else [shard["name"] for shard in manifest["shards"]]
+    return [
+        file
+        for file in sorted(directory.iterdir())
+        if _SHARD.fullmatch(file.name) and file.stem not in named
+    ]
+
+
+def empty_shard(directory: Path, number: int) -> None:
+    """Put a shard without rows in the place of a damaged one.
+
+    Raises:
+        StoreError: Another run is writing to the store.
+        OutputError: It cannot be written to.
+    """
+    with only_writer(directory):
+        manifest = read_manifest(directory)
+        assert manifest is not None
+        name = manifest["shards"][number]["name"]
+        rows = np.zeros((0, manifest["dim"]), dtype=manifest["dtype"])
+        manifest["shards"][number] = write_shard(directory, name, rows, [], [])
+        write_json(directory / MANIFEST, manifest)
+
+
+def remove_unnamed(directory: Path, file: Path) -> None:
+    """Remove a file that `unnamed_shards` found.
+
+    Raises:
+        StoreError: Another run is writing to the store.
+    """
+    with only_writer(directory):
+        if file in unnamed_shards(directory, read_manifest(directory)):
+            file.unlink(missing_ok=True)
+
+
+def _problem(file: Path, digest: str | None) -> str | None:
+    if not file.is_file():
+        return "missing"
+    if digest is None or file_digest(file) == digest:
+        return None
+    return "not what was written (its digest differs)"
