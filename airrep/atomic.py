@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from airrep.errors import CurateError, OutputError
-from airrep.temporary import temporary_directory
+from airrep.temporary import remove_leftovers, temporary_directory
 
 
 @contextmanager
@@ -56,13 +56,15 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 def check_writable(directory: Path) -> None:
     """Find out now, not after hours of work, that results cannot be written.
 
+    What killed runs left in the directory is removed.
+
     Raises:
         OutputError: The directory cannot be made or written to.
     """
     with _as_output_error(directory):
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory):  # nameless, so that a kill leaves nothing
-            pass
+            remove_leftovers(directory)
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything json can hold)

@@ -64,8 +64,8 @@ def check_format(found: object, newest: int, path: Path, error: type[CurateError
         raise ValueError(f"{found!r} is no format number")
     if found > newest:
         raise error(
-            f"{path}: format {found} is of a later version of airrep-curate; this one reads formats "
-            f"up to {newest}. Use the version that wrote it, or another directory."
+            f"{path}: format {found} is of a later version of airrep-curate; this one reads "
+            f"formats up to {newest}. Use the version that wrote it, or another directory."
         )
 
 

@@ -8,9 +8,10 @@
 
 A shard counts once the manifest names it; every file is written by rename. So a killed run loses
 the shard it was working on and nothing else. Opening a store looks at sizes and shapes; `curate
-verify` compares digests, and can put an empty shard in a damaged one's place (`airrep.store_check`). Rows are known by their text's digest: a row that
-moved or is repeated is not encoded again, a row whose text changed is. One run at a time may add
-rows (a lock on `.lock`, which the system drops if the run is killed); reading needs no lock.
+verify` compares digests, and can drop a damaged shard (`airrep.store_check`). Rows are known by
+their text's digest: a row that moved or is repeated is not encoded again, a row whose text changed
+is. One run at a time may add rows (a lock on `.lock`, which the system drops if the run is killed);
+reading needs no lock.
 """
 
 from __future__ import annotations

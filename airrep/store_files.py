@@ -30,8 +30,8 @@ _SETTINGS = {"encoder", "template", "dim"}
 def how_to_mend(directory: Path) -> str:
     """What to do about a damaged shard."""
     return (
-        f"`curate verify {directory} --repair` drops damaged shards, and the next run encodes their "
-        "rows again; or delete the store to encode all of it afresh."
+        f"`curate verify {directory} --repair` drops damaged shards, and the next run encodes "
+        "their rows again; or delete the store to encode all of it afresh."
     )
 
 

@@ -36,8 +36,8 @@ from airrep.template import text_fingerprint
 
 _FORMAT = 1
 _DRAW_AGAIN = (
-    "delete plan.json and plan.safetensors, and the command that recorded the runs writes them anew "
-    "and keeps the runs"
+    "delete plan.json and plan.safetensors, and the command that recorded the runs writes them "
+    "anew and keeps the runs"
 )
 Indices = npt.NDArray[np.int64]
 Digests = npt.NDArray[np.uint8]
@@ -177,7 +177,8 @@ class SubsetPlan:
             ) from error
         if not intact:
             raise SupervisionError(
-                f"{directory}: plan.json and plan.safetensors do not belong together; {_DRAW_AGAIN}."
+                f"{directory}: plan.json and plan.safetensors do not belong together; "
+                f"{_DRAW_AGAIN}."
             )
         return plan
 

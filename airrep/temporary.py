@@ -56,6 +56,16 @@ def leftovers(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if is_temporary(path) and _is_dead(path))
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove what dead runs left in a directory; nothing happens where that cannot be.
+
+    A directory that cannot be written to is not this function's to complain of.
+    """
+    with suppress(OSError):
+        for path in leftovers(directory):
+            remove_leftover(path)
+
+
 def is_temporary(path: Path) -> bool:
     """Whether something is being written there, or was."""
     return _OLD.fullmatch(path.name) is not None or (

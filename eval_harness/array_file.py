@@ -33,27 +33,18 @@ def write_array(file: Path, values: npt.NDArray[Any], facts: Mapping[str, Any]) 
 
 
 def read_array(file: Path) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """The array, read whole, and the facts; its digest is `check_array`'s business.
+    """The array, read whole and compared with its digest, and the facts.
 
     Raises:
         FileFormatError: One of them is damaged, or of a later version.
     """
     described = _described(file)
     try:
+        if described.pop(_CONTENT, None) not in (None, file_digest(file)):
+            raise ValueError("its content is not what was written")
         return np.load(file, allow_pickle=False), described
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise FileFormatError(f"{file}: damaged ({error}); {_MEND}.") from error
-
-
-def check_array(file: Path) -> None:
-    """Compare the array's digest with what was written; of old files, see that they can be read.
-
-    Raises:
-        FileFormatError: It is damaged.
-    """
-    _, described = read_array(file)
-    if described.get(_CONTENT) not in (None, file_digest(file)):
-        raise FileFormatError(f"{file}: its content is not what was written; {_MEND}.")
 
 
 def _described(file: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def take_jobs(directory: Path, jobs: Sequence[str], done: Callable[[str], bool])
         done: Whether a job's result is there.
     """
     locks = directory / ".locks"
+    check_writable(directory)
     check_writable(locks)
     waiting = list(jobs)
     while waiting:

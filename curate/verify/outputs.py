@@ -8,7 +8,7 @@ from airrep.digests import file_digest
 from airrep.errors import CurateError, FileFormatError, SupervisionError
 from airrep.sealed import read_sealed
 from curate.verify.findings import Finding, Place, remove
-from eval_harness.array_file import check_array
+from eval_harness.array_file import read_array
 from eval_harness.benchmark.trial_file import read_trial
 from eval_harness.outputs import CHECKSUMS, read_checksums
 
@@ -66,7 +66,7 @@ def check_arrays(directory: Path, names: str = "*.npy") -> Place:
     findings = []
     for file in files:
         try:
-            check_array(file)
+            read_array(file)
         except FileFormatError as error:
             beside = file.with_suffix(".json")
             mend = f"it is removed with its .json; {_AGAIN} computes it again"

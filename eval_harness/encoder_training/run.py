@@ -129,6 +129,7 @@ def train_and_test(
     markdown = results_markdown(facts)
     write_text(markdown, directory / "results.md")
     card = directory / "encoder" / "README.md"
+    check_writable(card.parent)
     if not card.exists():  # it may have been edited since
         write_text(model_card(facts), card)
     write_checksums(directory, _results(directory))
