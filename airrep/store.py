@@ -235,7 +235,7 @@ class EmbeddingStore:
                 'store with dtype="float32".'
             )
         name = f"shard-{len(self._manifest['shards']):05d}"
-        shard = write_shard(self.directory, name, stored, ids, digests)
+        shard = write_shard(self.directory, name, stored, ids, digests, self._manifest)
         self._manifest["shards"].append(shard)
         write_json(self.directory / MANIFEST, self._manifest)
 

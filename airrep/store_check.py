@@ -18,10 +18,13 @@ from airrep.digests import file_digest
 from airrep.errors import StoreError
 from airrep.store_files import (
     ENDINGS,
+    FORMAT,
     MANIFEST,
+    SETTINGS,
     only_writer,
     open_shard,
     read_manifest,
+    shard_facts,
     write_shard,
 )
 
@@ -56,6 +59,50 @@ def unnamed_shards(directory: Path, manifest: dict[str, Any] | None) -> list[Pat
     ]
 
 
+def misnamed_settings(directory: Path, manifest: dict[str, Any]) -> list[str]:
+    """Settings in which the manifest differs from all of the shards that say theirs."""
+    facts = [shard_facts(directory / f"{shard['name']}.parquet") for shard in manifest["shards"]]
+    said = [each for each in facts if each is not None]
+    return [key for key in SETTINGS if said and all(each[key] != manifest[key] for each in said)]
+
+
+def rebuilt_manifest(directory: Path) -> dict[str, Any] | None:
+    """A manifest by what the shards say of themselves; None where they do not, or disagree.
+
+    Shards that cannot be read are named without rows, to be found damaged, and emptied.
+    """
+    names = sorted({file.stem for file in directory.iterdir() if _SHARD.fullmatch(file.name)})
+    tables = [directory / f"{name}.parquet" for name in names]
+    found = [shard_facts(table) for table in tables]
+    said = [{key: each[key] for key in SETTINGS} for each in found if each is not None]
+    numbered = names == [f"shard-{number:05d}" for number in range(len(names))]
+    if not said or said.count(said[0]) != len(said) or not numbered:
+        return None
+    shards = [
+        {"name": table.stem, "rows": 0}
+        if facts is None
+        else {
+            "name": table.stem, "rows": facts["rows"],
+            "digests": {"npy": facts["npy"], "parquet": file_digest(table)},
+        }
+        for table, facts in zip(tables, found, strict=True)
+    ]  # fmt: skip
+    return {"format": FORMAT, **said[0], "shards": shards}
+
+
+def rebuild_manifest(directory: Path) -> None:
+    """Write such a manifest.
+
+    Raises:
+        StoreError: Another run is writing to the store.
+        OutputError: It cannot be written to.
+    """
+    with only_writer(directory):
+        manifest = rebuilt_manifest(directory)
+        assert manifest is not None
+        write_json(directory / MANIFEST, manifest)
+
+
 def empty_shard(directory: Path, number: int) -> None:
     """Put a shard without rows in the place of a damaged one.
 
@@ -68,7 +115,7 @@ def empty_shard(directory: Path, number: int) -> None:
         assert manifest is not None
         name = manifest["shards"][number]["name"]
         rows = np.zeros((0, manifest["dim"]), dtype=manifest["dtype"])
-        manifest["shards"][number] = write_shard(directory, name, rows, [], [])
+        manifest["shards"][number] = write_shard(directory, name, rows, [], [], manifest)
         write_json(directory / MANIFEST, manifest)
 
 

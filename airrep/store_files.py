@@ -24,7 +24,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 DTYPES = ("float32", "float16")
 ENDINGS = ("npy", "parquet")  # of a shard's files
-_SETTINGS = {"encoder", "template", "dim"}
+SETTINGS = ("encoder", "template", "dim", "dtype")
+_KEY = b"curate"
 
 
 def how_to_mend(directory: Path) -> str:
@@ -61,16 +62,22 @@ def write_shard(
     rows: npt.NDArray[np.floating],
     ids: Sequence[str],
     digests: Sequence[bytes],
+    manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write a shard's files; returns what the manifest has to say of it."""
+    """Write a shard's files; returns what the manifest has to say of it.
+
+    The table says whose shard it is as well, so that a lost manifest can be made anew.
+    """
     found = {}
     with atomic_file(directory / f"{name}.npy") as file:
         with file.open("wb") as stream:
             np.save(stream, rows, allow_pickle=False)
         found["npy"] = file_digest(file)
     columns = {"id": pa.array(ids, pa.string()), "digest": pa.array(digests, pa.binary(16))}
+    about = {"format": FORMAT, **{key: manifest[key] for key in SETTINGS}, "npy": found["npy"]}
+    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
     with atomic_file(directory / f"{name}.parquet") as file:
-        pq.write_table(pa.table(columns), file)
+        pq.write_table(table, file)
         found["parquet"] = file_digest(file)
     return {"name": name, "rows": len(rows), "digests": found}
 
@@ -98,11 +105,28 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
         for shard in manifest["shards"]:
             if Path(shard["name"]).name != shard["name"] or int(shard["rows"]) != shard["rows"]:
                 raise ValueError(f"shard {shard['name']!r}")
-        if not manifest.keys() >= _SETTINGS or manifest["dtype"] not in DTYPES:
+        if not manifest.keys() >= set(SETTINGS) or manifest["dtype"] not in DTYPES:
             raise ValueError("a setting is missing or unknown")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreError(f"{file}: damaged ({error!r}); delete the store.") from error
+        raise StoreError(
+            f"{file}: damaged ({error!r}); `curate verify {directory} --repair` writes it anew if its "
+            "shards say enough; else delete the store."
+        ) from error
     return manifest
+
+
+def shard_facts(table: Path) -> dict[str, Any] | None:
+    """What a shard's table says of itself: settings, rows, digest of its .npy file.
+
+    None where the table cannot be read, or was written before tables said anything.
+    """
+    try:
+        found = pq.read_metadata(table)
+        about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
+        facts = {key: about[key] for key in (*SETTINGS, "npy")}
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    return {**facts, "rows": found.num_rows}
 
 
 def open_shard(

@@ -18,6 +18,8 @@ from curate.verify.runs import check_runs
 from curate.verify.selections import check_selection, is_selection
 from curate.verify.stores import check_store
 
+_ROUNDS = 2  # of mending: a manifest that is found again may show damaged shards
+
 
 def verify(directory: str | Path, *, repair: bool = False) -> Verification:
     """Look for what is cut, altered, missing or left behind in what the library wrote.
@@ -40,23 +42,27 @@ def verify(directory: str | Path, *, repair: bool = False) -> Verification:
     root = Path(directory)
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such directory; name one that the library wrote.")
-    places = list(_places(root))
-    findings = [finding for place in places for finding in place.findings]
-    found = list(_temporary(root, [place.directory for place in places]))
-    if not places and not found:
+    places, findings = _look(root)
+    if not places and not findings:
         raise MissingInputError(
             f"{root}: nothing here can be verified: no embedding store, no runs, no benchmark or "
             "training, no saved selection."
         )
-    findings += found
-    mended = []
-    if repair:
-        for finding in findings:
-            if finding.repair is not None:
-                _repair(finding.file, finding.repair)
-                mended.append(finding)
-        findings = [finding for finding in findings if finding.repair is None]
+    mended: list[Finding] = []
+    for _ in range(_ROUNDS if repair else 0):
+        now = [finding for finding in findings if finding.repair is not None]
+        for finding in now:
+            _repair(finding)
+        mended += now
+        places, findings = _look(root)
     return Verification(places, findings, mended)
+
+
+def _look(root: Path) -> tuple[list[Place], list[Finding]]:
+    places = list(_places(root))
+    findings = [finding for place in places for finding in place.findings]
+    findings += _temporary(root, [place.directory for place in places])
+    return places, findings
 
 
 def _directories(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -87,13 +93,14 @@ def _places(root: Path) -> Iterator[Place]:
                 yield check(directory)
 
 
-def _repair(file: Path, repair: Callable[[], object]) -> None:
+def _repair(finding: Finding) -> None:
+    assert finding.repair is not None
     try:
-        repair()
+        finding.repair()
     except OSError as error:
         if isinstance(error, CurateError):
             raise
-        raise OutputError(f"cannot mend {file} ({error.strerror or error}).") from error
+        raise OutputError(f"cannot mend {finding.file} ({error.strerror or error}).") from error
 
 
 def _manifest(directory: Path, files: list[str]) -> Any:  # noqa: ANN401 (what JSON holds)

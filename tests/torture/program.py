@@ -87,6 +87,8 @@ def try_fault(bench: Bench, fault: Callable[..., None], stage: str, count: int) 
     for key in bench.tallies.keys() - before:
         bench.tallies[key].seconds = time.perf_counter() - began
         say(line(bench.tallies[key]), sys.stderr)
+        for lost in bench.tallies[key].lost:
+            say(f"LOST {lost}", sys.stderr)
 
 
 def line(tally: Tally) -> str:

@@ -336,7 +336,7 @@ def test_a_table_without_digests_is_an_error(filled):
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}', "\x00"])
 def test_a_manifest_that_cannot_be_read_is_an_error_that_names_it(filled, content):
     (filled / "manifest.json").write_text(content)
-    with pytest.raises(StoreError, match=r"manifest.json: damaged .*; delete the store"):
+    with pytest.raises(StoreError, match=r"manifest.json: damaged .*; `curate verify"):
         EmbeddingStore(filled)
 
 
