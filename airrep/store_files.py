@@ -109,8 +109,8 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
             raise ValueError("a setting is missing or unknown")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"{file}: damaged ({error!r}); `curate verify {directory} --repair` writes it anew if its "
-            "shards say enough; else delete the store."
+            f"{file}: damaged ({error!r}); `curate verify {directory} --repair` writes it anew if "
+            "its shards say enough; else delete the store."
         ) from error
     return manifest
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from curate.harm import harmful
     from curate.training import train
     from curate.training_set import TrainingSet
-    from curate.verify import verify
+    from curate.verification import verify
     from selection.constraints import Constraints
 
 _HOME = {
@@ -50,7 +50,7 @@ _HOME = {
     "record": "curate.evidence",
     "select": "curate.api",
     "train": "curate.training",
-    "verify": "curate.verify",
+    "verify": "curate.verification",
 }
 
 __all__ = [

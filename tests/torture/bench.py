@@ -14,7 +14,7 @@ from children import Child, count_operations, start
 from stages import STAGES, Results, Stage, differences, results
 
 from airrep.temporary import is_temporary
-from curate.verify import verify
+from curate.verification import verify
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench import Bench
 from children import die_at
 from stages import STAGES, differences, results
 
-from curate.verify import verify
+from curate.verification import verify
 
 NOT_BY_ITSELF = "a file that only a person can decide on"
 

@@ -35,8 +35,7 @@ def test_every_byte_counts_or_means_nothing(tmp_path):
                 # A key called otherwise than `digest` is one that the reader does not know.
                 read_back = {k: v for k, v in read(file).items() if k in CONTENT}
                 assert read_back == CONTENT
-            except FileFormatError as error:
-                assert str(file) in str(error)
+            except FileFormatError:
                 found += 1
     assert found > 7 * len(whole)
 

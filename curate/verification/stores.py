@@ -16,7 +16,7 @@ from airrep.store_check import (
     unnamed_shards,
 )
 from airrep.store_files import MANIFEST, read_manifest
-from curate.verify.findings import Finding, Place
+from curate.verification.findings import Finding, Place
 
 KIND = "embedding store"
 

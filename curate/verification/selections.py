@@ -13,7 +13,7 @@ from airrep.errors import CurateError, FileFormatError
 from airrep.sealed import check_format, read_sealed
 from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION
 from curate.report.insight_file import read_insight
-from curate.verify.findings import Finding, Place
+from curate.verification.findings import Finding, Place
 
 KIND = "saved selection"
 

@@ -12,11 +12,11 @@ from typing import Any
 from airrep.errors import CurateError, MissingInputError, OutputError
 from airrep.store_files import MANIFEST
 from airrep.temporary import is_temporary, leftovers, remove_leftover
-from curate.verify.findings import Finding, Place, Verification
-from curate.verify.outputs import check_arrays, check_output, check_training, check_trials
-from curate.verify.runs import check_runs
-from curate.verify.selections import check_selection, is_selection
-from curate.verify.stores import check_store
+from curate.verification.findings import Finding, Place, Verification
+from curate.verification.outputs import check_arrays, check_output, check_training, check_trials
+from curate.verification.runs import check_runs
+from curate.verification.selections import check_selection, is_selection
+from curate.verification.stores import check_store
 
 _ROUNDS = 2  # of mending: a manifest that is found again may show damaged shards
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from airrep.errors import SupervisionError
 from airrep.supervision import SubsetPlan, read_run, read_run_file, run_file
 from curate.recorded_model import MODEL_FILE, recorded_facts
-from curate.verify.findings import Finding, Place, remove
+from curate.verification.findings import Finding, Place, remove
 
 KIND = "subset runs"
 _AGAIN = "the command that recorded the runs, started again,"
@@ -20,9 +20,10 @@ def check_runs(directory: Path) -> Place:
     try:
         plan = SubsetPlan.load(directory)
     except SupervisionError as error:
-        files = directory / "plan.json", directory / "plan.safetensors"
+        files = [directory / name for name in ("plan.json", "plan.safetensors")]
         mend = f"both files of the plan are removed; {_AGAIN} draws the same one and keeps the runs"
-        findings.append(Finding(files[0], _reason(error), mend, remove(*files)))
+        if any(file.exists() for file in files):  # else it is yet to be drawn (again)
+            findings.append(Finding(files[0], _reason(error), mend, remove(*files)))
     try:
         recorded_facts(directory)
     except SupervisionError as error:
@@ -46,7 +47,7 @@ def check_runs(directory: Path) -> Place:
 
 def _note(there: int, plan: SubsetPlan | None) -> str:
     if plan is None:
-        return f"{there:,} runs without a plan"
+        return f"{there:,} runs without a plan, which {_AGAIN} draws"
     unfinished = "" if there >= len(plan.runs) else ", unfinished"
     return f"{there:,} of {len(plan.runs):,} runs{unfinished}"
 

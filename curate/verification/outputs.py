@@ -7,7 +7,7 @@ from pathlib import Path
 from airrep.digests import file_digest
 from airrep.errors import CurateError, FileFormatError, SupervisionError
 from airrep.sealed import read_sealed
-from curate.verify.findings import Finding, Place, remove
+from curate.verification.findings import Finding, Place, remove
 from eval_harness.array_file import read_array
 from eval_harness.benchmark.trial_file import read_trial
 from eval_harness.outputs import CHECKSUMS, read_checksums
