@@ -39,6 +39,7 @@ from airrep.store_files import (
     only_writer,
     open_shard,
     read_manifest,
+    shard_name,
     write_shard,
 )
 from airrep.template import TextTemplate, text_fingerprint
@@ -234,7 +235,7 @@ class EmbeddingStore:
                 f"{self.directory}: an embedding exceeds the range of {stored.dtype}; create the "
                 'store with dtype="float32".'
             )
-        name = f"shard-{len(self._manifest['shards']):05d}"
+        name = shard_name(len(self._manifest["shards"]))
         shard = write_shard(self.directory, name, stored, ids, digests, self._manifest)
         self._manifest["shards"].append(shard)
         write_json(self.directory / MANIFEST, self._manifest)

@@ -25,6 +25,7 @@ from airrep.store_files import (
     open_shard,
     read_manifest,
     shard_facts,
+    shard_name,
     write_shard,
 )
 
@@ -79,7 +80,7 @@ def rebuilt_manifest(directory: Path) -> dict[str, Any] | None:
     tables = [directory / f"{name}.parquet" for name in names]
     found = [shard_facts(table) for table in tables]
     said = [{key: each[key] for key in SETTINGS} for each in found if each is not None]
-    numbered = names == [f"shard-{number:05d}" for number in range(len(names))]
+    numbered = names == [shard_name(number) for number in range(len(names))]
     if not said or said.count(said[0]) != len(said) or not numbered:
         return None
     shards = [

@@ -36,6 +36,11 @@ def how_to_mend(directory: Path) -> str:
     )
 
 
+def shard_name(number: int) -> str:
+    """What a shard's files are called, without the ending."""
+    return f"shard-{number:05d}"
+
+
 @contextmanager
 def only_writer(directory: Path) -> Iterator[None]:
     """Keep other runs from writing to a store; the system lets go if this one is killed.
@@ -102,9 +107,9 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
         check_format(manifest["format"], FORMAT, file, StoreError)
-        for shard in manifest["shards"]:
-            if Path(shard["name"]).name != shard["name"] or int(shard["rows"]) != shard["rows"]:
-                raise ValueError(f"shard {shard['name']!r}")
+        for number, shard in enumerate(manifest["shards"]):
+            if shard["name"] != shard_name(number) or int(shard["rows"]) != shard["rows"]:
+                raise ValueError(f"shard {number} is {shard['name']!r}")
         if not manifest.keys() >= set(SETTINGS) or manifest["dtype"] not in DTYPES:
             raise ValueError("a setting is missing or unknown")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -37,7 +37,6 @@ class Tally:
     tried: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Bench:

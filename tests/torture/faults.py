@@ -111,8 +111,7 @@ def _damage(file: Path, chance: np.random.Generator) -> str:
 
 def _look(bench, tally, stage, place, file, how) -> None:
     what = f"{file.relative_to(place)}, {how}"
-    named = [f for f in verify(place).findings if f.file == file or f.file.stem == file.stem]
-    if not named:
+    if verify(place).fine:
         # Then it has to be harmless: nothing that is read has changed, and going on is the same.
         try:
             found = differences(bench.undisturbed(stage.name).results, results(place))

@@ -42,6 +42,7 @@ FULL = {
     faults.two_at_once: {"embed": 5, "record": 3, "benchmark": 2, "train": 2},
     faults.clock: {"embed": 3, "record": 3, "select": 2, "benchmark": 2, "train": 2},
 }  # fmt: skip
+_AT_ONCE = 5
 PLANS = {"quick": QUICK, "full": FULL}
 NEED_MOUNTS = (faults.full_disk, faults.read_only)
 
@@ -52,17 +53,32 @@ def main() -> int:
     parser.add_argument("work", type=Path)
     parser.add_argument("--plan", choices=PLANS, default="quick")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=900.0, help="begin nothing new then")
     parser.add_argument("--only", help="one fault, by its function's name")
     parser.add_argument("--stage", help="one stage")
     asked = parser.parse_args()
     import_everything()
     bench = Bench(asked.inputs.resolve(), asked.work.resolve(), asked.seed)
     mounts = faults.can_mount()
-    for fault, stages in PLANS[asked.plan].items():
-        if asked.only in (None, fault.__name__) and (mounts or fault not in NEED_MOUNTS):
-            for stage, count in stages.items():
-                if asked.stage in (None, stage):
-                    try_fault(bench, fault, stage, count)
+    planned = {
+        (fault, stage): count
+        for fault, stages in PLANS[asked.plan].items()
+        for stage, count in stages.items()
+        if (mounts or fault not in NEED_MOUNTS)
+        and asked.only in (None, fault.__name__)
+        and asked.stage in (None, stage)
+    }
+    until = time.monotonic() + asked.seconds
+    while planned and time.monotonic() < until:
+        # In turns, so that everything was tried if the time is up before the plan is done.
+        for (fault, stage), count in list(planned.items()):
+            now = min(count, _AT_ONCE)
+            try_fault(bench, fault, stage, now)
+            planned[fault, stage] -= now
+            if planned[fault, stage] == 0:
+                del planned[fault, stage]
+            if time.monotonic() > until:
+                break
     tallies = list(bench.tallies.values())
     summary = {"mounts": mounts, "tallies": [vars(tally) for tally in tallies]}
     (bench.work / "tallies.json").write_text(json.dumps(summary))
@@ -78,17 +94,14 @@ def main() -> int:
 def try_fault(bench: Bench, fault: Callable[..., None], stage: str, count: int) -> None:
     """Try it; what the harness itself cannot cope with is lost too."""
     bench.undisturbed(stage)
-    before = set(bench.tallies)
-    began = time.perf_counter()
+    lost = {key: len(tally.lost) for key, tally in bench.tallies.items()}
     try:
         fault(bench, stage, count)
     except Exception:
         bench.tally(fault.__name__, stage).lost.append(traceback.format_exc())
-    for key in bench.tallies.keys() - before:
-        bench.tallies[key].seconds = time.perf_counter() - began
-        say(line(bench.tallies[key]), sys.stderr)
-        for lost in bench.tallies[key].lost:
-            say(f"LOST {lost}", sys.stderr)
+    for key, tally in bench.tallies.items():
+        for each in tally.lost[lost.get(key, 0) :]:
+            say(f"LOST {tally.fault}, {tally.stage}: {each}", sys.stderr)
 
 
 def line(tally: Tally) -> str:
