@@ -136,6 +136,7 @@ def test_contributings_scorer_and_selector_work():
         "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/evidence.md",
+        "docs/faults.md",
         "docs/report.md",
         "docs/training.md",
         "docs/trl.md",
