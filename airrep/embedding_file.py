@@ -78,7 +78,17 @@ class EmbeddingFile:
         first, last = int(rows.min()), int(rows.max())
         if last - first < _DENSE * len(rows):
             return self._read(first, last - first + 1)[rows - first]
-        return np.concatenate([self._read(row, 1) for row in rows.tolist()])
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        width = found.itemsize * self.shape[1]
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for row, into in zip(rows.tolist(), found, strict=True):
+                    file.seek(self._start + width * row)
+                    if file.readinto(into) != width:
+                        raise self._cut(row, 1, 0)
+        except OSError as error:
+            raise EmbeddingError(f"{self.path}: cannot be read ({error}).") from error
+        return found
 
     def _read(self, start: int, count: int) -> npt.NDArray[np.floating]:
         width = int(self.shape[1])
@@ -88,8 +98,11 @@ class EmbeddingFile:
         except OSError as error:
             raise EmbeddingError(f"{self.path}: cannot be read ({error}).") from error
         if len(found) != count * width:
-            raise EmbeddingError(
-                f"{self.path}: was cut since it was opened: expected {count:,} rows from row "
-                f"{start:,} on, found {len(found) // width:,}. Write it again."
-            )
+            raise self._cut(start, count, len(found) // width)
         return found.reshape(count, width)
+
+    def _cut(self, start: int, expected: int, found: int) -> EmbeddingError:
+        return EmbeddingError(
+            f"{self.path}: was cut since it was opened: expected {expected:,} rows from row "
+            f"{start:,} on, found {found:,}. Write it again."
+        )

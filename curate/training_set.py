@@ -16,6 +16,7 @@ from datasets.table import InMemoryTable
 from airrep.atomic import atomic_file
 from airrep.digests import file_digest
 from airrep.errors import ArgumentError
+from airrep.locks import locked
 from airrep.records import Example, normalise, trl_record
 from airrep.sealed import write_sealed
 from curate.guard import GuardReport
@@ -167,6 +168,11 @@ class TrainingSet:
         """
         check_format(format)
         directory = Path(directory)
+        with locked(directory / ".lock"):  # of two at once, the later is there as a whole
+            self._save(directory, format)
+        return directory
+
+    def _save(self, directory: Path, format: FileFormat) -> None:  # noqa: A002
         digests = {}
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
@@ -178,7 +184,6 @@ class TrainingSet:
         digests |= write_insight(self._insight, directory)
         written = {**self.manifest.to_dict(), FILES_KEY: digests}
         write_sealed(directory / MANIFEST_FILE, written)
-        return directory
 
 
 def check_format(format: str) -> None:  # noqa: A002

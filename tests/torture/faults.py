@@ -204,7 +204,7 @@ def mounted(place: Path, options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def remount(place: Path, options: str) -> None:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airrep import store as store_module
-from airrep.errors import StoreError
+from airrep.embedding_file import EmbeddingFile
+from airrep.errors import EmbeddingError, StoreError
 from airrep.records import Example
 from airrep.store import EmbeddingStore
 from airrep.store_check import (
@@ -147,6 +148,18 @@ def test_a_shard_cut_while_it_is_open_is_an_error_and_no_dead_process(filled, wh
     (filled / "shard-00001.npy").unlink()
     with pytest.raises(StoreError, match=r"shard-00001.npy: cannot be read"):
         stored[0:8]
+
+
+@pytest.mark.parametrize("wanted", [[], [3], [39, 0, 0, 17], [*range(40)], [30, 29, 31]])
+def test_rows_are_read_wherever_they_are(tmp_path, wanted):
+    rows = np.random.default_rng(0).normal(size=(40, DIM))
+    np.save(tmp_path / "x.npy", rows)
+    file = EmbeddingFile(tmp_path / "x.npy")
+    assert np.array_equal(file.take(np.array(wanted, dtype=np.int64)), rows[wanted])
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[: 128 + 20])
+    if wanted:
+        with pytest.raises(EmbeddingError, match=r"x\.npy: was cut since it was opened"):
+            file.take(np.array(wanted, dtype=np.int64))
 
 
 def test_a_store_that_was_mended_while_it_was_open_is_read_anew(filled, whole):
