@@ -19,12 +19,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from airrep.atomic import atomic_file, write_json
+from airrep.atomic import atomic_file
 from airrep.digests import content_digest
 from airrep.errors import OutputError, SupervisionError
-from airrep.sealed import check_format
+from airrep.sealed import check_format, write_sealed
 
 STATE_FILE = "training.safetensors"
+FIGURES_FILE = "training.json"
 _FORMAT = 1
 _BROKEN = (
     OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError,
@@ -77,10 +78,19 @@ def save_state(
     }  # fmt: skip
     kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     # In this order: a run killed in between does the last steps again and writes both.
-    write_json(directory / "training.json", described)
+    write_sealed(directory / FIGURES_FILE, described)
     state = json.dumps(described)
     with atomic_file(directory / STATE_FILE) as temporary:
         save_file(kept, temporary, {"state": state, "digest": _digest(kept, state)})
+
+
+def write_figures(directory: Path) -> None:
+    """Write `training.json` anew, as the state has it.
+
+    Raises:
+        SupervisionError: The state is damaged, or of a later version.
+    """
+    write_sealed(directory / FIGURES_FILE, check_state(directory)[0])
 
 
 def load_state(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from airrep.digests import file_digest
-from airrep.errors import CurateError, FileFormatError, SupervisionError
+from airrep.errors import FileFormatError, SupervisionError
 from airrep.sealed import read_sealed
 from curate.verification.findings import Finding, Place, remove
 from eval_harness.array_file import read_array
@@ -77,26 +78,37 @@ def check_arrays(directory: Path, names: str = "*.npy") -> Place:
 
 def check_training(directory: Path) -> Place:
     """The state of a training, its teacher, and what it says came out."""
-    from airrep.training_state import STATE_FILE, check_state  # here, because it brings torch
-
-    findings = check_arrays(directory, "teacher.npy").findings
-    state, record = directory / STATE_FILE, directory / "learned.json"
-    if state.exists():
-        try:
-            check_state(directory)
-        except SupervisionError as error:
-            mend = f"it is removed; {_AGAIN} trains anew, and ends with the same weights"
-            findings.append(
-                Finding(state, str(error.__cause__ or error), mend, remove(state, record))
-            )
+    record = directory / "learned.json"
+    findings = check_arrays(directory, "teacher.npy").findings + _state(directory, record)
     if record.exists():
         try:
             read_sealed(record, FileFormatError, "")
-        except CurateError as error:
+        except FileFormatError as error:
             mend = f"it is removed; {_AGAIN} writes it anew"
             findings.append(Finding(record, str(error.__cause__ or error), mend, remove(record)))
-    note = "done" if record.exists() else "begun" if state.exists() else "not begun"
+    note = "done" if record.exists() else "not done"
     return Place(directory, "training of an encoder", note, findings)
+
+
+def _state(directory: Path, record: Path) -> list[Finding]:
+    # here, because it brings torch
+    from airrep.training_state import FIGURES_FILE, STATE_FILE, check_state, write_figures
+
+    state, figures = directory / STATE_FILE, directory / FIGURES_FILE
+    if not state.exists():
+        return []
+    try:
+        check_state(directory)
+    except SupervisionError as error:
+        mend = f"it is removed; {_AGAIN} trains anew, and ends with the same weights"
+        return [Finding(state, str(error.__cause__ or error), mend, remove(state, record))]
+    try:
+        read_sealed(figures, FileFormatError, "")
+    except FileFormatError as error:
+        mend = "it is written anew from the state; only people read it"
+        problem = str(error.__cause__ or error)
+        return [Finding(figures, problem, mend, partial(write_figures, directory))]
+    return []
 
 
 def _altered(directory: Path, file: Path) -> Finding:
