@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from children import Child, count_operations, start
 from stages import STAGES, Results, Stage, differences, results
 
 from airrep.temporary import is_temporary
+from curate.cli import main
 from curate.verification import verify
 
 
@@ -59,6 +62,9 @@ class Bench:
             if name == "report":
                 chosen = self.undisturbed("select").place / STAGES["select"].output
                 shutil.copytree(chosen, self.inputs / "chosen", dirs_exist_ok=True)
+            # Once here, so that no child has to fill the caches of the libraries.
+            with redirect_stdout(StringIO()):
+                assert main(STAGES[name].command(self.inputs, self.place(f"warm-{name}"))) == 0
             stage, place = STAGES[name], self.place(f"whole-{name}")
             counted = self.work / f"{name}.operations"
             began = time.perf_counter()

@@ -42,7 +42,7 @@ FULL = {
     faults.two_at_once: {"embed": 5, "record": 3, "benchmark": 2, "train": 2},
     faults.clock: {"embed": 3, "record": 3, "select": 2, "benchmark": 2, "train": 2},
 }  # fmt: skip
-_AT_ONCE = 5
+_AT_ONCE = 3
 PLANS = {"quick": QUICK, "full": FULL}
 NEED_MOUNTS = (faults.full_disk, faults.read_only)
 
