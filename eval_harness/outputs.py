@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,9 +39,13 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         "delete it if you know that the directory holds what you are about to go on with, else the "
         "directory"
     )
-    known = read_sealed(file, OutputError, mend)
+    try:
+        known = dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        known = {}
     changed = sorted(key for key in mine if mine[key] != known.get(key))
     if changed:
+        read_sealed(file, OutputError, mend)  # a damaged file is not another's
         raise OutputError(
             f"{file.parent}: holds another {what} ({file.name}: {', '.join(changed)} differ); "
             "use another directory, or delete this one."
