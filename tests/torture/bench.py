@@ -103,6 +103,7 @@ class Bench:
             tally.lost.append(f"{stage.name} did not end: {child.said[-400:]}")
             return
         self.compare(tally, stage, place)
+        tally.outcomes["ended alike"] += 1
         if stage.name == "report":
             return
         found = verify(place).findings
@@ -112,7 +113,6 @@ class Bench:
             tally.outcomes["left a temporary file"] += len(left)
             again = verify(place, repair=True)
             tally.lost += [f"not mended: {finding}" for finding in again.findings]
-        tally.outcomes["ended alike"] += 1
 
     def compare(self, tally: Tally, stage: Stage, place: Path) -> None:
         found = differences(self.undisturbed(stage.name).results, results(place))
