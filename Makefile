@@ -7,13 +7,18 @@ BIN := $(VENV)/bin
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test check bench clean
+.PHONY: demo test torture check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+# Several hundred kills, full disks and damaged files, for a quarter of an hour; prints what was lost.
+torture: $(VENV)/.dev
+	TORTURE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
+	$(BIN)/python -m pytest -s -m torture tests/torture tests/hostile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
-from uuid import uuid4
 
 from airrep.errors import CurateError, OutputError
+from airrep.temporary import remove_leftovers, temporary_directory
 
 
 @contextmanager
@@ -21,16 +21,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The directory cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     with _as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with temporary_directory(path.parent, path.name) as place:
+            temporary = place / path.name
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -42,30 +40,31 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     # Inside the directory if it exists: it may be a mount, and renames stay on one file system.
     home = path if path.is_dir() else path.parent
-    temporary = home / f".{path.name}.{uuid4().hex}.tmp"
     with _as_output_error(path):
-        temporary.mkdir(parents=True)
-        try:
+        home.mkdir(parents=True, exist_ok=True)
+        name = path.absolute().name
+        with temporary_directory(home, name) as place:
+            temporary = place / name
+            temporary.mkdir()
             yield temporary
             if path.exists():
                 _move_files(temporary, path)
             else:
                 temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_writable(directory: Path) -> None:
     """Find out now, not after hours of work, that results cannot be written.
 
+    What killed runs left in the directory is removed.
+
     Raises:
         OutputError: The directory cannot be made or written to.
     """
-    probe = directory / f".{uuid4().hex}.tmp"
     with _as_output_error(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=directory):  # nameless, so that a kill leaves nothing
+            remove_leftovers(directory)
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything json can hold)

@@ -1,19 +1,21 @@
 """Embeddings on disk, found again by the text they stand for.
 
     store/
-      manifest.json           format, encoder and template fingerprints, dim, dtype, shards
-      shard-00000.npy         embeddings (rows, D), read through memory maps
+      manifest.json           format, encoder and template fingerprints, dim, dtype, shards with
+                              their rows and the digests of their files
+      shard-00000.npy         embeddings (rows, D), read a slice at a time
       shard-00000.parquet     id and text digest of each row
 
 A shard counts once the manifest names it; every file is written by rename. So a killed run loses
-the shard it was working on and nothing else. Rows are known by their text's digest: a row that
-moved or is repeated is not encoded again, a row whose text changed is. One run at a time may add
-rows (a lock on `.lock`, which the system drops if the run is killed); reading needs no lock.
+the shard it was working on and nothing else. Opening a store looks at sizes and shapes; `curate
+verify` compares digests, and can drop a damaged shard (`airrep.store_check`). Rows are known by
+their text's digest: a row that moved or is repeated is not encoded again, a row whose text changed
+is. One run at a time may add rows (a lock on `.lock`, which the system drops if the run is killed);
+reading needs no lock.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,22 +25,32 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from airrep.atomic import check_writable, write_json
+from airrep.embedding_file import EmbeddingFile
 from airrep.engines import Engine, Launched
-from airrep.errors import ArgumentError, StoreError
+from airrep.errors import ArgumentError, EmbeddingError, StoreError
 from airrep.processes import rank, wait_for_everyone
 from airrep.records import Example
-from airrep.shards import NewShard, Shard, damaged
+from airrep.shards import NewShard
+from airrep.store_files import (
+    DTYPES,
+    FORMAT,
+    MANIFEST,
+    SETTINGS,
+    adopt_shard,
+    how_to_mend,
+    only_writer,
+    open_shard,
+    read_manifest,
+    shard_name,
+)
 from airrep.template import TextTemplate, text_fingerprint
 
-_FORMAT = 1
 _SHARD_ROWS = 2048
 _FEWEST_ROWS = 64  # in a shard that is made smaller so that all workers have one
 _SHARDS_EACH = 4  # for every worker, where there are rows enough: who is slower gets fewer
-_DTYPES = ("float32", "float16")
 
 
 @runtime_checkable
@@ -72,13 +84,15 @@ class FingerprintedEncoder(Protocol):
 class StoredEmbeddings:
     """Embeddings (n, D) of some examples, in their order; slices are read from disk as float32.
 
+    A slice raises StoreError where a shard was cut or removed since the store was opened.
+
     Attributes:
         reused: Examples whose embedding was there already.
         encoded: Examples that had to be encoded (copies of a text once).
         changed: Of the encoded, those whose id was known with another text.
     """
 
-    _shards: list[Shard]
+    _shards: list[EmbeddingFile]
     _places: npt.NDArray[np.int64]  # (n, 2): shard, row in it
     _dim: int
     reused: int
@@ -98,7 +112,11 @@ class StoredEmbeddings:
         found = np.empty((len(places), self.shape[1]), dtype=np.float32)
         for shard in np.unique(places[:, 0]):
             mine = places[:, 0] == shard
-            found[mine] = self._shards[shard][places[mine, 1]]
+            try:
+                found[mine] = self._shards[shard].take(places[mine, 1])
+            except EmbeddingError as error:
+                mend = how_to_mend(self._shards[shard].path.parent)
+                raise StoreError(f"{error} {mend}") from error
         return found
 
 
@@ -116,11 +134,11 @@ class EmbeddingStore:
         Raises:
             StoreError: The directory holds something else, or a damaged store.
         """
-        if dtype not in _DTYPES:
-            raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(_DTYPES)}.")
+        if dtype not in DTYPES:
+            raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(DTYPES)}.")
         self.directory = Path(directory)
-        self._manifest: dict[str, Any] = {"format": _FORMAT, "dtype": dtype, "shards": []}
-        self._shards: list[Shard] = []
+        self._manifest: dict[str, Any] = {"format": FORMAT, "dtype": dtype, "shards": []}
+        self._shards: list[EmbeddingFile] = []
         self._place: dict[bytes, tuple[int, int]] = {}
         self._digest_of_id: dict[str, bytes] = {}
         self._load()
@@ -209,19 +227,9 @@ class EmbeddingStore:
             yield
             return
         check_writable(self.directory)
-        lock = FileLock(self.directory / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreError(
-                f"{self.directory}: another run is adding to this store; wait until it is done, or "
-                "use another directory."
-            ) from error
-        try:
+        with only_writer(self.directory):
             wait_for_everyone()
             yield
-        finally:
-            lock.release()
 
     def _claim(self, encoder: FingerprintedEncoder) -> None:
         """Refuse another encoder's store; a new one becomes this encoder's."""
@@ -254,12 +262,13 @@ class EmbeddingStore:
             rows = min(rows, max(_FEWEST_ROWS, share))
         # A worker may outlive a run that was killed, and write what nobody waits for any more.
         mark = f"-{uuid4().hex[:8]}" if at_once > 1 else ""
+        settings = {key: self._manifest[key] for key in SETTINGS}
         made, known = [], len(self._manifest["shards"])
         for number, start in enumerate(range(0, len(order), rows), known):
             part = order[start : start + rows]
             made.append(
                 NewShard(
-                    self.directory / f"shard-{number:05d}{mark}.npy", self._manifest["dtype"],
+                    self.directory, f"{shard_name(number)}{mark}", settings,
                     [texts[i] for i in part], [examples[i].id for i in part],
                     [digests[i] for i in part],
                 )
@@ -267,57 +276,24 @@ class EmbeddingStore:
         return made
 
     def _add(self, shard: NewShard) -> None:
-        """Let a shard count."""
-        self._manifest["shards"].append({"name": shard.name, "rows": len(shard)})
-        write_json(self.directory / "manifest.json", self._manifest)
+        """Let a shard that was written count."""
+        shards = self._manifest["shards"]
+        shards.append(adopt_shard(self.directory, shard.name, len(shards), len(shard)))
+        write_json(self.directory / MANIFEST, self._manifest)
 
     def _load(self) -> None:
         """Read the manifest, and the shards that are not in memory yet."""
-        file = self.directory / "manifest.json"
-        try:
-            there = file.exists()
-        except OSError as error:  # too long a name, or a directory that is closed to us
-            raise StoreError(
-                f"{self.directory!s:.200}: cannot be read ({error.strerror})."
-            ) from error
-        if not there:
-            if self.directory.exists() and (
-                not self.directory.is_dir()
-                or any(not p.name.startswith((".", "shard-")) for p in self.directory.iterdir())
-            ):
-                raise StoreError(
-                    f"{self.directory}: something else than an embedding store (no manifest.json); "
-                    "choose another directory."
-                )
+        manifest = read_manifest(self.directory)
+        if manifest is None:
             return
-        try:
-            manifest = json.loads(file.read_text("utf-8"))
-            if manifest["format"] != _FORMAT:
-                raise StoreError(
-                    f"{file}: format {manifest['format']!r} is not the one this version reads "
-                    f"({_FORMAT}); use the version that wrote it, or delete the store."
-                )
-            shards = [(str(s["name"]), int(s["rows"])) for s in manifest["shards"]]
-            complete = {"encoder", "template", "dim"} <= manifest.keys()
-            if not complete or manifest["dtype"] not in _DTYPES:
-                raise ValueError("a setting is missing or unknown")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{file}: damaged ({error!r}); delete the store.") from error
+        shards = [(s["name"], s["rows"]) for s in manifest["shards"]]
+        known = [(shard.path.stem, len(shard)) for shard in self._shards]
+        if shards[: len(known)] != known:  # mended since, by `curate verify --repair`
+            self._shards, self._place, self._digest_of_id = [], {}, {}
         self._manifest = manifest
-        for number, (name, rows) in enumerate(shards[len(self._shards) :], len(self._shards)):
-            self._open_shard(number, name, rows)
-
-    def _open_shard(self, number: int, name: str, rows: int) -> None:
-        file = self.directory / f"{name}.npy"
-        shard = Shard.of(file)
-        ids, digests = shard.labels()
-        shape, dtype = (rows, self._manifest["dim"]), self._manifest["dtype"]
-        if shard.shape != shape or shard.dtype != dtype or len(ids) != rows:
-            raise damaged(
-                file,
-                f"expected {shape} {dtype}, found {shard.shape} {shard.dtype} with {len(ids)} ids",
-            )
-        self._shards.append(shard)
-        self._digest_of_id.update(zip(ids, digests, strict=True))
-        for row, digest in enumerate(digests):
-            self._place[digest] = (number, row)
+        for number in range(len(self._shards), len(shards)):
+            shard, ids, digests = open_shard(self.directory, manifest, number)
+            self._shards.append(shard)
+            self._digest_of_id.update(zip(ids, digests, strict=True))
+            for row, digest in enumerate(digests):
+                self._place[digest] = (number, row)

@@ -27,11 +27,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from airrep.atomic import atomic_file, write_json
+from airrep.digests import content_digest
 from airrep.errors import ArgumentError, SupervisionError
+from airrep.locks import locked
 from airrep.records import Example
+from airrep.sealed import check_format
 from airrep.template import text_fingerprint
 
 _FORMAT = 1
+_DRAW_AGAIN = (
+    "delete plan.json and plan.safetensors, and the command that recorded the runs writes them "
+    "anew and keeps the runs"
+)
 Indices = npt.NDArray[np.int64]
 Digests = npt.NDArray[np.uint8]
 
@@ -110,6 +117,10 @@ class SubsetPlan:
             OutputError: The directory cannot be written to.
         """
         directory = Path(directory)
+        with locked(directory / ".lock"):  # of two plans at once, one is refused
+            self._save(directory)
+
+    def _save(self, directory: Path) -> None:
         if (directory / "plan.json").exists():
             if SubsetPlan.load(directory).fingerprint != self.fingerprint:
                 raise SupervisionError(
@@ -142,11 +153,7 @@ class SubsetPlan:
         directory = Path(directory)
         try:
             content = json.loads((directory / "plan.json").read_text("utf-8"))
-            if content["format"] != _FORMAT:
-                raise SupervisionError(
-                    f"{directory}/plan.json: format {content['format']!r} is not the one this "
-                    f"version reads ({_FORMAT})."
-                )
+            check_format(content["format"], _FORMAT, directory / "plan.json", SupervisionError)
             arrays = load_file(directory / "plan.safetensors")
             ends = np.cumsum(arrays["sizes"])[:-1]
             roles = {
@@ -165,10 +172,13 @@ class SubsetPlan:
                 "missing); record some runs first."
             ) from error
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise SupervisionError(f"{directory}: the plan is damaged ({error!r}).") from error
+            raise SupervisionError(
+                f"{directory}: the plan is damaged ({error!r}); {_DRAW_AGAIN}."
+            ) from error
         if not intact:
             raise SupervisionError(
-                f"{directory}: plan.json and plan.safetensors do not belong together."
+                f"{directory}: plan.json and plan.safetensors do not belong together; "
+                f"{_DRAW_AGAIN}."
             )
         return plan
 
@@ -265,7 +275,8 @@ def write_run(
 ) -> None:
     """Write one run's losses (E,) and what they came from, whole or not at all."""
     with atomic_file(file) as temporary:
-        described = json.dumps({"plan": plan.fingerprint, **facts}, sort_keys=True)
+        written = {"format": _FORMAT, "plan": plan.fingerprint, **facts}
+        described = json.dumps(written, sort_keys=True)
         losses = np.ascontiguousarray(losses)
         metadata = {"facts": described, "digest": _run_digest(losses, described)}
         save_file({"losses": losses}, temporary, metadata)
@@ -275,7 +286,19 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
     """One run's losses (E,), and its facts: provenance, seed, seconds.
 
     Raises:
-        SupervisionError: The file is damaged, or belongs to another plan.
+        SupervisionError: The file is damaged, belongs to another plan, or is of a later version.
+    """
+    losses, facts = read_run_file(file)
+    if facts["plan"] != plan.fingerprint or losses.shape != (len(plan.evaluation),):
+        raise SupervisionError(f"{file}: is a run of another plan; delete it.")
+    return losses, facts
+
+
+def read_run_file(file: Path) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+    """The same of whatever plan.
+
+    Raises:
+        SupervisionError: The file is damaged, or of a later version.
     """
     try:
         with safe_open(file, framework="numpy") as opened:
@@ -284,21 +307,21 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
         if metadata["digest"] != _run_digest(losses, metadata["facts"]):
             raise ValueError("its content is not what was written")
         facts = json.loads(metadata["facts"])
-        same = facts["plan"] == plan.fingerprint
+        check_format(facts.get("format", _FORMAT), _FORMAT, file, SupervisionError)
+        facts["plan"], facts["provenance"]
+    except SupervisionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise SupervisionError(
             f"{file}: damaged ({error!r}); delete it, and the run is repeated."
         ) from error
-    if not same or losses.shape != (len(plan.evaluation),):
-        raise SupervisionError(f"{file}: is a run of another plan; delete it.")
     if not np.isfinite(losses).all():
         raise SupervisionError(f"{file}: holds NaN or infinite losses; delete it.")
     return losses, facts
 
 
 def _run_digest(losses: npt.NDArray[np.float64], described: str) -> str:
-    content = f"{losses.shape} {losses.dtype} {described}".encode() + losses.tobytes()
-    return blake2b(content, digest_size=16).hexdigest()
+    return content_digest(f"{losses.shape} {losses.dtype} {described}".encode(), losses.tobytes())
 
 
 def example_digests(examples: Sequence[Example]) -> Digests:

@@ -1,7 +1,8 @@
 """A training run on disk, so that a killed one goes on and ends where it would have ended.
 
     training.json           what the run is (a fingerprint) and the figures so far
-    training.safetensors    weights, optimiser moments and the best weights, at the last validation
+    training.safetensors    weights, optimiser moments and the best weights, at the last validation,
+                            with a digest of them
 
 The random draws of a step depend on the seed and the step's number alone.
 """
@@ -18,10 +19,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from airrep.atomic import atomic_file, write_json
+from airrep.atomic import atomic_file
+from airrep.digests import content_digest
 from airrep.errors import OutputError, SupervisionError
+from airrep.sealed import check_format, write_sealed
 
-_FILE = "training.safetensors"
+STATE_FILE = "training.safetensors"
+FIGURES_FILE = "training.json"
+_FORMAT = 1
+_BROKEN = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError,
+)  # fmt: skip
 _ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser knows of a weight
 
 
@@ -65,14 +73,24 @@ def save_state(
         if state := optimiser.state.get(parameter):
             tensors |= {f"{part}.{name}": state[part] for part in _ADAM}
     described = {
-        "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
+        "format": _FORMAT, "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
         "history": [asdict(v) for v in progress.history],
     }  # fmt: skip
     kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     # In this order: a run killed in between does the last steps again and writes both.
-    write_json(directory / "training.json", described)
-    with atomic_file(directory / _FILE) as temporary:
-        save_file(kept, temporary, {"state": json.dumps(described)})
+    write_sealed(directory / FIGURES_FILE, described)
+    state = json.dumps(described)
+    with atomic_file(directory / STATE_FILE) as temporary:
+        save_file(kept, temporary, {"state": state, "digest": _digest(kept, state)})
+
+
+def write_figures(directory: Path) -> None:
+    """Write `training.json` anew, as the state has it.
+
+    Raises:
+        SupervisionError: The state is damaged, or of a later version.
+    """
+    write_sealed(directory / FIGURES_FILE, check_state(directory)[0])
 
 
 def load_state(
@@ -85,15 +103,13 @@ def load_state(
 
     Raises:
         OutputError: The directory holds a run on other data or with other settings.
-        SupervisionError: The file is damaged.
+        SupervisionError: The file is damaged, or of a later version.
     """
-    file = directory / _FILE
+    file = directory / STATE_FILE
     if not file.exists():
         return Progress()
+    described, tensors = check_state(directory)
     try:
-        with safe_open(file, framework="pt") as opened:
-            described: dict[str, Any] = json.loads(opened.metadata()["state"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         if described["fingerprint"] != fingerprint:
             raise OutputError(
                 f"{directory}: holds a training run on other data or with other settings; use "
@@ -116,8 +132,42 @@ def load_state(
         return found
     except OutputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise SupervisionError(
-            f"{file}: the training run is damaged ({type(error).__name__}); delete the file to "
-            "train anew."
-        ) from error
+    except _BROKEN as error:
+        raise _damaged(file, error) from error
+
+
+def check_state(directory: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The directory's state as it was written: figures, and tensors by name.
+
+    Raises:
+        SupervisionError: The file is damaged, or of a later version.
+    """
+    file = directory / STATE_FILE
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata()
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if metadata.get("digest") not in (None, _digest(tensors, metadata["state"])):
+            raise ValueError("its content is not what was written")
+        described: dict[str, Any] = json.loads(metadata["state"])
+        check_format(described.get("format", _FORMAT), _FORMAT, file, SupervisionError)
+    except SupervisionError:
+        raise
+    except _BROKEN as error:
+        raise _damaged(file, error) from error
+    return described, tensors
+
+
+def _damaged(file: Path, error: Exception) -> SupervisionError:
+    return SupervisionError(
+        f"{file}: the training run is damaged ({type(error).__name__}); delete the file to train "
+        "anew."
+    )
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], state: str) -> str:
+    parts = [state.encode()]
+    for name, tensor in sorted(tensors.items()):
+        parts.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        parts.append(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return content_digest(*parts)

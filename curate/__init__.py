@@ -13,6 +13,7 @@
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.benchmark("config.yaml", "results")                  # methods against each other
     curate.train("train.yaml", "trained")                       # a scorer for your own model
+    curate.verify("out")                                        # is it still what was written?
 
 Everything loads on first use: importing this package imports neither torch nor datasets.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from curate.harm import harmful
     from curate.training import train
     from curate.training_set import TrainingSet
+    from curate.verification import verify
     from selection.constraints import Constraints
 
 _HOME = {
@@ -48,6 +50,7 @@ _HOME = {
     "record": "curate.evidence",
     "select": "curate.api",
     "train": "curate.training",
+    "verify": "curate.verification",
 }
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "record",
     "select",
     "train",
+    "verify",
 ]
 
 

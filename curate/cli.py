@@ -21,6 +21,7 @@ from curate.manifest_check import check_manifest
 from curate.report import saved
 from curate.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
+from curate.verification import Verification, verify
 from curate.yaml_text import config_text, read_yaml, read_yaml_file
 from selection.selectors import SelectorName
 
@@ -37,9 +38,14 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "report": saved.report,
     "explain": saved.explain,
+    "verify": verify,
 }
 # Parameters that follow the verb without a name.
-_POSITIONAL = {"report": ("directory",), "explain": ("directory", "row")}
+_POSITIONAL = {
+    "report": ("directory",), "explain": ("directory", "row"), "verify": ("directory",),
+}  # fmt: skip
+# Options without a value.
+_FLAGS = {"verify": ("repair",)}
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.
@@ -82,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _VERBS[parsed.verb](**options)
         if rank() == 0:
             _show(parsed.verb, options, result)
+        if isinstance(result, Verification):
+            return 0 if result.fine else 1
         return _compare(recorded, result)
     except CurateError as error:
         return _complain(f"curate {parsed.verb}: {error}", 1)
@@ -110,12 +118,18 @@ def _parser() -> ArgumentParser:
             verb.add_argument("config", type=str, help=explained)
         elif name not in _POSITIONAL:
             verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
-        positional = _POSITIONAL.get(name, ())
+        positional, flags = _POSITIONAL.get(name, ()), _FLAGS.get(name, ())
         for parameter in docstring_parser.parse(inspect.getdoc(function) or "").params:
             if parameter.arg_name in positional:
                 verb.add_argument(parameter.arg_name, type=str, help=parameter.description)
+            elif parameter.arg_name in flags:
+                option = f"--{parameter.arg_name}"
+                verb.add_argument(option, action="store_true", help=parameter.description)
         verb.add_function_arguments(
-            _command(function), nested_key=None, as_group=False, skip={"config", *positional}
+            _command(function),
+            nested_key=None,
+            as_group=False,
+            skip={"config", *positional, *flags},
         )
         verbs.add_subcommand(name, verb, help=summary)
     return parser

@@ -14,6 +14,7 @@ from airrep.records import Example
 from airrep.version import __version__
 
 MANIFEST_FILE = "manifest.json"
+FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 

@@ -5,7 +5,6 @@ OUTPUT/model.json   where the model was, its format, and its losses before any t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from airrep.atomic import write_json
 from airrep.errors import ArgumentError, MissingInputError, SupervisionError
 from airrep.records import Example
+from airrep.sealed import read_sealed, write_sealed
 from airrep.supervision import SubsetLosses
 from curate.scorer_choice import load_model
 from eval_harness.recipe import Precision
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from airrep.language_model import LanguageModel
 
 MODEL_FILE = "model.json"
+_FIELDS = {"model", "fingerprint", "separator", "max_tokens", "losses"}
 
 
 def remember_model(
@@ -36,7 +36,7 @@ def remember_model(
     """Write down which model the runs start from; returns its losses before them."""
     from eval_harness.example_loss import completion_losses  # it brings torch
 
-    known = _facts(directory)
+    known = recorded_facts(directory)
     if known and known["fingerprint"] != loaded.fingerprint:
         raise SupervisionError(
             f"{directory}: holds runs of another model ({known['model']}, fingerprint "
@@ -56,11 +56,11 @@ def remember_model(
         "losses": before.tolist(),
     }
     if content != known:
-        write_json(directory / MODEL_FILE, content)
+        write_sealed(directory / MODEL_FILE, content)
     return before
 
 
-def _facts(directory: Path) -> dict[str, Any]:
+def recorded_facts(directory: Path) -> dict[str, Any]:
     """What `remember_model` wrote; {} if it did not.
 
     Raises:
@@ -69,17 +69,10 @@ def _facts(directory: Path) -> dict[str, Any]:
     file = directory / MODEL_FILE
     if not file.exists():
         return {}
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        if not isinstance(found, dict) or not {
-            "model", "fingerprint", "separator", "max_tokens", "losses"
-        } <= set(found):  # fmt: skip
-            raise ValueError("fields are missing")
-    except (OSError, ValueError) as error:
-        raise SupervisionError(
-            f"{file}: damaged ({error}); delete it, and start the recording again: it writes it "
-            "anew and keeps the runs."
-        ) from error
+    mend = "delete it, and start the recording again: it writes it anew and keeps the runs"
+    found = read_sealed(file, SupervisionError, mend)
+    if not found.keys() >= _FIELDS:
+        raise SupervisionError(f"{file}: damaged (fields are missing); {mend}.")
     return found
 
 
@@ -93,7 +86,7 @@ def recorded_model(
         MissingInputError: It is not where it was.
         SupervisionError: `model` is another one.
     """
-    facts = _facts(directory)
+    facts = recorded_facts(directory)
     if model is None and not facts:
         raise ArgumentError(
             f"{directory}: does not say which model was fine-tuned ({MODEL_FILE} is missing); "

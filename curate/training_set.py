@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from datasets.table import InMemoryTable
 
-from airrep.atomic import atomic_file, write_json
+from airrep.atomic import atomic_file
+from airrep.digests import file_digest
 from airrep.errors import ArgumentError
+from airrep.locks import locked
 from airrep.records import Example, normalise, trl_record
+from airrep.sealed import write_sealed
 from curate.guard import GuardReport
-from curate.manifest import MANIFEST_FILE, Manifest
+from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest
 from curate.report import Explanation, Insight, Kind, explain, gather, guarded, write_insight
 from curate.summary import summarise
 from selection.overview import ScoreOverview
@@ -165,14 +168,22 @@ class TrainingSet:
         """
         check_format(format)
         directory = Path(directory)
+        with locked(directory / ".lock"):  # of two at once, the later is there as a whole
+            self._save(directory, format)
+        return directory
+
+    def _save(self, directory: Path, format: FileFormat) -> None:  # noqa: A002
+        digests = {}
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
                 _write(dataset, temporary, format)
+                digests[f"{name}.{format}"] = file_digest(temporary)
         with atomic_file(directory / "removed.jsonl") as temporary:
             _write_findings(self.guard, temporary)
-        write_insight(self._insight, directory)
-        write_json(directory / MANIFEST_FILE, self.manifest.to_dict())
-        return directory
+            digests["removed.jsonl"] = file_digest(temporary)
+        digests |= write_insight(self._insight, directory)
+        written = {**self.manifest.to_dict(), FILES_KEY: digests}
+        write_sealed(directory / MANIFEST_FILE, written)
 
 
 def check_format(format: str) -> None:  # noqa: A002

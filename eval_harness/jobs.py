@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from airrep.atomic import check_writable
+from airrep.locks import try_lock
 
 _PATIENCE = 0.5  # seconds between looks at jobs that others are doing
 
@@ -29,6 +28,7 @@ def take_jobs(directory: Path, jobs: Sequence[str], done: Callable[[str], bool])
         done: Whether a job's result is there.
     """
     locks = directory / ".locks"
+    check_writable(directory)
     check_writable(locks)
     waiting = list(jobs)
     while waiting:
@@ -36,10 +36,8 @@ def take_jobs(directory: Path, jobs: Sequence[str], done: Callable[[str], bool])
         for job in waiting:
             if done(job):
                 continue
-            lock = FileLock(locks / job)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
+            lock = try_lock(locks / job)
+            if lock is None:
                 taken_by_others.append(job)
                 continue
             try:

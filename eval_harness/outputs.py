@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from airrep.atomic import atomic_file, write_json
-from airrep.errors import OutputError
+from airrep.atomic import atomic_file
+from airrep.digests import file_digest
+from airrep.errors import FileFormatError, OutputError
+from airrep.locks import locked
+from airrep.sealed import check_format, read_sealed, write_sealed
+
+CHECKSUMS = "checksums.json"
+_FORMAT = 1
 
 
 def claim(file: Path, mine: dict[str, Any], what: str) -> None:
@@ -22,18 +29,53 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         what: What the directory holds ("benchmark"), for the message.
 
     Raises:
-        OutputError: The directory is bound to something else.
+        OutputError: The directory is bound to something else, or the file is damaged.
     """
-    if not file.exists():
-        write_json(file, mine)
-        return
-    known = json.loads(file.read_text("utf-8"))
+    with locked(file.parent / ".lock"):  # of two that begin at once, one is refused
+        if not file.exists():
+            write_sealed(file, mine)
+            return
+    mend = (
+        "delete it if you know that the directory holds what you are about to go on with, else the "
+        "directory"
+    )
+    try:
+        known = dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        known = {}
     changed = sorted(key for key in mine if mine[key] != known.get(key))
     if changed:
+        read_sealed(file, OutputError, mend)  # a damaged file is not another's
         raise OutputError(
             f"{file.parent}: holds another {what} ({file.name}: {', '.join(changed)} differ); "
             "use another directory, or delete this one."
         )
+
+
+def write_checksums(directory: Path, files: Iterable[Path]) -> None:
+    """Write down digests of results, so that `curate verify` can tell whether they were altered.
+
+    Args:
+        directory: Of the results; the digests are in its `checksums.json`.
+        files: In it; those that are not there are left out.
+    """
+    found = {str(f.relative_to(directory)): file_digest(f) for f in files if f.is_file()}
+    write_sealed(directory / CHECKSUMS, {"format": _FORMAT, "files": found})
+
+
+def read_checksums(directory: Path) -> dict[str, str]:
+    """What `write_checksums` wrote: file, relative to the directory, to digest; {} if it did not.
+
+    Raises:
+        FileFormatError: The file is damaged, or of a later version.
+    """
+    file = directory / CHECKSUMS
+    if not file.exists():
+        return {}
+    content = read_sealed(file, FileFormatError, "run the same command again: it writes it anew")
+    check_format(content.get("format", _FORMAT), _FORMAT, file, FileFormatError)
+    files: dict[str, str] = content["files"]
+    return files
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from airrep.atomic import check_writable
 from airrep.errors import EmbeddingError, LossError, SupervisionError
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
@@ -46,6 +47,7 @@ def run_subsets(
     """
     directory = Path(directory)
     plan.check(pool, evaluation)
+    check_writable(directory / "runs")
     plan.save(directory)
     stacks = _stacks(plan, runner.stack)
     names = {f"{stack[0][0]:05d}-{stack[0][1]}": stack for stack in stacks}

@@ -10,6 +10,7 @@ was doing is done again by another: a shard's files are the same whoever writes 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -158,8 +159,9 @@ class _Writer:
         error = message = ""
         try:
             shard = NewShard(
-                Path(row["path"]), row["dtype"], row["texts"], row["ids"], row["digests"]
-            )
+                Path(row["directory"]), row["name"], json.loads(row["settings"]), row["texts"],
+                row["ids"], row["digests"],
+            )  # fmt: skip
             shard.write(self._encoder.encode(shard.texts, tokens_per_batch=self._tokens))
         except CurateError as found:  # Ray would wrap it in errors of its own
             error, message = type(found).__name__, str(found)
@@ -206,8 +208,9 @@ def _row(number: int, shard: NewShard) -> pa.Table:
     return pa.table(
         {
             "number": [number],
-            "path": [str(shard.path.resolve())],
-            "dtype": [shard.dtype],
+            "directory": [str(shard.directory.resolve())],
+            "name": [shard.name],
+            "settings": [json.dumps(dict(shard.settings))],
             "texts": [shard.texts],
             "ids": [shard.ids],
             "digests": pa.array([shard.digests], pa.list_(pa.binary(16))),

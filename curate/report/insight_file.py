@@ -22,9 +22,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airrep.atomic import atomic_file
+from airrep.digests import file_digest
 from airrep.errors import FileFormatError, MissingInputError
+from airrep.sealed import check_format
 from curate.files import read_file
-from curate.manifest import MANIFEST_FILE
+from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION
 from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
 from curate.report.insight_check import check_insight, check_ranks
@@ -39,8 +41,11 @@ _KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": 
 _TEXTS = ("prompt", "completion", "prompt_characters", "completion_characters")
 
 
-def write_insight(insight: Insight, directory: Path) -> None:
+def write_insight(insight: Insight, directory: Path) -> dict[str, str]:
     """Write it beside a training set; each file appears whole or not at all.
+
+    Returns:
+        Digests of the files, by their places in the directory.
 
     Raises:
         OutputError: The directory cannot be written to.
@@ -52,6 +57,7 @@ def write_insight(insight: Insight, directory: Path) -> None:
         "shortlist": insight.selection.shortlist,
         "edges": insight.overview.distribution.edges[:2].tolist(),
     }
+    digests = {}
     for name, columns in (
         (_ROWS, _row_columns(insight)),
         (_TARGETS, _target_columns(insight)),
@@ -60,6 +66,8 @@ def write_insight(insight: Insight, directory: Path) -> None:
         table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
         with atomic_file(directory / _FOLDER / name) as temporary:
             pq.write_table(table, temporary, compression="zstd")
+            digests[f"{_FOLDER}/{name}"] = file_digest(temporary)
+    return digests
 
 
 def read_insight(directory: str | Path) -> Insight:
@@ -205,15 +213,17 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        check_format(manifest["manifest_version"], MANIFEST_VERSION, path, FileFormatError)
         check_manifest(manifest, path)
         manifest.setdefault("encoders", [])  # version 1 kept one under another name
     except FileFormatError as error:
         raise FileFormatError(f"{str(error).rstrip('.')}; {_again(directory)}.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileFormatError(
             f"{path} is not the manifest of a selection ({error!r}); {_again(directory)}."
         ) from error
-    return manifest
+    # The digests are `curate verify`'s business: a manifest may have been edited, to be run again.
+    return {key: value for key, value in manifest.items() if key not in (FILES_KEY, "digest")}
 
 
 def _read_table(directory: Path, name: str, manifest: Mapping[str, Any]) -> pa.Table:
@@ -232,12 +242,14 @@ def _read_table(directory: Path, name: str, manifest: Mapping[str, Any]) -> pa.T
         raise FileFormatError(
             f"{path} is damaged, or no file of ours ({error!r}); {_again(directory)}."
         ) from error
-    if about.get("version") != _VERSION:
-        raise FileFormatError(
-            f"{path} is of version {about.get('version')}; this is a reader of version {_VERSION}; "
-            f"{_again(directory)}."
-        )
-    if about["fingerprint"] != manifest["chosen"]["fingerprint"]:
+    try:
+        check_format(about["version"], _VERSION, path, FileFormatError)
+        fingerprint = about["fingerprint"]
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is damaged ({error!r}); {_again(directory)}.") from error
+    if fingerprint != manifest["chosen"]["fingerprint"]:
         raise FileFormatError(
             f"{path} belongs to another selection than {directory / MANIFEST_FILE}; "
             f"{_again(directory)}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from filelock import FileLock
 
-from airrep.atomic import atomic_file, write_json
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
+from airrep.locks import locked
 from airrep.records import Example
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
+from eval_harness.array_file import read_array, write_array
 from selection.scorers import (
     AdamGradientScorer,
     Bm25Scorer,
@@ -182,14 +180,12 @@ class ScoreFiles:
             f"{method.identity} {_digest(targets)} {_digest(pool)} {[e.source for e in targets]}"
         ).hex()
         file = self._directory / f"{key[:24]}.npy"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
+        with locked(file.with_suffix(".lock")):
             if not file.exists():
                 self._compute(method, targets, pool, file)
-        values: npt.NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
-        facts = _read_json(file.with_suffix(".json"))
+        values, facts = read_array(file)
         matrix = ScoreMatrix.from_array(
-            np.asarray(values), target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
+            values, target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
             scale=float(facts["scale"]),
         )  # fmt: skip
         return matrix, facts
@@ -207,15 +203,8 @@ class ScoreFiles:
             "bytes_per_row": method.bytes_per_row,
             "scale": scores.scale,
         }
-        write_json(file.with_suffix(".json"), facts)
-        with atomic_file(file) as temporary, temporary.open("wb") as stream:
-            np.save(stream, values, allow_pickle=False)
+        write_array(file, values, facts)
 
 
 def _digest(examples: Sequence[Example]) -> str:
     return text_fingerprint(example_digests(examples).tobytes().hex()).hex()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return content

@@ -24,9 +24,14 @@ from eval_harness.benchmark.tables import (
 )
 from eval_harness.benchmark.trials import Trials
 from eval_harness.held_out import check_disjoint
-from eval_harness.outputs import can_draw, claim, write_table, write_text
+from eval_harness.outputs import can_draw, claim, write_checksums, write_table, write_text
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
+
+_RESULTS = (
+    "attribution.parquet", "attribution.json", "attribution.png", "trials.parquet", "trials.png",
+    "results.md",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,4 +140,5 @@ def run_benchmark(
             plot_trials(summary, directory / "trials.png")
     markdown = "\n\n".join(texts) + "\n"
     write_text(markdown, directory / "results.md")
+    write_checksums(directory, [directory / name for name in _RESULTS])
     return BenchmarkResult(directory, attributed, tried, markdown)

@@ -7,7 +7,6 @@ of processes and written when they are done.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +19,16 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from airrep.atomic import write_json
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
 from airrep.records import Example
+from airrep.sealed import write_sealed
 from eval_harness.accuracy import accuracy
 from eval_harness.benchmark.config import SelectionConfig
 from eval_harness.benchmark.controls import CONTROLS
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import Problem, Problems
+from eval_harness.benchmark.trial_file import FORMAT, read_trial
 from eval_harness.example_loss import completion_losses
 from eval_harness.jobs import take_jobs
 from eval_harness.runners.base import Runner, TrainingRun
@@ -99,14 +99,11 @@ class Trials:
 
         with tqdm(total=len(self.jobs), desc="selections", disable=not progress) as bar:
             for name in take_jobs(place, list(self.jobs), done):
-                write_json(place / f"{name}.json", self._run(*self.jobs[name]))
+                rows = self._run(*self.jobs[name])
+                write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
                 bar.n = sum(map(done, self.jobs))
                 bar.refresh()
-        return [
-            row
-            for name in self.jobs
-            for row in json.loads((place / f"{name}.json").read_text("utf-8"))
-        ]
+        return [row for name in self.jobs for row in read_trial(place / f"{name}.json")]
 
     def check(self) -> None:
         """Refuse, before any training, what cannot be run.

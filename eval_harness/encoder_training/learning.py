@@ -12,10 +12,9 @@ Checkpoints are in float16, like the built-in one.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,18 +22,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
 
-from airrep.atomic import atomic_file, check_writable, write_json
+from airrep.atomic import check_writable
 from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
-from airrep.errors import ArgumentError
+from airrep.errors import ArgumentError, FileFormatError
 from airrep.language_model import LanguageModel
+from airrep.locks import locked
 from airrep.lora import check_lora
 from airrep.records import Example
+from airrep.sealed import read_sealed, write_sealed
 from airrep.starting_point import starting_point
 from airrep.supervision import SubsetLosses
 from airrep.training import train_encoder
 from airrep.training_rows import Supervision, Teacher, Validation
+from eval_harness.array_file import read_array, write_array
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import (
     BUILT_IN,
@@ -119,7 +120,7 @@ def learn(
     """
     place = directory / "training"
     check_writable(place)
-    with FileLock(place / ".lock"):
+    with locked(place / ".lock"):
         record = place / "learned.json"
         if not (record.exists() and (directory / "encoder" / "config.json").exists()):
             teacher, teacher_seconds = None, None
@@ -148,8 +149,9 @@ def learn(
             found = Learned(
                 history, trained.best, trained.rows, seconds, teacher_seconds, precision
             )
-            write_json(record, asdict(found))
-    return Learned(**json.loads(record.read_text("utf-8")))
+            write_sealed(record, asdict(found))
+    known = read_sealed(record, FileFormatError, "delete it, and the same command trains on")
+    return Learned(**{field.name: known[field.name] for field in fields(Learned)})
 
 
 def _supervision(split: Split, losses: SubsetLosses, use: Sequence[str] | None) -> Supervision:
@@ -181,15 +183,12 @@ def _teacher(
     if not file.exists():
         began = time.perf_counter()
         vectors = _directions(config, model, examples, progress=progress)
-        write_json(file.with_suffix(".json"), {"seconds": time.perf_counter() - began})
-        with atomic_file(file) as temporary, temporary.open("wb") as stream:
-            np.save(stream, vectors, allow_pickle=False)
-    vectors = np.load(file, mmap_mode="r", allow_pickle=False)
+        write_array(file, vectors, {"seconds": time.perf_counter() - began})
+    vectors, facts = read_array(file)
     pointing = np.flatnonzero(vectors.any(axis=1))  # an example may have no gradient at all
     if len(pointing) < len(examples):
         examples, vectors = [examples[i] for i in pointing.tolist()], vectors[pointing]
-    seconds = json.loads(file.with_suffix(".json").read_text("utf-8"))["seconds"]
-    return Teacher(examples, vectors), float(seconds)
+    return Teacher(examples, vectors), float(facts["seconds"])
 
 
 def _directions(

@@ -24,6 +24,7 @@ from airrep.pooling_kind import Pooling
 from airrep.processes import processes
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
+from airrep.temporary import is_temporary
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.attribution_report import AttributionReport, report_attribution
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
@@ -34,7 +35,7 @@ from eval_harness.encoder_training.learning import learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.lds import lds_of_predictions
-from eval_harness.outputs import claim, write_text
+from eval_harness.outputs import claim, write_checksums, write_text
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 from eval_harness.subset_runs import run_subsets
@@ -128,9 +129,23 @@ def train_and_test(
     markdown = results_markdown(facts)
     write_text(markdown, directory / "results.md")
     card = directory / "encoder" / "README.md"
+    check_writable(card.parent)
     if not card.exists():  # it may have been edited since
         write_text(model_card(facts), card)
+    write_checksums(directory, _results(directory))
     return TrainedEncoder(directory / "encoder", report.rows, learned.history, markdown)
+
+
+def _results(directory: Path) -> list[Path]:
+    """Everything that has no digest of its own, but for the card, which is the user's to edit."""
+    checkpoints = [directory / "encoder", directory / "training" / "untrained"]
+    written = [file for place in checkpoints for file in sorted(place.rglob("*"))]
+    card = directory / "encoder" / "README.md"
+    return [
+        directory / "results.md",
+        *sorted((directory / "evaluation").glob("attribution.*")),
+        *(f for f in written if f != card and not any(map(is_temporary, f.parents))),
+    ]
 
 
 def _test(

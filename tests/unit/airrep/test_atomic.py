@@ -170,7 +170,7 @@ def test_nothing_is_written_beside_a_directory_that_is_there(tmp_path):
     """It may be a mount: its parent is another file system, or not ours."""
     (tmp_path / "out").mkdir()
     with atomic_directory(tmp_path / "out") as temporary:
-        assert temporary.parent == tmp_path / "out"
+        assert tmp_path / "out" in temporary.parents
         assert names(tmp_path) == ["out"]
 
 
@@ -201,6 +201,6 @@ def test_a_writable_directory_is_made_and_left_empty(tmp_path):
 def test_an_unwritable_directory_shows_before_the_work(below_a_file, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=f"cannot write {below_a_file}"):
         check_writable(below_a_file)
-    monkeypatch.setattr("pathlib.Path.touch", fail_with(errno.EACCES))
+    monkeypatch.setattr("airrep.atomic.TemporaryFile", fail_with(errno.EACCES))
     with pytest.raises(OutputError, match=f"cannot write {tmp_path} .Permission denied"):
         check_writable(tmp_path)

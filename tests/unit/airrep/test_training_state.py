@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from airrep.errors import OutputError, SupervisionError
+from airrep.sealed import read_sealed
 from airrep.training_state import Progress, Validated, load_state, save_state
 
 FILE = "training.safetensors"
@@ -89,7 +90,8 @@ def test_the_figures_so_far_can_be_read(tmp_path):
     run.validate()
     steps(run, 2).validate()
     run.save(tmp_path)
-    assert json.loads((tmp_path / "training.json").read_text()) == {
+    assert read_sealed(tmp_path / "training.json", SupervisionError, "") == {
+        "format": 1,
         "fingerprint": "this run",
         "step": 2,
         "best": 2,
@@ -158,4 +160,40 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     Run().load(tmp_path)
     DAMAGES[damage](tmp_path)
     with pytest.raises(SupervisionError, match=f"{FILE}: the training run is damaged .*delete the"):
+        Run().load(tmp_path)
+
+
+def test_every_bit_of_the_state_counts_and_figures_come_back(tmp_path):
+    from airrep.training_state import check_state, write_figures
+
+    run = steps(Run(), 2)
+    run.validate()
+    run.save(tmp_path)
+    (tmp_path / "training.json").unlink()
+    write_figures(tmp_path)
+    assert read_sealed(tmp_path / "training.json", SupervisionError, "")["step"] == 2
+    file = tmp_path / FILE
+    content = file.read_bytes()
+    before, weights = check_state(tmp_path)
+    for at in range(0, len(content), 7):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            found, tensors = check_state(tmp_path)
+        except SupervisionError:
+            continue
+        assert found == before, "or it means nothing"
+        assert all(tensors[name].equal(weights[name]) for name in weights)
+
+
+def test_a_state_of_before_there_were_digests_and_one_of_a_later_version(tmp_path):
+    run = steps(Run(), 2)
+    run.validate()
+    run.save(tmp_path)
+    described = read_sealed(tmp_path / "training.json", SupervisionError, "")
+    del described["format"]
+    save_file(load_file(tmp_path / FILE), tmp_path / FILE, {"state": json.dumps(described)})
+    assert Run().load(tmp_path).progress.step == 2
+    described["format"] = 2
+    save_file(load_file(tmp_path / FILE), tmp_path / FILE, {"state": json.dumps(described)})
+    with pytest.raises(SupervisionError, match="format 2 is of a later version"):
         Run().load(tmp_path)

@@ -1,0 +1,6 @@
+"""Whether what the library wrote is still what it wrote (docs/faults.md)."""
+
+from curate.verification.directory import verify
+from curate.verification.findings import Finding, Place, Verification
+
+__all__ = ["Finding", "Place", "Verification", "verify"]

@@ -1,0 +1,66 @@
+"""Directories of `curate select --output` and `TrainingSet.save`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airrep.digests import file_digest
+from airrep.errors import CurateError, FileFormatError
+from airrep.sealed import check_format, read_sealed
+from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION
+from curate.report.insight_file import read_insight
+from curate.verification.findings import Finding, Place
+
+KIND = "saved selection"
+
+
+def check_selection(directory: Path) -> Place:
+    """Compare every file with the digests in the manifest; nothing is ever removed."""
+    file = directory / MANIFEST_FILE
+    try:
+        manifest = read_sealed(file, FileFormatError, "")
+        check_format(manifest["manifest_version"], MANIFEST_VERSION, file, FileFormatError)
+        verb = manifest.get("verb", "select")
+    except (FileFormatError, ValueError, KeyError) as error:
+        mend = "select again into a new directory; if you edited it, that is all there is to it"
+        problem = "missing" if not file.exists() else str(error.__cause__ or error)
+        return Place(directory, KIND, "unfinished", [Finding(file, problem, mend)])
+    again = f"select again: curate {verb} --config {file} --output {directory}"
+    digests = manifest.get(FILES_KEY)
+    if digests is None:
+        findings = _readable(directory, again)
+        return Place(directory, KIND, "of a version without digests", findings)
+    findings = []
+    for name, digest in digests.items():
+        part = directory / name
+        if not part.is_file():
+            findings.append(Finding(part, "missing", again))
+        elif file_digest(part) != digest:
+            problem = "not what was written (its digest differs)"
+            findings.append(Finding(part, problem, f"if you did not edit it, {again}"))
+    return Place(directory, KIND, f"{len(digests)} files", findings)
+
+
+def _readable(directory: Path, again: str) -> list[Finding]:
+    """Of a selection without digests: what cannot be read."""
+    findings = []
+    for file in sorted(directory.glob("*.parquet")):
+        try:
+            pq.read_table(file)
+        except (OSError, pa.ArrowException) as error:
+            findings.append(Finding(file, f"cannot be read ({error})", again))
+    if (directory / "insight").is_dir():
+        try:
+            read_insight(directory)
+        except CurateError as error:
+            findings.append(Finding(directory / "insight", str(error), again))
+    return findings
+
+
+def is_selection(manifest: Any) -> bool:  # noqa: ANN401 (what JSON holds)
+    """Whether this is what a saved selection's manifest holds."""
+    return isinstance(manifest, dict) and "manifest_version" in manifest
