@@ -52,14 +52,18 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         )
 
 
-def write_checksums(directory: Path, files: Iterable[Path]) -> None:
+def write_checksums(directory: Path, files: Iterable[Path], *, kept: tuple[str, ...] = ()) -> None:
     """Write down digests of results, so that `curate verify` can tell whether they were altered.
 
     Args:
         directory: Of the results; the digests are in its `checksums.json`.
         files: In it; those that are not there are left out.
+        kept: Beginnings of names whose digests stay as they are: what is read again, not written
+            again, so that damage is not taken for what was written.
     """
     found = {str(f.relative_to(directory)): file_digest(f) for f in files if f.is_file()}
+    known = read_checksums(directory) if kept else {}
+    found |= {name: digest for name, digest in known.items() if name.startswith(kept)}
     write_sealed(directory / CHECKSUMS, {"format": _FORMAT, "files": found})
 
 
