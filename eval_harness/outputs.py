@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def write_checksums(directory: Path, files: Iterable[Path], *, kept: tuple[str, 
             again, so that damage is not taken for what was written.
     """
     found = {str(f.relative_to(directory)): file_digest(f) for f in files if f.is_file()}
-    known = read_checksums(directory) if kept else {}
+    known: dict[str, str] = {}
+    if kept:
+        with suppress(FileFormatError):  # damaged: then all of it is written anew
+            known = read_checksums(directory)
     found |= {name: digest for name, digest in known.items() if name.startswith(kept)}
     write_sealed(directory / CHECKSUMS, {"format": _FORMAT, "files": found})
 
