@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,21 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         )
 
 
-def write_checksums(directory: Path, files: Iterable[Path]) -> None:
+def write_checksums(directory: Path, files: Iterable[Path], *, kept: tuple[str, ...] = ()) -> None:
     """Write down digests of results, so that `curate verify` can tell whether they were altered.
 
     Args:
         directory: Of the results; the digests are in its `checksums.json`.
         files: In it; those that are not there are left out.
+        kept: Beginnings of names whose digests stay as they are: what is read again, not written
+            again, so that damage is not taken for what was written.
     """
     found = {str(f.relative_to(directory)): file_digest(f) for f in files if f.is_file()}
+    known: dict[str, str] = {}
+    if kept:
+        with suppress(FileFormatError):  # damaged: then all of it is written anew
+            known = read_checksums(directory)
+    found |= {name: digest for name, digest in known.items() if name.startswith(kept)}
     write_sealed(directory / CHECKSUMS, {"format": _FORMAT, "files": found})
 
 

@@ -132,7 +132,7 @@ def train_and_test(
     check_writable(card.parent)
     if not card.exists():  # it may have been edited since
         write_text(model_card(facts), card)
-    write_checksums(directory, _results(directory))
+    write_checksums(directory, _results(directory), kept=("encoder/", "training/untrained/"))
     return TrainedEncoder(directory / "encoder", report.rows, learned.history, markdown)
 
 
