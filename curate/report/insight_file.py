@@ -26,7 +26,7 @@ from airrep.digests import file_digest
 from airrep.errors import FileFormatError, MissingInputError
 from airrep.sealed import check_format
 from curate.files import read_file
-from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION
+from curate.manifest import FILES_KEY, MANIFEST_FILE
 from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
 from curate.report.insight_check import check_insight, check_ranks
@@ -213,7 +213,6 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        check_format(manifest["manifest_version"], MANIFEST_VERSION, path, FileFormatError)
         check_manifest(manifest, path)
         manifest.setdefault("encoders", [])  # version 1 kept one under another name
     except FileFormatError as error:
