@@ -86,6 +86,25 @@ def read_checksums(directory: Path) -> dict[str, str]:
     return files
 
 
+def check_kept(directory: Path, kept: tuple[str, ...], mend: str) -> None:
+    """Refuse to go on with files that are not what `write_checksums` saw.
+
+    Args:
+        directory: Of the results.
+        kept: Beginnings of names that are looked at.
+        mend: What to do about it, for the message.
+
+    Raises:
+        OutputError: One of them is missing or was altered.
+        FileFormatError: The list of digests is damaged.
+    """
+    for name, digest in read_checksums(directory).items():
+        file = directory / name
+        if name.startswith(kept) and not (file.is_file() and file_digest(file) == digest):
+            state = "not what was written (its digest differs)" if file.is_file() else "missing"
+            raise OutputError(f"{file}: {state}; {mend}.")
+
+
 def write_table(table: pd.DataFrame, file: Path) -> None:
     """Write Parquet, whole or not at all."""
     with atomic_file(file) as temporary:

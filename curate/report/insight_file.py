@@ -206,7 +206,11 @@ def _matrix(column: pa.ChunkedArray, kind: type[np.generic]) -> Any:  # noqa: AN
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST_FILE
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # too long a name, for instance
+        raise MissingInputError(f"{path!s:.200}: cannot be read ({error.strerror}).") from error
+    if not there:
         raise MissingInputError(
             f"{directory} holds no selection: {MANIFEST_FILE} is missing. Name a directory that "
             "`curate select --output` or `save` wrote."

@@ -35,11 +35,13 @@ from eval_harness.encoder_training.learning import learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.lds import lds_of_predictions
-from eval_harness.outputs import claim, write_checksums, write_text
+from eval_harness.outputs import check_kept, claim, write_checksums, write_text
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 from eval_harness.subset_runs import run_subsets
 from selection.scorers.gradient import GradientScorer
+
+_CHECKPOINTS = ("encoder/", "training/untrained/")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,11 @@ def train_and_test(
     learned = learn(
         config, model, splits, losses, evaluation, measured, directory, progress=progress
     )
+    check_kept(
+        directory, _CHECKPOINTS,
+        "delete the checkpoint's folder and training/learned.json, and the same command makes it "
+        "anew",
+    )  # fmt: skip
     pooling = config.training.pooling
     report, as_saved = _test(model, methods, evaluation, measured, directory, pooling)
     facts = Facts(config, rows, losses, measured, learned, as_saved, report, note)
@@ -132,7 +139,7 @@ def train_and_test(
     check_writable(card.parent)
     if not card.exists():  # it may have been edited since
         write_text(model_card(facts), card)
-    write_checksums(directory, _results(directory), kept=("encoder/", "training/untrained/"))
+    write_checksums(directory, _results(directory), kept=_CHECKPOINTS)
     return TrainedEncoder(directory / "encoder", report.rows, learned.history, markdown)
 
 

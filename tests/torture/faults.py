@@ -128,7 +128,7 @@ def _look(bench, tally, stage, place, file, how) -> None:
     if child.wait() == 0:
         try:
             same = not differences(bench.undisturbed(stage.name).results, results(place))
-        except ValueError:  # a file that the command did not read again
+        except Exception:  # a file that the command did not read again
             same = False
         tally.outcomes["mended by the next run" if same else "not seen by the next run"] += 1
     elif bench.refused(tally, child, str(file), str(file.parent), file.stem, "broken"):
