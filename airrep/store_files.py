@@ -118,13 +118,14 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     if not there:
         if directory.exists() and (
             not directory.is_dir()
-            or any(not p.name.startswith((".", "shard-")) for p in directory.iterdir())
+            or any(not p.name.startswith((".", "shard-", MANIFEST)) for p in directory.iterdir())
         ):
             raise StoreError(
                 f"{directory}: something else than an embedding store (no {MANIFEST}); choose "
                 "another directory."
             )
-        return None
+        if not file.exists():  # another run may have written it just now
+            return None
     try:
         manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
         check_format(manifest["format"], FORMAT, file, StoreError)

@@ -221,7 +221,9 @@ def test_a_selection_of_before_there_were_digests(selection):
 def test_a_selection_of_a_later_version_is_refused_in_words(selection):
     file = selection / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "manifest_version": 99}))
-    with pytest.raises(FileFormatError, match="manifest_version 99 is newer than what this version"):
+    with pytest.raises(
+        FileFormatError, match="manifest_version 99 is newer than what this version"
+    ):
         report(selection)
 
 
