@@ -8,12 +8,15 @@ file that was cut meanwhile is killed; here that is an error.
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import EmbeddingError
 
+# What NumPy raises on damaged files: it takes headers for Python's source.
+NPY_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError)
 _DENSE = 8  # of so many neighbouring rows at least one has to be wanted, to read them all
 
 
@@ -43,7 +46,7 @@ class EmbeddingFile:
                 }[version]
                 self.shape, columns_first, self.dtype = read(file)
                 self._start = file.tell()
-        except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
+        except NPY_ERRORS as error:
             raise EmbeddingError(
                 f"{self.path}: not an .npy file that can be read ({error!r})."
             ) from error

@@ -130,18 +130,7 @@ class SubsetPlan:
             return
         with atomic_file(directory / "plan.safetensors") as temporary:
             save_file(self._arrays(), temporary)
-        content = {
-            "format": _FORMAT,
-            "fingerprint": self.fingerprint,
-            "subsets": len(self.subsets),
-            "repeats": self.repeats,
-            "seed": self.seed,
-            "pool_rows": len(self.pool),
-            "evaluation_rows": len(self.evaluation),
-            "roles": {name: len(rows) for name, rows in self.roles.items()},
-            "kinds": list(self.kinds),
-        }
-        write_json(directory / "plan.json", content)
+        write_json(directory / "plan.json", {"format": _FORMAT, **self._facts()})
 
     @classmethod
     def load(cls, directory: str | Path) -> SubsetPlan:
@@ -165,7 +154,8 @@ class SubsetPlan:
                 np.split(arrays["rows"], ends), content["kinds"], int(content["repeats"]),
                 int(content["seed"]), roles, arrays["pool"], arrays["evaluation"],
             )  # fmt: skip
-            intact = plan.fingerprint == content["fingerprint"]
+            facts = plan._facts()
+            intact = {name: content[name] for name in facts} == facts
         except FileNotFoundError as error:
             raise SupervisionError(
                 f"{directory}: no plan of subsets here ({Path(str(error.filename)).name} is "
@@ -181,6 +171,19 @@ class SubsetPlan:
                 f"{_DRAW_AGAIN}."
             )
         return plan
+
+    def _facts(self) -> dict[str, Any]:
+        """What `plan.json` says of it."""
+        return {
+            "fingerprint": self.fingerprint,
+            "subsets": len(self.subsets),
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "pool_rows": len(self.pool),
+            "evaluation_rows": len(self.evaluation),
+            "roles": {name: len(rows) for name, rows in self.roles.items()},
+            "kinds": list(self.kinds),
+        }
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         sizes = np.array([len(rows) for rows in self.subsets], dtype=np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from airrep.embedding_file import NPY_ERRORS
 from airrep.errors import EmbeddingError, FileFormatError, MissingInputError
 
 
@@ -28,7 +29,7 @@ def own_scores(
             values = np.load(given, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
             raise MissingInputError(f"scores: no file {name!r}.") from error
-        except (OSError, ValueError, EOFError) as error:
+        except NPY_ERRORS as error:
             raise FileFormatError(
                 f"{name}: not a .npy file of numbers ({error}); numpy.save writes one."
             ) from error

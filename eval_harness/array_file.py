@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from airrep.atomic import atomic_file
 from airrep.digests import file_digest
+from airrep.embedding_file import NPY_ERRORS
 from airrep.errors import FileFormatError
 from airrep.sealed import check_format, read_sealed, write_sealed
 
@@ -43,7 +44,7 @@ def read_array(file: Path) -> tuple[npt.NDArray[Any], dict[str, Any]]:
         if described.pop(_CONTENT, None) not in (None, file_digest(file)):
             raise ValueError("its content is not what was written")
         return np.load(file, allow_pickle=False), described
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except NPY_ERRORS as error:
         raise FileFormatError(f"{file}: damaged ({error}); {_MEND}.") from error
 
 
