@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-# Several hundred kills, full disks and damaged files, for a quarter of an hour; prints what was lost.
+# Several hundred kills, full disks and damaged files, and hostile input; ten minutes; prints what was lost.
 torture: $(VENV)/.dev
 	TORTURE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
 	$(BIN)/python -m pytest -s -m torture tests/torture tests/hostile

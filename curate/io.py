@@ -279,6 +279,6 @@ def _dataset(table: pa.Table, name: str) -> Dataset:
 def _has_a_type(field: pa.Field) -> bool:
     try:
         Dataset(InMemoryTable(pa.schema([field]).empty_table()))
-    except Exception:
+    except Exception:  # of many kinds; the first one is told by the caller
         return False
     return True

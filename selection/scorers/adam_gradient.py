@@ -117,7 +117,7 @@ class AdamGradientScorer:
         """Sketched gradients (len(examples), D) of the mean completion-token loss."""
         return reduced_gradients(
             self.model, examples, sketches, layers=self.layers, dtype=self.dtype,
-            tokens_per_batch=self.tokens_per_batch, progress=self.progress and len(examples) > 1,
+            tokens_per_batch=self.tokens_per_batch, progress=self.progress,
         )  # fmt: skip
 
     def vectors(self, examples: Sequence[Example]) -> Float32:

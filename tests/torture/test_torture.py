@@ -44,7 +44,7 @@ def test_nothing_is_lost(inputs, tmp_path):
 
 
 @pytest.mark.torture
-@pytest.mark.skipif("TORTURE" not in os.environ, reason="takes a quarter of an hour: make torture")
+@pytest.mark.skipif("TORTURE" not in os.environ, reason="takes minutes: make torture")
 def test_nothing_is_lost_however_often(inputs, tmp_path):
     done, found = torture(inputs, tmp_path, "full")
     sys.stdout.write(done.stdout)
