@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+from functools import cache
 from typing import Any
 
 from airrep.errors import ArgumentError
@@ -27,6 +29,8 @@ def wait_for_everyone() -> None:
 def process_group() -> Any:  # noqa: ANN401 (accelerate's PartialState)
     """The group of all processes, joined now unless the caller's program did so before.
 
+    It is left when the program ends.
+
     Raises:
         ArgumentError: The caller's program set accelerate up for fewer processes.
     """
@@ -42,4 +46,22 @@ def process_group() -> Any:  # noqa: ANN401 (accelerate's PartialState)
             f"the launcher started {processes()} processes, but accelerate was set up for "
             f"{group.num_processes}. Create its state after the encoder, or on CPUs with cpu=True."
         )
+    _leave_at_exit()
     return group
+
+
+@cache
+def _leave_at_exit() -> None:
+    """Register, once, what leaves the group.
+
+    A group that is still joined while the interpreter goes down can abort the process: its threads
+    then ask for an interpreter that is no more ("terminate called without an active exception").
+    """
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    import torch.distributed as group
+
+    if group.is_initialized():  # else the program has left itself
+        group.destroy_process_group()

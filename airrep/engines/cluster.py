@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -26,6 +27,7 @@ from airrep.engines.base import Part, TextEncoder
 from airrep.errors import ArgumentError, CurateError
 from airrep.shards import NewShard
 
+_PATIENCE = 10.0  # seconds for a connection to the cluster
 _TASKS_EACH = 4  # for every worker: who is slower gets fewer
 # Of different lengths, so that matrices of different shapes are multiplied.
 _PROBES = ["Is this worker like the others?", "One, two, three. " * 20, "A longer text. " * 90]
@@ -59,13 +61,15 @@ def connected() -> Iterator[Cluster]:
     joined = not ray.is_initialized()
     if joined:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+        address = os.environ.get("RAY_ADDRESS", "")
         try:
+            _knock(address)
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
         except ConnectionError as error:
             raise ArgumentError(
                 f"engine 'ray': the cluster does not answer ({error}). Is RAY_ADDRESS "
-                f"({os.environ.get('RAY_ADDRESS', 'not set')}) right, and ray start running? A "
-                "cluster that wants a token wants RAY_AUTH_MODE=token here (docs/scale.md)."
+                f"({address or 'not set'}) right, and ray start running? A cluster that wants a "
+                "token wants RAY_AUTH_MODE=token here (docs/scale.md)."
             ) from error
         logging.getLogger("ray.data").setLevel("ERROR")
     try:
@@ -73,6 +77,21 @@ def connected() -> Iterator[Cluster]:
     finally:
         if joined:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out whether anybody is there: Ray itself goes on asking for many minutes.
+
+    Raises:
+        ConnectionError: The address is host:port, and nobody is.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():  # auto, local, ray://…: Ray's own business
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(str(error)) from error
 
 
 class Cluster:

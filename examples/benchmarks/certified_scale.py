@@ -37,7 +37,7 @@ from selection.selectors import GroupGreedy
 CENTRES, OF_TARGETS = 300, 20
 SCALE = 15.0
 AT_ONCE = 1 << 16
-DENSE = 400_000_000_000  # targets · pool · k up to which the whole matrix is compared
+DENSE = 2_000_000_000_000  # targets · pool · k up to which the whole matrix is compared
 
 
 def main() -> None:

@@ -126,3 +126,36 @@ def test_ray_that_is_not_there_is_named(monkeypatch, tmp_path):
 def test_an_unknown_engine_is_refused():
     with pytest.raises(ArgumentError, match="unknown; choose from local, accelerate, ray"):
         curate.select(ROWS, ROWS[:2], 3, engine="dask")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scorer": "tfidf", "store": "store"}, "for the scorer airrep, and this one has none"),
+        ({"scorer": ["tfidf", "bm25"], "store": "store"}, "and this one has none"),
+        ({"encoder": object(), "store": "store"}, "needs an AirRep encoder, found object"),
+        ({}, "name a directory that all machines see"),
+    ],
+)
+def test_what_ray_has_no_use_for_is_refused_before_anything_is_read(options, message):
+    pytest.importorskip("ray")
+    with pytest.raises(ArgumentError, match=message):
+        curate.select("nowhere.jsonl", "nowhere.jsonl", 3, engine="ray", **options)
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path):
+    """In a process of its own, which Ray cannot leave anything in."""
+    pytest.importorskip("ray")
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "curate", "embed", "--pool", tmp_path / "rows.jsonl",
+            "--store", tmp_path / "store", "--engine", "ray",
+        ],
+        capture_output=True, text=True, timeout=240,
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "the cluster does not answer" in done.stderr
+    assert "RAY_ADDRESS (127.0.0.1:9)" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -16,15 +16,20 @@ from airrep.errors import ArgumentError
 from airrep.processes import processes, rank, wait_for_everyone
 
 WORKER = """
+    import atexit
     import sys
     from pathlib import Path
     import numpy as np
+    import torch.distributed
     from airrep import AirRep, EmbeddingStore, Example, shards, store
     from airrep.errors import EmbeddingError
     from airrep.processes import processes, rank
 
     folder = Path(sys.argv[1])
     assert processes() == 2
+    atexit.register(  # what is registered first comes last
+        lambda: (folder / f"joined-{rank()}").write_text(str(torch.distributed.is_initialized()))
+    )
     store._SHARD_ROWS = 4
     if rank() == 1:  # process 0 alone writes; a call of these fails here
         store.write_json = shards.atomic_file = None
@@ -90,6 +95,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path, tiny, tiny_directory, text
         assert np.array_equal(found["everything"], expected)
         distinct, known = len(set(texts)), len(set(texts[:10]))
         assert found["counts"].tolist() == [len(texts) - distinct + known, distinct - known]
+        assert (tmp_path / f"joined-{number}").read_text() == "False", "left before the end"
     alone = EmbeddingStore(tmp_path / "store").embed(examples, tiny)
     assert alone.encoded == 0
     assert np.array_equal(alone[:], expected)
