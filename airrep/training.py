@@ -104,7 +104,8 @@ def train_encoder(
     encoder.model.eval()  # a text is encoded twice, and has to come out the same
     directory = Path(directory)
     texts = Texts(encoder.template)
-    parts = [texts.part(split) for split in supervision]
+    parts = [texts.part(split, config.source_share) for split in supervision]
+    teacher = None if teacher is None else teacher.shared(config.source_share)
     taught = np.zeros(0, dtype=np.int64) if teacher is None else texts.add(teacher.examples)
     learned = len(texts.all())
     checked = Checked(validation, texts.add(validation.pool), texts.add(validation.targets))

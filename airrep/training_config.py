@@ -37,6 +37,8 @@ class TrainConfig:
         targets: Examples of a step, of the same split.
         distil: Weight of the teacher's part of the loss, where there is a teacher.
         distil_rows: Rows of a step that are compared as the teacher compares them.
+        source_share: How much of what is learned about an example, 0 to 1, is the mean over the
+            examples of its source: labels, and the teacher's vectors (see `airrep.source_share`).
         evaluate_every: Steps between validations.
         patience: Training stops after so many validations without a better LDS.
         tokens_per_batch: Padded tokens encoded at once; bounds memory.
@@ -61,6 +63,7 @@ class TrainConfig:
     targets: int = 128
     distil: float = 1.0
     distil_rows: int = 512
+    source_share: float = 0.0
     evaluate_every: int = 25
     patience: int = 4
     tokens_per_batch: int = 4096
@@ -97,6 +100,10 @@ class TrainConfig:
             )
         if not 0 <= self.decay < inf or not 0 <= self.distil < inf:
             raise ArgumentError("training: decay and distil should be numbers, 0 or more.")
+        if not 0 <= self.source_share <= 1:
+            raise ArgumentError(
+                f"training.source_share: expected a number from 0 to 1, found {self.source_share}."
+            )
 
     @property
     def adapter_rank(self) -> int | None:

@@ -6,7 +6,7 @@ Shapes: S subsets, R repeats, E examples, n different texts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from airrep.ranking import influence_labels
 from airrep.records import Example
+from airrep.source_share import share_labels, share_vectors
 from airrep.template import TextTemplate, text_fingerprint
 
 Positions = npt.NDArray[np.int64]
@@ -69,6 +70,11 @@ class Teacher:
                 f"teacher: vector {worst} has length {lengths[worst]:.4g}; expected length 1."
             )
 
+    def shared(self, share: float) -> Teacher:
+        """The same with vectors nearer to those of their source (see `airrep.source_share`)."""
+        sources = [example.source for example in self.examples]
+        return replace(self, vectors=share_vectors(self.vectors, sources, share))
+
 
 @dataclass(frozen=True, eq=False)
 class Validation:
@@ -94,7 +100,7 @@ class Part:
     Attributes:
         subsets: (S,) arrays of texts.
         targets: (E,) texts.
-        labels: (S, E), see `influence_labels`.
+        labels: (S, E), see `influence_labels` and `share_labels`.
     """
 
     subsets: Sequence[Positions]
@@ -115,11 +121,13 @@ class Texts:
         numbers = [self._numbers.setdefault(text, len(self._numbers)) for text in texts]
         return np.array(numbers, dtype=np.int64)
 
-    def part(self, supervision: Supervision) -> Part:
+    def part(self, supervision: Supervision, source_share: float = 0.0) -> Part:
         """A split's supervision over the texts' numbers."""
         pool, targets = self.add(supervision.pool), self.add(supervision.examples)
         subsets = [pool[rows] for rows in supervision.subsets]
-        return Part(subsets, targets, influence_labels(supervision.losses))
+        sources = [example.source for example in supervision.examples]
+        labels = share_labels(influence_labels(supervision.losses), sources, source_share)
+        return Part(subsets, targets, labels)
 
     def all(self) -> list[str]:
         """Every text, by number."""

@@ -66,11 +66,13 @@ SHAPES: dict[str, dict[str, int | None]] = {
            "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": None},
     "25M": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12,
             "num_attention_heads": 6, "num_key_value_heads": 6, "vocab_size": None},
-    # as SmolLM2-135M, and as Qwen2.5-0.5B
+    # as SmolLM2-135M, Qwen2.5-0.5B and Llama-3.2-1B
     "135M": {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
              "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152},
     "500M": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
              "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936},
+    "1.2B": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+             "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256},
 }  # fmt: skip
 
 
