@@ -63,5 +63,7 @@ def _leave_at_exit() -> None:
 def _leave() -> None:
     import torch.distributed as group
 
-    if group.is_initialized():  # else the program has left itself
+    # Unless the program has left itself. NCCL's own threads are no danger, and leaving would have a
+    # process that failed wait for the others, so that the launcher would not hear of it.
+    if group.is_initialized() and group.get_backend() == "gloo":
         group.destroy_process_group()
