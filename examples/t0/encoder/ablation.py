@@ -22,7 +22,7 @@ from curate.config_files import load_config
 from curate.io import read_rows
 from eval_harness.encoder_training.config import BUILT_IN, PATHS, EncoderTrainingConfig
 from eval_harness.encoder_training.learning import learn
-from eval_harness.encoder_training.rows import draw_all, share_out_rows
+from eval_harness.encoder_training.rows import draw_all, share_out_rows, used_subsets
 from eval_harness.settings import read_settings
 
 Change = dict[str, Any]
@@ -84,7 +84,7 @@ def main() -> None:
             progress=False,
         )  # fmt: skip
         best = next(v["lds"] for v in found.history if v["step"] == found.best)
-        runs = sum(len(each.values) for each in losses[:count])
+        runs = sum(len(used_subsets(split.plan, changed.use)) for split in splits[:count])
         seconds = "" if found.seconds is None else f"{found.seconds:.0f}"
         print(f"| {name} | {runs} | {best:.3f} | {found.best} | {seconds} |", flush=True)
 
