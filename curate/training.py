@@ -10,6 +10,8 @@ from curate.config_files import load_config
 from curate.io import read_rows
 
 if TYPE_CHECKING:
+    from airrep.records import Example
+    from eval_harness.encoder_training.config import EncoderTrainingConfig
     from eval_harness.encoder_training.run import TrainedEncoder
 
 
@@ -34,12 +36,24 @@ def train(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
+    from eval_harness.encoder_training.run import train_and_test  # here, because it brings torch
+
+    return train_and_test(*read_training(config), output, progress=progress)
+
+
+def read_training(
+    config: str | Path | Mapping[str, Any],
+) -> tuple[EncoderTrainingConfig, dict[str, list[Example]]]:
+    """A config as `train` takes it, and the rows of the files that it names.
+
+    Raises:
+        CurateError: One of its kinds; see `train`.
+    """
     from eval_harness.encoder_training.config import (  # here, because it brings torch
         BUILT_IN,
         PATHS,
         EncoderTrainingConfig,
     )
-    from eval_harness.encoder_training.run import train_and_test
     from eval_harness.settings import read_settings
 
     parsed = read_settings(EncoderTrainingConfig, load_config(config, PATHS, [BUILT_IN]))
@@ -53,4 +67,4 @@ def train(
         for name, source in sources.items()
         if source is not None
     }
-    return train_and_test(parsed, files, output, progress=progress)
+    return parsed, files

@@ -88,6 +88,11 @@ def draw_all(
             "supervision.few_sources needs pool rows of at least 2 sources; name the field that "
             "tells them apart (columns: {source: ...}), or give one file per source."
         )
+    if config.training.source_share and not any(example.source for example in rows.targets):
+        raise ArgumentError(
+            "training.source_share needs targets that say what source they are of, and none does; "
+            "name the field (columns: {source: ...}), or leave it out."
+        )
     splits = draw_splits(rows.pool, rows.targets, supervision, config.seed)
     evaluation = Attribution.draw(
         config.evaluation.attribution, rows.held_out, rows.validation, rows.test, directory,

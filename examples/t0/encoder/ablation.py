@@ -18,12 +18,10 @@ from typing import Any
 
 from airrep.language_model import LanguageModel
 from airrep.supervision import SubsetLosses
-from curate.config_files import load_config
-from curate.io import read_rows
-from eval_harness.encoder_training.config import BUILT_IN, PATHS, EncoderTrainingConfig
+from curate.training import read_training
+from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import learn
 from eval_harness.encoder_training.rows import draw_all, share_out_rows, used_subsets
-from eval_harness.settings import read_settings
 
 Change = dict[str, Any]
 
@@ -54,17 +52,7 @@ def main() -> None:
     options.add_argument("--output", type=Path, required=True)
     options.add_argument("--only", nargs="*", help="these lines")
     args = options.parse_args()
-    config = read_settings(EncoderTrainingConfig, load_config(args.config, PATHS, [BUILT_IN]))
-    held = config.evaluation
-    sources = {
-        "pool": config.pool, "targets": config.targets, "evaluation.pool": held.pool,
-        "evaluation.targets": held.targets, "evaluation.test": held.test,
-    }  # fmt: skip
-    files = {
-        name: read_rows(source, name).examples(config.columns)[0]
-        for name, source in sources.items()
-        if source is not None
-    }
+    config, files = read_training(args.config)
     splits, evaluation = draw_all(share_out_rows(files, config), config, args.runs / "evaluation")
     losses = [SubsetLosses.load(args.runs / f"split-{n}") for n in range(len(splits))]
     measured = SubsetLosses.load(args.runs / "evaluation" / f"runs-{config.recipe.trainable}")

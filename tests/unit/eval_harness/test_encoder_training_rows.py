@@ -1,5 +1,7 @@
 """What an encoder learns from, and what is held out before anything is drawn."""
 
+from dataclasses import replace
+
 import pytest
 
 from airrep.errors import ArgumentError
@@ -126,3 +128,14 @@ def test_few_sources_need_sources(tmp_path):
     files = {name: _rows(name, 80, sources=1) for name in ("pool", "targets")}
     with pytest.raises(ArgumentError, match=r"few_sources needs pool rows of at least 2 sources"):
         draw_all(share_out_rows(files, _config()), _config(), tmp_path)
+
+
+def test_a_source_share_needs_sources(tmp_path):
+    config = _config()
+    shared = replace(config, training=replace(config.training, source_share=0.5))
+    rows = share_out_rows(_files(), shared)
+    draw_all(rows, shared, tmp_path)
+    nameless = replace(rows, targets=[replace(e, source="") for e in rows.targets])
+    with pytest.raises(ArgumentError, match="source_share needs targets that say what source"):
+        draw_all(nameless, shared, tmp_path)
+    draw_all(nameless, config, tmp_path)
