@@ -33,7 +33,7 @@ from airrep.reading import make_reader
 from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
 from airrep.template import text_fingerprint
-from airrep.token_pooling import LANGUAGE_MODEL_POOLING
+from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
 
 Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
@@ -110,7 +110,7 @@ class AirRep:
     def fingerprint(self) -> str:
         """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
         found = model_fingerprint(self.model, self.tokenizer)
-        if self.model.config.token_pooling != LANGUAGE_MODEL_POOLING:
+        if self.model.config.token_pooling not in LANGUAGE_MODEL_POOLINGS:
             return found
         # what a language model reads depends on these as well
         parts = (found, str(self.tokenizer.chat_template), str(self.tokenizer.eos_token))
@@ -229,7 +229,7 @@ class AirRep:
         self, texts: Sequence[str], *, tokens_per_batch: int = 4096, progress: bool = False
     ) -> Embeddings:
         """What the projector sees of texts, (len(texts), F) float32; see `encode`."""
-        width = sum(self.model.config.feature_blocks)
+        width = sum(self.model.feature_blocks)
         return self._computed(self.model.features, texts, width, tokens_per_batch, progress)
 
     def batch(

@@ -13,30 +13,25 @@ Shapes: B examples, L tokens, D = Σ over layers of their features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from transformers import PreTrainedModel
 
 from airrep.blocks import last_blocks
-from airrep.errors import ArgumentError
+from airrep.gradient_recorder import left_as_found, recorder
 from airrep.language_model import LanguageModel
 from airrep.passes import (
     autocast,
     batches,
     check_features,
     check_options,
-    completion_losses,
     tokens_once,
 )
 from airrep.projections import projected_layers
 from airrep.records import Example
 from airrep.reductions import Reduction, TwoSided
+from airrep.token_losses import completion_losses
 
 
 def gradient_features(
@@ -76,7 +71,7 @@ def gradient_features(
     """
     chosen = projected_layers(model.network, rank=rank, layers=layers)
     return reduced_gradients(
-        model, examples, [TwoSided(layer, seed, model.network.device) for layer in chosen],
+        model, examples, [TwoSided.random(layer, seed, model.network.device) for layer in chosen],
         layers=layers, tokens_per_batch=tokens_per_batch, dtype=dtype, progress=progress,
     )  # fmt: skip
 
@@ -116,110 +111,13 @@ def reduced_gradients(
     different, which = tokens_once(model, examples)
     width = sum(reduction.width for reduction in reductions)
     features = np.zeros((len(different), width), dtype=np.float32)
-    with left_as_found(network), _recorder(network, reductions, start) as recorder:
+    with left_as_found(network), recorder(network, reductions, start) as recorded:
         for batch in batches(model, different, tokens_per_batch, "gradients" * progress):
-            recorder.begin(*batch.ids.shape)
+            recorded.begin(*batch.ids.shape)
             with autocast(model, dtype):
-                losses = completion_losses(network, batch)
+                losses = completion_losses(network, batch.ids, batch.mask, batch.start)
             losses.sum().backward()
-            features[batch.members] = recorder.features().float().cpu().numpy()
+            features[batch.members] = recorded.features().float().cpu().numpy()
     features = features[which]
     check_features(features, examples, "gradients")
     return features
-
-
-class _Recorder:
-    """Adds up each example's reduced gradients, layer by layer, during one batch."""
-
-    def __init__(self, reductions: Sequence[Reduction], device: torch.device) -> None:
-        self._reductions, self._device = reductions, device
-        self._shape = (0, 0)
-        self._sums: list[torch.Tensor | None] = []
-
-    def begin(self, examples: int, tokens: int) -> None:
-        self._shape = (examples, tokens)
-        self._sums = [None] * len(self._reductions)
-
-    def hook(self, number: int) -> Callable[[nn.Module, tuple[Any, ...], torch.Tensor], None]:
-        """A forward hook that reduces the gradient when that of the output is known.
-
-        A layer that is used twice in one pass adds up, as its gradient does.
-        """
-        reduction = self._reductions[number]
-
-        def forward(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-                kept = reduction.keep(self._by_token(number, 1, inputs[0]))
-
-            def backward(gradient: torch.Tensor) -> None:
-                with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False):
-                    made = reduction.reduce(kept, self._by_token(number, 0, gradient))
-                known = self._sums[number]
-                self._sums[number] = made if known is None else known + made
-
-            output.register_hook(backward)
-
-        return forward
-
-    def features(self) -> torch.Tensor:
-        """(B, D); a layer that the loss does not depend on has gradient 0."""
-        return torch.cat(
-            [
-                torch.zeros(self._shape[0], reduction.width, device=self._device)
-                if found is None
-                else found
-                for found, reduction in zip(self._sums, self._reductions, strict=True)
-            ],
-            dim=1,
-        )
-
-    def _by_token(self, number: int, side: int, values: torch.Tensor) -> torch.Tensor:
-        """(B, L, size), in float32 or better."""
-        reduction = self._reductions[number]
-        examples, tokens = self._shape
-        if values.numel() != examples * tokens * reduction.sizes[side]:
-            raise ArgumentError(
-                f"{reduction.name}: it sees {tuple(values.shape)} for {examples} examples of "
-                f"{tokens} tokens, so that gradients cannot be told apart by example (a mixture of "
-                "experts?)."
-            )
-        wide = values.detach().reshape(examples, tokens, reduction.sizes[side])
-        return wide.to(torch.promote_types(wide.dtype, torch.float32))
-
-
-@contextmanager
-def _recorder(
-    network: PreTrainedModel, reductions: Sequence[Reduction], start: nn.Module
-) -> Iterator[_Recorder]:
-    """A recorder on the layers; autograd begins at the input of `start`, not at any weight."""
-
-    def begin(
-        module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if inputs:
-            return (inputs[0].detach().requires_grad_(), *inputs[1:]), named
-        states = named["hidden_states"].detach().requires_grad_()
-        return inputs, {**named, "hidden_states": states}
-
-    recorder = _Recorder(reductions, network.device)
-    with ExitStack() as hooks, torch.inference_mode(False), torch.enable_grad():
-        hooks.callback(start.register_forward_pre_hook(begin, with_kwargs=True).remove)
-        for number, reduction in enumerate(reductions):
-            layer = network.get_submodule(reduction.name)
-            hooks.callback(layer.register_forward_hook(recorder.hook(number)).remove)
-        yield recorder
-
-
-@contextmanager
-def left_as_found(network: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, and weights that take no gradients; both undone afterwards."""
-    flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.requires_grad_(False).eval()
-        yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        for module, mode in modes:
-            module.training = mode

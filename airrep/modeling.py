@@ -26,9 +26,10 @@ from transformers.models.auto import CONFIG_MAPPING
 
 from airrep.batching import BUCKET
 from airrep.errors import CheckpointError
+from airrep.gradient_pooling import GradientPooling
 from airrep.template import TextTemplate
 from airrep.token_pooling import (
-    LANGUAGE_MODEL_POOLING,
+    LANGUAGE_MODEL_POOLINGS,
     TOKEN_POOLINGS,
     PredictionPooling,
     feature_blocks,
@@ -45,8 +46,8 @@ class AirRepConfig(BertConfig):
     Attributes:
         backbone: Config of a backbone that is not BERT (`{"model_type": "mpnet", …}`), or None.
         projection_dim: D; None means the backbone's hidden size.
-        token_pooling: "mean", "cls" or "segments"; "prediction" for a language model (see
-            `airrep.token_pooling`).
+        token_pooling: "mean", "cls" or "segments"; "prediction" or "gradient" for a language model
+            (see `airrep.token_pooling`).
         normalize: Scale embeddings to unit length, so that scores are cosines.
         attention_scale: Inverse temperature of the attention over a group's scores.
         template: `TextTemplate` settings.
@@ -63,13 +64,6 @@ class AirRepConfig(BertConfig):
     attention_scale: float | int = 1.0
     template: dict[str, Any] | None = None
     separator: str = "\n"
-
-    @property
-    def feature_blocks(self) -> list[int]:
-        """Widths of the parts of what the projector sees (see `airrep.token_pooling`)."""
-        backbone = self.backbone_config()
-        layers = backbone.num_hidden_layers
-        return feature_blocks(self.token_pooling, backbone.hidden_size, layers)
 
     def backbone_config(self) -> Any:  # noqa: ANN401 (one of transformers' config classes)
         """The config that builds the backbone."""
@@ -115,19 +109,32 @@ class AirRepModel(PreTrainedModel):
         # Only saves memory, and fails on batches that are no multiple of it.
         backbone_config.chunk_size_feed_forward = 0
         self.prediction: PredictionPooling | None = None
-        if config.token_pooling == LANGUAGE_MODEL_POOLING:
+        self.gradient: GradientPooling | None = None
+        if config.token_pooling in LANGUAGE_MODEL_POOLINGS:
             self.bert: nn.Module = AutoModelForCausalLM.from_config(backbone_config)
-            self.prediction = PredictionPooling(
-                backbone_config.hidden_size, backbone_config.num_hidden_layers
-            )
+            if config.token_pooling == "gradient":
+                self.gradient = GradientPooling(self.bert)
+            else:
+                self.prediction = PredictionPooling(
+                    backbone_config.hidden_size, backbone_config.num_hidden_layers
+                )
         elif config.backbone is None:
             self.bert = BertModel(backbone_config, add_pooling_layer=False)
         else:
             self.bert = without_pooler(AutoModel.from_config(backbone_config))
-        features = sum(config.feature_blocks)
+        features = sum(self.feature_blocks)
         dim = config.projection_dim or backbone_config.hidden_size
         self.projector = nn.Linear(features, dim)
         self.post_init()
+
+    @property
+    def feature_blocks(self) -> list[int]:
+        """Widths of the parts of what the projector sees (see `airrep.token_pooling`)."""
+        if self.gradient is not None:
+            return [self.gradient.width]  # how long layers' gradients are is of one measure
+        backbone = self.config.backbone_config()
+        layers = backbone.num_hidden_layers
+        return feature_blocks(self.config.token_pooling, backbone.hidden_size, layers)
 
     def forward(
         self,
@@ -157,8 +164,9 @@ class AirRepModel(PreTrainedModel):
         """What the projector sees, (B, F) float32; see `forward`."""
         if start is None:
             start = torch.zeros(len(input_ids), dtype=torch.int64, device=input_ids.device)
-        if self.prediction is not None:
-            found: torch.Tensor = self.prediction(self.bert, input_ids, attention_mask, start)
+        reading = self.prediction or self.gradient
+        if reading is not None:
+            found: torch.Tensor = reading(self.bert, input_ids, attention_mask, start)
             return found
         states = self.bert(
             input_ids=input_ids, attention_mask=attention_mask, return_dict=True

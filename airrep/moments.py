@@ -16,11 +16,12 @@ from tqdm.auto import tqdm
 from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.gradients import left_as_found
+from airrep.gradient_recorder import left_as_found
 from airrep.language_model import LanguageModel, Tokens
-from airrep.passes import autocast, batches, check_options, completion_losses
+from airrep.passes import autocast, batches, check_options
 from airrep.projections import projected_layers
 from airrep.records import Example
+from airrep.token_losses import completion_losses
 
 
 def second_moments(
@@ -108,7 +109,7 @@ def _gradients(
     found = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
     for batch in batches(model, drawn, tokens_per_batch):
         with autocast(model, dtype):
-            losses = completion_losses(model.network, batch)
+            losses = completion_losses(model.network, batch.ids, batch.mask, batch.start)
         share = torch.tensor([counts[i] / sum(counts) for i in batch.members]).to(losses)
         parts = torch.autograd.grad((losses * share).sum(), weights, allow_unused=True)
         for total, part in zip(found, parts, strict=True):

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel
 
 from airrep.batching import pad, plan_batches
 from airrep.errors import ArgumentError, EmbeddingError
@@ -30,12 +28,14 @@ class Batch:
         tokens: Their tokens.
         ids: (B, L) padded on the right, on the model's device.
         mask: (B, L) 1 where there is a token.
+        start: (B,) position of each completion's first token.
     """
 
     members: npt.NDArray[np.int64]
     tokens: list[Tokens]
     ids: torch.Tensor
     mask: torch.Tensor
+    start: torch.Tensor
 
 
 def check_options(dtype: str, tokens_per_batch: int) -> None:
@@ -85,35 +85,9 @@ def batches(
         for length, members in plan:
             chosen = [tokens[i] for i in members]
             ids, mask = pad([t.ids for t in chosen], length, pad_id)
-            yield Batch(members, chosen, ids.to(device), mask.to(device))
+            start = torch.tensor([t.start for t in chosen], dtype=torch.int64)
+            yield Batch(members, chosen, ids.to(device), mask.to(device), start.to(device))
             bar.update(len(members))
-
-
-def completion_losses(network: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Each example's mean loss over its completion tokens, (B,), differentiable.
-
-    Logits exist only where a completion token is predicted: a hook hands the LM head those
-    positions alone, and whatever the network does to logits afterwards still happens.
-
-    Raises:
-        ArgumentError: The network has no LM head.
-    """
-    spans = [np.arange(tokens.start - 1, len(tokens.ids) - 1) for tokens in batch.tokens]
-    counts = [len(span) for span in spans]
-    rows = torch.from_numpy(np.repeat(np.arange(len(spans)), counts)).to(batch.ids.device)
-    columns = torch.from_numpy(np.concatenate(spans)).to(batch.ids.device)
-    head = network.get_output_embeddings()
-    if head is None:
-        raise ArgumentError(f"{type(network).__name__} has no LM head, so its losses are unknown.")
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, columns],))
-    try:
-        logits = network(batch.ids, attention_mask=batch.mask, use_cache=False).logits
-    finally:
-        hook.remove()
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # (tokens, vocabulary)
-    wanted = batch.ids[rows, columns + 1]
-    losses = functional.cross_entropy(logits, wanted, reduction="none")
-    return torch.stack([part.mean() for part in losses.split(counts)])
 
 
 def check_features(

@@ -28,7 +28,8 @@ def whitening_projector(
     """Weight and bias with which the projector's output is the whitened features.
 
     Each part: centred, multiplied by (C + λI)^(-1/2) with its covariance C and λ = damping · mean
-    eigenvalue, and scaled to a total variance of 1; then the `dim` main directions of all parts
+    of its eigenvalues (of n, where its rows are fewer than its dimensions), and scaled to a total
+    variance of 1; then the `dim` main directions of all parts
     together. An embedding's length is about 1.
 
     Args:
@@ -57,24 +58,51 @@ def whitening_projector(
     bounds = list(pairwise(np.cumsum([0, *blocks])))
     parts = []
     for start, stop in bounds:
-        part = centred[:, start:stop].astype(np.float64)
-        values, vectors = np.linalg.eigh(part.T @ part / len(part))
-        values = values.clip(min=0)
-        ridge = damping * values.mean()
-        if values.mean() <= _ROUNDING * np.square(mean[start:stop]).mean():  # constant
-            parts.append(np.zeros((stop - start, stop - start), dtype=np.float32))
-            continue
-        kept = (values / (values + ridge)).sum()
-        parts.append((vectors / np.sqrt((values + ridge) * kept * len(blocks))).astype(np.float32))
+        least = _ROUNDING * np.square(mean[start:stop]).mean()
+        parts.append(_whitening(centred[:, start:stop], damping, len(blocks), least))
     whitened = np.concatenate(
         [centred[:, start:stop] @ part for part, (start, stop) in zip(parts, bounds, strict=True)],
         axis=1,
     )
-    directions = _main_directions(whitened, dim)  # (F, D)
-    weight = np.concatenate(
-        [part @ directions[start:stop] for part, (start, stop) in zip(parts, bounds, strict=True)]
-    ).T  # (D, F)
-    return np.ascontiguousarray(weight), -(weight @ mean).astype(np.float32)
+    directions = _main_directions(whitened, min(dim, whitened.shape[1]))
+    split = np.split(directions, np.cumsum([part.shape[1] for part in parts])[:-1])
+    weight = np.zeros((dim, features.shape[1]), dtype=np.float32)
+    weight[: directions.shape[1]] = np.concatenate(
+        [part @ own for part, own in zip(parts, split, strict=True)]
+    ).T
+    return weight, -(weight @ mean).astype(np.float32)
+
+
+def _whitening(part: Float32, damping: float, parts: int, least: float) -> Float32:
+    """(size, rank) to the whitened part of a total variance of 1 / parts, in main directions.
+
+    With fewer rows than dimensions they are found from the rows' inner products.
+
+    Args:
+        part: (n, size), centred.
+        damping: See `whitening_projector`.
+        parts: How many there are.
+        least: A smaller mean variance is rounding: the part is constant, and is left out.
+    """
+    count, size = part.shape
+    if count < size:
+        values, vectors = np.linalg.eigh((part @ part.T).astype(np.float64))
+        values = values.clip(min=0)
+        lengths = np.sqrt(values)
+        usable = lengths > _USABLE * lengths[-1]
+        directions = part.T @ (vectors[:, usable] / lengths[usable]).astype(np.float32)
+        values = values[usable] / count
+        mean, total = values.sum() / count, values.sum() / size
+    else:
+        wide = part.astype(np.float64)
+        values, directions = np.linalg.eigh(wide.T @ wide / count)
+        values = values.clip(min=0)
+        mean = total = values.mean()
+    if total <= least:
+        return np.zeros((size, 1), dtype=np.float32)
+    ridge = damping * mean
+    kept = (values / (values + ridge)).sum()
+    return (directions / np.sqrt((values + ridge) * kept * parts)).astype(np.float32)
 
 
 def _main_directions(rows: Float32, dim: int) -> Float32:

@@ -12,7 +12,7 @@ from airrep.language_model import LanguageModel, LanguageModelFormat, Tokens, ch
 from airrep.modeling import AirRepModel
 from airrep.records import Example
 from airrep.template import TextTemplate
-from airrep.token_pooling import LANGUAGE_MODEL_POOLING
+from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
 
 _POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
@@ -77,10 +77,14 @@ def completion_start(template: TextTemplate, text: str, spans: Sequence[Sequence
 
 
 class LanguageModelReader:
-    """For language models: prompt and completion in the format that the model is trained on."""
+    """For language models: prompt and completion in the format that the model is trained on.
+
+    Attributes:
+        model: Backbone and tokenizer.
+    """
 
     def __init__(self, model: LanguageModel, template: TextTemplate) -> None:
-        self._model = model
+        self.model = model
         self._template = template
         self.longest = model.format.max_tokens
 
@@ -91,7 +95,7 @@ class LanguageModelReader:
             RecordError: A text has no completion.
         """
         pairs = [self._template.split(text) for text in texts]
-        return self._model.tokenise(
+        return self.model.tokenise(
             [
                 Example(id=str(i), prompt=prompt, completion=completion, source="", row=i)
                 for i, (prompt, completion) in enumerate(pairs)
@@ -108,7 +112,7 @@ def make_reader(model: AirRepModel, tokenizer: PreTrainedTokenizerBase, name: st
     template = model.config.text_template()
     backbone = model.config.backbone_config()
     positions: Any = getattr(backbone, "max_position_embeddings", template.max_tokens)
-    if model.config.token_pooling == LANGUAGE_MODEL_POOLING:
+    if model.config.token_pooling in LANGUAGE_MODEL_POOLINGS:
         check_tokenizer(tokenizer, name)
         longest = min(template.max_tokens, positions)
         if longest < 2:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from airrep.errors import ArgumentError
@@ -42,12 +43,29 @@ class Reduction(Protocol):
 class TwoSided:
     """(Σ_t (P_out g_t)(P_in x_t)ᵀ): cheap, since no gradient of a whole weight ever exists."""
 
-    def __init__(self, layer: ProjectedLayer, seed: int, device: torch.device) -> None:
-        self.name, self.sizes, self.width = layer.name, layer.sizes, layer.width
-        self._out, self._in = (
+    def __init__(
+        self,
+        name: str,
+        sizes: tuple[int, int],
+        out_of: torch.Tensor | None,
+        into: torch.Tensor | None,
+    ) -> None:
+        """Project by matrices (rank, O) and (rank, I); None leaves a side as it is."""
+        self.name, self.sizes = name, sizes
+        self._out, self._in = out_of, into
+        ranks = [
+            size if p is None else len(p) for p, size in zip((out_of, into), sizes, strict=True)
+        ]
+        self.width = ranks[0] * ranks[1]
+
+    @classmethod
+    def random(cls, layer: ProjectedLayer, seed: int, device: torch.device) -> TwoSided:
+        """With the layer's random projections."""
+        out_of, into = (
             None if p is None else torch.from_numpy(p).to(device, torch.float32)
             for p in layer.projections(seed)
         )
+        return cls(layer.name, layer.sizes, out_of, into)
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
@@ -56,6 +74,24 @@ class TwoSided:
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
         return (_project(gradients, self._out).mT.to(kept.dtype) @ kept).flatten(1)
+
+
+class Folded:
+    """Another reduction's features, with signs, summed into `width` places."""
+
+    def __init__(self, reduction: Reduction, drawn: torch.Tensor, width: int) -> None:
+        """Signs (reduction.width,), see `signs`; a width that is not smaller changes nothing."""
+        self.name, self.sizes = reduction.name, reduction.sizes
+        self.width = min(width, reduction.width)
+        self._reduction, self._signs = reduction, drawn
+
+    def keep(self, inputs: torch.Tensor) -> torch.Tensor:
+        """See `Reduction`."""
+        return self._reduction.keep(inputs)
+
+    def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        """See `Reduction`."""
+        return _folded(self._reduction.reduce(kept, gradients), self._signs, self.width)
 
 
 class Sketch:
@@ -82,13 +118,9 @@ class Sketch:
             raise ArgumentError(f"width should be >= 1, found {width}.")
         self.name, self.sizes = name, (int(weights.shape[0]), int(weights.shape[1]))
         self.width = min(width, weights.numel())
-        rng = np.random.default_rng(
-            int.from_bytes(blake2b(f"{seed}/{name}/signs".encode(), digest_size=16).digest())
+        self._weights = weights.flatten() * torch.from_numpy(signs(name, weights.numel(), seed)).to(
+            weights
         )
-        signs = rng.integers(0, 2, weights.numel(), dtype=np.int8) * 2 - 1
-        filled = -(-weights.numel() // self.width) * self.width
-        self._weights = torch.zeros(filled, dtype=torch.float32, device=weights.device)
-        self._weights[: len(signs)] = weights.flatten() * torch.from_numpy(signs).to(weights)
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
@@ -96,16 +128,27 @@ class Sketch:
 
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
-        size, filled = self.sizes[0] * self.sizes[1], len(self._weights)
-        at_once = max(1, _FLOATS_AT_ONCE // size)
-        parts = []
-        for x, g in zip(kept.split(at_once), gradients.split(at_once), strict=True):
-            whole = (g.mT.to(x.dtype) @ x).flatten(1)  # (b, O·I)
-            if filled > size:
-                whole = torch.nn.functional.pad(whole, (0, filled - size))
-            whole *= self._weights.to(whole.dtype)
-            parts.append(whole.view(len(whole), -1, self.width).sum(dim=1))
+        at_once = max(1, _FLOATS_AT_ONCE // (self.sizes[0] * self.sizes[1]))
+        parts = [
+            _folded((g.mT.to(x.dtype) @ x).flatten(1), self._weights, self.width)
+            for x, g in zip(kept.split(at_once), gradients.split(at_once), strict=True)
+        ]
         return torch.cat(parts)
+
+
+def signs(name: str, count: int, seed: int) -> npt.NDArray[np.float32]:
+    """(count,) of ±1; they depend on these three alone."""
+    rng = np.random.default_rng(
+        int.from_bytes(blake2b(f"{seed}/{name}/signs".encode(), digest_size=16).digest())
+    )
+    return (rng.integers(0, 2, count, dtype=np.int8) * 2 - 1).astype(np.float32)
+
+
+def _folded(features: torch.Tensor, weights: torch.Tensor, width: int) -> torch.Tensor:
+    """(B, F) times weights (F,), summed into `width` places; overwrites the features."""
+    features *= weights.to(features.dtype)
+    features = torch.nn.functional.pad(features, (0, -features.shape[1] % width))
+    return features.view(len(features), -1, width).sum(dim=1)
 
 
 def _project(values: torch.Tensor, matrix: torch.Tensor | None) -> torch.Tensor:

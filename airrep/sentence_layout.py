@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from airrep.atomic import atomic_directory
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.token_pooling import LANGUAGE_MODEL_POOLING
+from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -127,10 +127,10 @@ def write_modules(
     Raises:
         ArgumentError: It is made of a language model, whose features that layout cannot describe.
     """
-    if model.config.token_pooling == LANGUAGE_MODEL_POOLING:
+    if model.config.token_pooling in LANGUAGE_MODEL_POOLINGS:
         raise ArgumentError(
-            f"an encoder with token_pooling {LANGUAGE_MODEL_POOLING!r} cannot be exported to the "
-            "sentence-transformers layout, which has no place for a language model's predictions. "
+            f"an encoder with token_pooling {model.config.token_pooling!r} cannot be exported to "
+            "the sentence-transformers layout, which has no place for a language model's features. "
             "Use save_pretrained, and AirRep.from_pretrained to load it."
         )
     weight, bias = model.projector.weight.detach().float(), model.projector.bias.detach().float()

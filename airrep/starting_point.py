@@ -12,10 +12,15 @@ from torch import nn
 from airrep.checkpoint import SENTENCE_BACKBONES, find_checkpoint
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError, CheckpointError
+from airrep.gradient_pooling import GradientPooling
 from airrep.language_model import LanguageModel
 from airrep.modeling import AirRepConfig, AirRepModel
 from airrep.template import TextTemplate
-from airrep.token_pooling import LANGUAGE_MODEL_POOLING, SENTENCE_POOLINGS, PredictionPooling
+from airrep.token_pooling import (
+    LANGUAGE_MODEL_POOLINGS,
+    SENTENCE_POOLINGS,
+    PredictionPooling,
+)
 
 
 def starting_point(
@@ -31,7 +36,7 @@ def starting_point(
         backbone: Directory or hub id of a sentence encoder, of a checkpoint of ours, or of the
             causal language model that will be fine-tuned.
         token_pooling: See `airrep.token_pooling`; default "segments", or "prediction" for a
-            language model.
+            language model; "gradient" is for one as well.
         separator: For a language model without a chat template: between prompt and completion. A
             checkpoint of ours keeps its own.
         max_tokens: Longer texts are cut.
@@ -45,25 +50,26 @@ def starting_point(
     if _is_sentence_encoder(directory):
         encoder = AirRep.from_pretrained(directory, dtype="float32")
         known = encoder.model.config
-        reads_as_model = known.token_pooling == LANGUAGE_MODEL_POOLING
-        poolings = (LANGUAGE_MODEL_POOLING,) if reads_as_model else SENTENCE_POOLINGS
-        wanted = token_pooling or (LANGUAGE_MODEL_POOLING if reads_as_model else "segments")
+        reads_as_model = known.token_pooling in LANGUAGE_MODEL_POOLINGS
+        poolings = (known.token_pooling,) if reads_as_model else SENTENCE_POOLINGS
+        wanted = token_pooling or (known.token_pooling if reads_as_model else "segments")
         _check(wanted, poolings, backbone)
         template = replace(known.text_template(), max_tokens=max_tokens)
         config = AirRepConfig(
             **{**known.to_dict(), "token_pooling": wanted, "template": template.to_dict()}
         )
-        network, prediction = encoder.model.bert, encoder.model.prediction
-        tokenizer = encoder.tokenizer
+        network, tokenizer = encoder.model.bert, encoder.tokenizer
+        prediction, gradient = encoder.model.prediction, encoder.model.gradient
     else:
-        _check(token_pooling or LANGUAGE_MODEL_POOLING, (LANGUAGE_MODEL_POOLING,), backbone)
+        wanted = token_pooling or "prediction"
+        _check(wanted, LANGUAGE_MODEL_POOLINGS, backbone)
         loaded = LanguageModel.from_pretrained(
             directory, separator=separator, max_tokens=max_tokens
         )
         described = loaded.network.config.to_diff_dict()
         config = AirRepConfig(
             backbone={**described, "model_type": loaded.network.config.model_type},
-            token_pooling=LANGUAGE_MODEL_POOLING,
+            token_pooling=wanted,
             template=TextTemplate.verbatim(loaded.format.max_tokens).to_dict(),
             separator=separator,
             hidden_size=loaded.network.config.hidden_size,
@@ -71,10 +77,12 @@ def starting_point(
             vocab_size=loaded.network.config.vocab_size,
         )
         network, tokenizer = loaded.network, loaded.tokenizer
-        prediction = PredictionPooling(network.config.hidden_size, network.config.num_hidden_layers)
+        shape = (network.config.hidden_size, network.config.num_hidden_layers)
+        prediction = PredictionPooling(*shape) if wanted == "prediction" else None
+        gradient = GradientPooling(network) if wanted == "gradient" else None
     with torch.device("meta"):
         model = AirRepModel(config)
-    model.bert, model.prediction = network, prediction
+    model.bert, model.prediction, model.gradient = network, prediction, gradient
     # the same every time: the encoder's fingerprint names a training run
     model.projector = nn.Linear(model.projector.in_features, model.projector.out_features)
     nn.init.zeros_(model.projector.weight)

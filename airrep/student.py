@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 8192  # of a cached base
 
 
 class Student(nn.Module):
-    """Texts by number to embeddings whose inner products are scale · cosine.
+    """Texts by number to embeddings whose inner products are scale · the encoder's.
 
     Attributes:
         matrix: (D, D), from the identity.
@@ -82,7 +82,9 @@ class Student(nn.Module):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
                 features = self._encoder.model.features(*self._encoder.batch(tokens, length))
             base = self._encoder.model.project(features.float(), normalize=False)
-        embeddings = nn.functional.normalize(base @ self.matrix, dim=-1)
+        embeddings = base @ self.matrix
+        if self._encoder.model.config.normalize:
+            embeddings = nn.functional.normalize(embeddings, dim=-1)
         return embeddings * torch.exp(self.log_scale / 2)
 
     def embed(self, numbers: Positions) -> torch.Tensor:
@@ -103,5 +105,4 @@ class Student(nn.Module):
         with torch.no_grad():
             projector.bias.copy_(projector.bias @ matrix)
             projector.weight.copy_(matrix.T @ projector.weight)
-        model.config.normalize = True
         model.config.attention_scale = float(self.log_scale.detach().exp())

@@ -6,6 +6,8 @@ How a checkpoint does it is `token_pooling` in its config:
     segments        averages over the prompt's and over the completion's tokens, side by side
     prediction      for a causal language model: what it has in mind while it predicts the
                     completion, and how far its prediction is off (`PredictionPooling`)
+    gradient        for one, too: where the text would move its weights; a backward pass more
+                    (`airrep.gradient_pooling`)
 
 Shapes: B texts, L tokens (padded), H hidden size, F features.
 """
@@ -20,8 +22,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 SENTENCE_POOLINGS = ("mean", "cls", "segments")
-LANGUAGE_MODEL_POOLING = "prediction"
-TOKEN_POOLINGS = (*SENTENCE_POOLINGS, LANGUAGE_MODEL_POOLING)
+LANGUAGE_MODEL_POOLINGS = ("prediction", "gradient")
+TOKEN_POOLINGS = (*SENTENCE_POOLINGS, *LANGUAGE_MODEL_POOLINGS)
 
 _LEVELS = 5  # hidden states looked at, from the token embeddings to the last
 _RANK = 16  # of each side of an outer product
@@ -32,13 +34,13 @@ def feature_blocks(token_pooling: str, hidden: int, layers: int) -> list[int]:
     """Widths of the parts of the features, left to right; they sum to F.
 
     Args:
-        token_pooling: One of `TOKEN_POOLINGS`.
+        token_pooling: One of `TOKEN_POOLINGS`, but for "gradient": `GradientPooling.width`.
         hidden: H.
         layers: Of the backbone.
     """
     if token_pooling == "segments":
         return [hidden, hidden]
-    if token_pooling == LANGUAGE_MODEL_POOLING:
+    if token_pooling == "prediction":
         levels = len(level_numbers(layers))
         rank = min(_RANK, hidden)
         return [rank * rank] * levels + [hidden] * (2 * levels + 3)

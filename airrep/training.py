@@ -14,7 +14,7 @@ Shapes: n texts, S subsets and T examples of a step, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from airrep.cached_gradients import cached_backward
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError, LossError
+from airrep.gradient_directions import fit_directions
 from airrep.lora import check_lora, with_adapters
 from airrep.modeling import AirRepModel
 from airrep.pooling_kind import Pooling
@@ -72,6 +73,7 @@ def train_encoder(
     *,
     validation: Validation,
     teacher: Teacher | None = None,
+    on_start: Callable[[AirRep], None] | None = None,
     progress: bool = False,
 ) -> Trained:
     """Train an encoder, in place. A killed run goes on from its last validation.
@@ -86,10 +88,12 @@ def train_encoder(
         directory: Where the state is kept.
         validation: What decides when to stop, and which step was best.
         teacher: Vectors whose cosines the encoder should follow as well.
+        on_start: Called once with the encoder as it is before the first step, to be left so.
         progress: Show progress bars on standard error.
 
     Raises:
-        ArgumentError: No supervision, or more dimensions than features.
+        ArgumentError: No supervision, more dimensions than features, or a backbone is to be
+            trained below features that have no gradient.
         OutputError: The directory holds another run.
         LossError: The loss became NaN or infinite.
     """
@@ -99,8 +103,7 @@ def train_encoder(
         raise ArgumentError(
             f"the encoder's weights are {encoder.precision}; load it with dtype='float32'."
         )
-    if config.adapter_rank is not None:
-        check_lora(encoder.model.bert, config.adapter_rank)
+    check_trainable(encoder, config)
     encoder.model.eval()  # a text is encoded twice, and has to come out the same
     directory = Path(directory)
     texts = Texts(encoder.template)
@@ -116,12 +119,17 @@ def train_encoder(
     run.update(data_fingerprint(texts, parts, others).encode())
     del encoder.fingerprint  # of what the encoder was
     frozen = config.trainable == "projector"
+    if encoder.model.gradient is not None:
+        rows = [example for split in supervision for example in split.pool]
+        fit_directions(encoder, rows, config.seed)
     features = encoder.features(
         texts.all() if frozen else texts.all()[:learned],
         tokens_per_batch=config.tokens_per_batch,
         progress=progress,
     )
     start_projector(encoder, features[:learned], config)
+    if on_start is not None:
+        on_start(encoder)
     with _in_training(encoder.model, config):
         student = Student(encoder, texts.all(), config, features if frozen else None)
         del features
@@ -158,6 +166,21 @@ def _in_training(model: AirRepModel, config: TrainConfig) -> Iterator[None]:
             parameter.requires_grad_(required)
 
 
+def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
+    """Refuse to train what cannot be trained.
+
+    Raises:
+        ArgumentError: See `train_encoder`.
+    """
+    if encoder.model.gradient is not None and config.trainable != "projector":
+        raise ArgumentError(
+            f"training.trainable {config.trainable!r}: features of token_pooling 'gradient' pass "
+            "no gradient on to the model; train the 'projector'."
+        )
+    if config.adapter_rank is not None:
+        check_lora(encoder.model.bert, config.adapter_rank)
+
+
 def start_projector(
     encoder: AirRep, features: npt.NDArray[np.float32], config: TrainConfig
 ) -> None:
@@ -167,7 +190,7 @@ def start_projector(
             f"training.dim is {config.dim}; the encoder has {features.shape[1]} features per text."
         )
     weight, bias = whitening_projector(
-        features, encoder.model.config.feature_blocks, config.dim, config.damping
+        features, encoder.model.feature_blocks, config.dim, config.damping
     )
     model = encoder.model
     projector = torch.nn.Linear(weight.shape[1], weight.shape[0], device=model.device)
@@ -176,7 +199,7 @@ def start_projector(
         projector.bias.copy_(torch.from_numpy(bias))
     model.projector = projector.requires_grad_(model.projector.weight.requires_grad)
     model.config.projection_dim = config.dim
-    model.config.normalize = True
+    model.config.normalize = model.gradient is None  # a gradient's length says something
     model.config.attention_scale = config.scale
 
 
@@ -283,7 +306,8 @@ class _Trainer:
             if self._teacher is None or not len(pupils):
                 return loss
             vectors = torch.from_numpy(self._teacher.vectors[told]).to(embeddings)
-            return loss + config.distil * unexplained(embeddings[torch.from_numpy(pupils)], vectors)
+            taught = torch.nn.functional.normalize(embeddings[torch.from_numpy(pupils)], dim=1)
+            return loss + config.distil * unexplained(taught, vectors)
 
         self._optimiser.zero_grad()
         loss = cached_backward(

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,11 @@ from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
 from airrep.errors import ArgumentError, FileFormatError
 from airrep.language_model import LanguageModel
 from airrep.locks import locked
-from airrep.lora import check_lora
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
 from airrep.starting_point import starting_point
 from airrep.supervision import SubsetLosses
-from airrep.training import train_encoder
+from airrep.training import check_trainable, train_encoder
 from airrep.training_rows import Supervision, Teacher, Validation
 from eval_harness.array_file import read_array, write_array
 from eval_harness.benchmark.attribution import Attribution
@@ -74,7 +73,7 @@ def start(config: EncoderTrainingConfig) -> AirRep:
     """What training starts from.
 
     Raises:
-        ArgumentError: More dimensions than it has features, or adapters that it cannot have.
+        ArgumentError: More dimensions than it has features, or it cannot be trained so.
         CurateError: It cannot be loaded; see `starting_point`.
     """
     chosen = config.encoder
@@ -85,13 +84,12 @@ def start(config: EncoderTrainingConfig) -> AirRep:
         separator=config.separator,
         max_tokens=chosen.max_tokens,
     )
-    features = sum(encoder.model.config.feature_blocks)
+    features = sum(encoder.model.feature_blocks)
     if config.training.dim > features:
         raise ArgumentError(
             f"training.dim is {config.training.dim}; the encoder has {features} features per text."
         )
-    if config.training.adapter_rank is not None:
-        check_lora(encoder.model.bert, config.training.adapter_rank)
+    check_trainable(encoder, config.training)
     return encoder
 
 
@@ -135,14 +133,14 @@ def learn(
                 for split, recorded in zip(splits, losses, strict=True)
             ]
             validation = _validation(evaluation, measured)
-            options: dict[str, Any] = {
-                "validation": validation, "teacher": teacher, "progress": progress,
-            }  # fmt: skip
-            _save_untrained(config, supervision, options, place / "untrained")
             resumed = (place / "training.safetensors").exists()
             began = time.perf_counter()
             encoder = start(config)
-            trained = train_encoder(encoder, supervision, config.training, place, **options)
+            trained = train_encoder(
+                encoder, supervision, config.training, place, validation=validation,
+                teacher=teacher, progress=progress,
+                on_start=lambda untrained: _save_once(untrained, place / "untrained"),
+            )  # fmt: skip
             seconds = None if resumed else time.perf_counter() - began
             precision = _save(encoder, directory / "encoder")
             history = [asdict(validated) for validated in trained.history]
@@ -204,20 +202,10 @@ def _directions(
     return unit(whiten(gradients[:0], gradients, widths, config.damping)[1])
 
 
-def _save_untrained(
-    config: EncoderTrainingConfig,
-    supervision: Sequence[Supervision],
-    options: dict[str, Any],
-    directory: Path,
-) -> None:
-    """The encoder that training starts from, its projector made as training makes it."""
-    if (directory / "config.json").exists():
-        return
-    encoder = start(config)
-    none = replace(config.training, steps=0, trainable="projector")
-    with TemporaryDirectory() as state:
-        train_encoder(encoder, supervision, none, state, **options)
-    _save(encoder, directory)
+def _save_once(encoder: AirRep, directory: Path) -> None:
+    """Write a copy of the encoder, unless a killed run already did."""
+    if not (directory / "config.json").exists():
+        _save(AirRep(deepcopy(encoder.model), encoder.tokenizer), directory)
 
 
 def _save(encoder: AirRep, directory: Path) -> str:

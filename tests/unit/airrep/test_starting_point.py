@@ -33,7 +33,7 @@ def test_a_sentence_encoder_looks_at_segments(tiny_directory, mpnet, kind):
     known = AirRep.from_pretrained(directory, dtype="float32")
     encoder = starting_point(directory)
     config = encoder.model.config
-    assert (config.token_pooling, config.feature_blocks) == ("segments", [32, 32])
+    assert (config.token_pooling, encoder.model.feature_blocks) == ("segments", [32, 32])
     assert encoder.model.projector.in_features == 64
     assert encoder.template == known.template
     assert encoder.name == str(directory)

@@ -332,8 +332,8 @@ def test_levels_are_spread_from_the_first_to_the_last(layers, levels):
 
 
 def test_blocks_are_the_parts_of_the_features(reading_model, segmenting, tiny):
-    assert reading_model.model.config.feature_blocks == [256] * 3 + [32] * 9
-    assert segmenting.model.config.feature_blocks == [32, 32]
-    assert tiny.model.config.feature_blocks == [32]
+    assert reading_model.model.feature_blocks == [256] * 3 + [32] * 9
+    assert segmenting.model.feature_blocks == [32, 32]
+    assert tiny.model.feature_blocks == [32]
     assert feature_blocks("prediction", 8, 30) == [64] * 5 + [8] * 13
     assert feature_blocks("cls", 8, 30) == [8]
