@@ -27,13 +27,16 @@ _ROWS = 1000  # more do not change the main directions enough to be worth the ti
 _FLOOR = 1e-6  # of the mean factor: weights whose gradients are smaller are not moved further
 
 
-def fit_directions(encoder: AirRep, examples: Sequence[Example], seed: int = 0) -> None:
+def fit_directions(
+    encoder: AirRep, examples: Sequence[Example], seed: int = 0, *, progress: bool = False
+) -> None:
     """Let a gradient-pooled encoder look at the main directions of these rows' gradients.
 
     Args:
         encoder: With token_pooling "gradient"; changed in place.
         examples: Rows like those that the model will be fine-tuned on.
         seed: Of the batches and rows drawn.
+        progress: Show progress bars on standard error.
 
     Raises:
         ArgumentError: Another encoder, or no examples.
@@ -45,11 +48,12 @@ def fit_directions(encoder: AirRep, examples: Sequence[Example], seed: int = 0) 
             f"directions of gradients: the encoder's token_pooling is "
             f"{encoder.model.config.token_pooling!r}, expected 'gradient'."
         )
-    moments = second_moments(reader.model, examples, seed=seed)
+    moments = second_moments(reader.model, examples, seed=seed, progress=progress)
     spreads = [_Spread(layer, moments[layer.name]) for layer in pooling.layers]
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(examples), min(_ROWS, len(examples)), replace=False))
-    reduced_gradients(reader.model, [examples[i] for i in drawn.tolist()], spreads)
+    rows = [examples[i] for i in drawn.tolist()]
+    reduced_gradients(reader.model, rows, spreads, progress=progress)
     for number, spread in enumerate(spreads):
         for kept, found in zip(
             (pooling.out_of[number], pooling.into[number]), spread.directions(), strict=True

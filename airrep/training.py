@@ -121,7 +121,7 @@ def train_encoder(
     frozen = config.trainable == "projector"
     if encoder.model.gradient is not None:
         rows = [example for split in supervision for example in split.pool]
-        fit_directions(encoder, rows, config.seed)
+        fit_directions(encoder, rows, config.seed, progress=progress)
     features = encoder.features(
         texts.all() if frozen else texts.all()[:learned],
         tokens_per_batch=config.tokens_per_batch,

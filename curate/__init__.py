@@ -13,6 +13,7 @@
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.benchmark("config.yaml", "results")                  # methods against each other
     curate.train("train.yaml", "trained")                       # a scorer for your own model
+    curate.fit("pool.jsonl", model, "encoder")                  # one of its gradients, no runs
     curate.verify("out")                                        # is it still what was written?
 
 Everything loads on first use: importing this package imports neither torch nor datasets.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from curate.checking import check
     from curate.demo_data import demo_pool, demo_targets
     from curate.evidence import lds, record
+    from curate.fitting import fit
     from curate.harm import harmful
     from curate.training import train
     from curate.training_set import TrainingSet
@@ -45,6 +47,7 @@ _HOME = {
     "demo_pool": "curate.demo_data",
     "demo_targets": "curate.demo_data",
     "embed": "curate.api",
+    "fit": "curate.fitting",
     "harmful": "curate.harm",
     "lds": "curate.evidence",
     "record": "curate.evidence",
@@ -63,6 +66,7 @@ __all__ = [
     "demo_pool",
     "demo_targets",
     "embed",
+    "fit",
     "harmful",
     "lds",
     "record",

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, set_loader
 from airrep.errors import CurateError, FileFormatError, MissingInputError
 from airrep.processes import rank
 from airrep.version import __version__
-from curate import api, benchmarks, checking, demo, evidence, harm, training
+from curate import api, benchmarks, checking, demo, evidence, fitting, harm, training
 from curate.manifest import differences
 from curate.manifest_check import check_manifest
 from curate.report import saved
@@ -35,6 +35,7 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
     "lds": evidence.lds,
     "benchmark": benchmarks.benchmark,
     "train": training.train,
+    "fit": fitting.fit,
     "demo": demo.demo,
     "report": saved.report,
     "explain": saved.explain,

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from airrep.atomic import check_writable
 from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
 from airrep.errors import ArgumentError, FileFormatError
 from airrep.language_model import LanguageModel
 from airrep.locks import locked
+from airrep.narrow import save_narrow
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
 from airrep.starting_point import starting_point
@@ -142,7 +142,7 @@ def learn(
                 on_start=lambda untrained: _save_once(untrained, place / "untrained"),
             )  # fmt: skip
             seconds = None if resumed else time.perf_counter() - began
-            precision = _save(encoder, directory / "encoder")
+            precision = save_narrow(encoder, directory / "encoder")
             history = [asdict(validated) for validated in trained.history]
             found = Learned(
                 history, trained.best, trained.rows, seconds, teacher_seconds, precision
@@ -205,14 +205,4 @@ def _directions(
 def _save_once(encoder: AirRep, directory: Path) -> None:
     """Write a copy of the encoder, unless a killed run already did."""
     if not (directory / "config.json").exists():
-        _save(AirRep(deepcopy(encoder.model), encoder.tokenizer), directory)
-
-
-def _save(encoder: AirRep, directory: Path) -> str:
-    """Write a checkpoint in float16, or float32 if a weight is too large for it; says which."""
-    weights = list(encoder.model.parameters())
-    largest = max(float(weight.detach().abs().max()) for weight in weights)
-    precision = torch.float16 if largest <= torch.finfo(torch.float16).max else torch.float32
-    encoder.model.to(precision)
-    encoder.save_pretrained(directory)
-    return str(precision).removeprefix("torch.")
+        save_narrow(AirRep(deepcopy(encoder.model), encoder.tokenizer), directory)

@@ -6,7 +6,8 @@ Three ways to get what a row's influence is computed from, for the language mode
 others of random weights (cost does not depend on what the weights are):
 
     built-in        the encoder that ships with the package; it never sees the language model
-    model's own     an encoder made of the language model itself: one forward pass
+    model's own     an encoder made of the language model itself: one forward pass, or (--pooling
+                    gradient) a backward pass, too
     gradients       the features of `GradientScorer` at its defaults (a pass forth and back, random
                     projections), and their whitening over the pool
 
@@ -50,6 +51,7 @@ from airrep import AirRep, Example, normalise
 from airrep.hardware import fastest_dtype
 from airrep.language_model import LanguageModel
 from airrep.starting_point import starting_point
+from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.training import start_projector
 from airrep.training_config import TrainConfig
 from curate.demo_data import demo_pool
@@ -80,6 +82,10 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--model", help="directory of a causal language model")
     options.add_argument("--sizes", nargs="*", choices=SHAPES, default=["25M", "135M", "500M"])
+    options.add_argument(
+        "--pooling", choices=LANGUAGE_MODEL_POOLINGS, default=LANGUAGE_MODEL_POOLINGS[0],
+        help="how the model's own encoder makes features",
+    )  # fmt: skip
     options.add_argument("--rows", type=int, default=256, help="in a pass, at most")
     options.add_argument(
         "--work", type=float, default=3e9, help="rows times parameters in a pass, about"
@@ -103,7 +109,8 @@ def main() -> None:
     with TemporaryDirectory() as folder, worker(BUILT_IN, None, args.threads) as built_in:
         for size in (None, *args.sizes):
             place = Path(folder) / "model"
-            parameters = prepare(size, args.model, place, [r.example for r in rows])
+            examples = [r.example for r in rows]
+            parameters = prepare(size, args.model, place, examples, args.pooling)
             count = max(GROUP, min(args.rows, int(args.work / parameters)))
             chosen = groups(rows, count)
             name = size or own_name(args.model)
@@ -119,7 +126,8 @@ def main() -> None:
         f"at most {LONGEST} tokens. *{own_name(args.model)}* is the model given, the others are "
         "random. "
         f"Median (min–max) of {args.repeats} interleaved repeats after a warm-up.",
-        {"repeats": args.repeats, "rows in a pass, at most": args.rows, "work": f"{args.work:g}",
+        {"pooling": args.pooling, "repeats": args.repeats, "rows in a pass, at most": args.rows,
+         "work": f"{args.work:g}",
          "training seconds": args.training_seconds,
          "allocator": os.environ.get("LD_PRELOAD", "").rpartition("/")[2] or "glibc"},
         described,
@@ -164,7 +172,9 @@ def groups(rows: Sequence[Row], count: int) -> list[Row]:
     return chosen
 
 
-def prepare(size: str | None, model: str, place: Path, examples: Sequence[Example]) -> int:
+def prepare(
+    size: str | None, model: str, place: Path, examples: Sequence[Example], pooling: str
+) -> int:
     """Write the language model and an encoder made of it; how many parameters the former has."""
     directory = Path(model)
     if size is not None:
@@ -179,7 +189,7 @@ def prepare(size: str | None, model: str, place: Path, examples: Sequence[Exampl
         )  # fmt: skip
         LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-    encoder = starting_point(directory)
+    encoder = starting_point(directory, token_pooling=pooling)
     parameters = sum(p.numel() for p in encoder.model.bert.parameters())
     encoder.model.to(fastest_dtype(encoder.model.device))
     # The projector's values do not matter for its cost, but a few hundred rows are what it takes.
