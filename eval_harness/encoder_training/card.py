@@ -106,6 +106,8 @@ def _training(facts: Facts) -> str:
         else "the built-in encoder" if backbone == BUILT_IN
         else escaped(shown(backbone))
     )  # fmt: skip
+    if config.encoder.token_pooling == "gradient":
+        start += ", by its gradients in the metric of Adam's steps"
     teacher = (
         "" if config.teaches is None
         else f" The cosines of gradients of the language model (rank {config.teaches.rank}) were "

@@ -269,6 +269,38 @@ def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkey
     assert len(chosen) == 3
 
 
+def test_an_encoder_of_gradients_learns_from_runs_that_are_there(whole, place, monkeypatch):
+    output = place / "gradients-trained"
+    for name in ("split-0", "split-1", "evaluation/runs-all"):
+        shutil.copytree(whole[0] / name, output / name)
+    monkeypatch.setattr(
+        "eval_harness.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
+    )
+    changes = {"encoder": {"token_pooling": "gradient", "max_tokens": 64}, "teacher": None}
+    file = _changed(place, "gradients", **changes)
+    result = curate.train(file, output)
+    trained, untrained = (
+        AirRep.from_pretrained(d) for d in (result.directory, output / "training" / "untrained")
+    )
+    for encoder in (trained, untrained):
+        assert encoder.model.config.token_pooling == "gradient"
+        assert not encoder.model.config.normalize
+        for one, other in zip(
+            encoder.model.gradient.parameters(), trained.model.gradient.parameters(), strict=True
+        ):
+            assert one.equal(other), "directions are fitted, not learned"
+    best = json.loads((output / "training" / "learned.json").read_text())["best"]
+    assert (untrained.fingerprint == trained.fingerprint) == (best == 0)
+    assert untrained.attention_scale == 5.0
+    assert (
+        "the language model itself, by its gradients"
+        in (result.directory / "README.md").read_text()
+    )
+    assert {"trained", "untrained"} <= {row["method"] for row in result.attribution}
+    chosen = curate.select(demo_pool(30), demo_pool(2, seed=1), 3, encoder=result.directory)
+    assert len(chosen) == 3
+
+
 # --- what is refused, before any run ---
 
 
@@ -295,6 +327,10 @@ def test_a_directory_belongs_to_one_config_and_its_rows(whole, place, tmp_path, 
     [
         ({"training": {"dim": 5000}}, r"training\.dim is 5000; the encoder has 1056 features"),
         ({"encoder": {"token_pooling": "mean"}}, r"token_pooling 'mean' is not for"),
+        (
+            {"encoder": {"token_pooling": "gradient"}, "training": {"dim": 8, "trainable": "all"}},
+            r"train the 'projector'",
+        ),
         ({"evaluation": {**CONFIG["evaluation"], "methods": {"best": {}}}}, r"'best' is unknown"),
         ({"runner": "stacked", "recipe": {"trainable": "last:9"}}, r"last:9"),
         ({"evaluation": {"attribution": {"size": 101}}}, r"100 rows are held out of the 400 of po"),

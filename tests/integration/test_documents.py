@@ -125,7 +125,7 @@ def test_the_training_pages_commands_are_commands():
     commands = [shlex.split(line.removesuffix("&")) for line in lines if "curate " in line]
     options = {verb: inspect.signature(function) for verb, function in cli._VERBS.items()}
     assert [command[command.index("curate") + 1] for command in commands] == [
-        "train", "select", "train", "train",
+        "train", "select", "train", "train", "fit", "select",
     ]  # fmt: skip
     for command in commands:
         verb, *words = command[command.index("curate") + 1 :]
