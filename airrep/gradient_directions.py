@@ -23,6 +23,7 @@ from airrep.projections import ProjectedLayer
 from airrep.reading import LanguageModelReader
 from airrep.records import Example
 
+_DRAWS = 100  # batches that the moments are estimated from
 _ROWS = 1000  # more do not change the main directions enough to be worth the time
 _FLOOR = 1e-6  # of the mean factor: weights whose gradients are smaller are not moved further
 
@@ -48,7 +49,7 @@ def fit_directions(
             f"directions of gradients: the encoder's token_pooling is "
             f"{encoder.model.config.token_pooling!r}, expected 'gradient'."
         )
-    moments = second_moments(reader.model, examples, seed=seed, progress=progress)
+    moments = second_moments(reader.model, examples, draws=_DRAWS, seed=seed, progress=progress)
     spreads = [_Spread(layer, moments[layer.name]) for layer in pooling.layers]
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(examples), min(_ROWS, len(examples)), replace=False))

@@ -276,6 +276,7 @@ def test_an_encoder_of_gradients_learns_from_runs_that_are_there(whole, place, m
     monkeypatch.setattr(
         "eval_harness.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
     )
+    monkeypatch.setattr("airrep.gradient_directions._DRAWS", 4)
     changes = {"encoder": {"token_pooling": "gradient", "max_tokens": 64}, "teacher": None}
     file = _changed(place, "gradients", **changes)
     result = curate.train(file, output)

@@ -40,10 +40,12 @@ def examples_of(count, longest=24):
 EXAMPLES = examples_of(24)
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2"])
-def encoder(request, make_reading_model):
-    """Of a tiny language model: 2 blocks of width 32; treat it as read-only."""
-    return make_reading_model(request.param, token_pooling="gradient")
+@pytest.fixture(scope="module", autouse=True)
+def few_draws():
+    """Of a handful of rows a hundred batches say no more than a few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airrep.gradient_directions._DRAWS", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,7 @@ def test_they_are_reduced_gradients_over_the_root_of_their_length(
 
 def test_fitted_inner_products_are_those_in_adams_metric(fitted, plain_losses):
     """So small a model's gradients are kept whole, so that nothing but the metric is left."""
-    moments = second_moments(fitted.reader.model, EXAMPLES)
+    moments = second_moments(fitted.reader.model, EXAMPLES, draws=4)
     scaled = []
     for gradients in weight_gradients(fitted, plain_losses):
         parts = []
