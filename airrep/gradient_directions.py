@@ -24,7 +24,7 @@ from airrep.reading import LanguageModelReader
 from airrep.records import Example
 
 _DRAWS = 100  # batches that the moments are estimated from
-_ROWS = 1000  # more do not change the main directions enough to be worth the time
+_ROWS = 1000  # whose tokens the main directions are found from; bounds the time
 _FLOOR = 1e-6  # of the mean factor: weights whose gradients are smaller are not moved further
 
 

@@ -16,8 +16,8 @@ from airrep.training import start_projector
 from airrep.training_config import TrainConfig
 
 LARGEST_DIM = 1024
-_ROWS = 4096  # more change directions and whitening too little to be worth the time
-_DAMPING, _SCALE = 30.0, 5.0  # what validation prefers on T0 (docs/encoder.md)
+_ROWS = 4096  # as many as whitening looks at; bounds the time
+_DAMPING, _SCALE = 30.0, 5.0  # of examples/t0/encoder/gradient.yaml
 
 
 def gradient_encoder(

@@ -102,6 +102,14 @@ def plain_losses():
     return compute
 
 
+@pytest.fixture(scope="module")
+def few_draws():
+    """Adam's moments from a few batches: of a handful of rows a hundred say no more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airrep.gradient_directions._DRAWS", 4)
+        yield
+
+
 WORDS = [
     "river", "stone", "green", "question", "answer", "why", "two", "what", "apple", "moon", "iron",
     "cloud", "seven", "fish", "north", "salt", "glass", "bird", "rope", "door",

@@ -241,14 +241,19 @@ def test_killed_anywhere_it_goes_on_and_processes_share_the_work(whole, place):
     pd.testing.assert_frame_equal(other, mine)
 
 
-def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkeypatch):
-    """Recorded runs serve another encoder: copy them into a directory of its own."""
-    output = place / "sentences-trained"
+def _with_its_runs(whole, output, monkeypatch):
+    """Let a directory start with the runs of another training, and fail if it makes more."""
     for name in ("split-0", "split-1", "evaluation/runs-all"):
         shutil.copytree(whole[0] / name, output / name)
     monkeypatch.setattr(
         "eval_harness.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
     )
+
+
+def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkeypatch):
+    """Recorded runs serve another encoder: copy them into a directory of its own."""
+    output = place / "sentences-trained"
+    _with_its_runs(whole, output, monkeypatch)
     file = _changed(
         place, "sentences", encoder={"backbone": "sentences", "max_tokens": 64}, teacher=None,
         training={**CONFIG["training"], "trainable": "all"},
@@ -269,14 +274,11 @@ def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkey
     assert len(chosen) == 3
 
 
-def test_an_encoder_of_gradients_learns_from_runs_that_are_there(whole, place, monkeypatch):
+def test_an_encoder_of_gradients_learns_from_runs_that_are_there(
+    whole, place, monkeypatch, few_draws
+):
     output = place / "gradients-trained"
-    for name in ("split-0", "split-1", "evaluation/runs-all"):
-        shutil.copytree(whole[0] / name, output / name)
-    monkeypatch.setattr(
-        "eval_harness.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
-    )
-    monkeypatch.setattr("airrep.gradient_directions._DRAWS", 4)
+    _with_its_runs(whole, output, monkeypatch)
     changes = {"encoder": {"token_pooling": "gradient", "max_tokens": 64}, "teacher": None}
     file = _changed(place, "gradients", **changes)
     result = curate.train(file, output)

@@ -38,18 +38,11 @@ def examples_of(count, longest=24):
 
 
 EXAMPLES = examples_of(24)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws():
-    """Of a handful of rows a hundred batches say no more than a few."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airrep.gradient_directions._DRAWS", 4)
-        yield
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
-def fitted(make_reading_model):
+def fitted(few_draws, make_reading_model):
     """One whose directions are those of the examples; treat it as read-only."""
     made = make_reading_model(token_pooling="gradient")
     fit_directions(made, EXAMPLES)

@@ -18,18 +18,11 @@ from airrep.training_config import TrainConfig
 from curate import cli, demo_pool, demo_targets
 
 ROWS = demo_pool(40)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws():
-    """Of a handful of rows a hundred batches say no more than a few."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airrep.gradient_directions._DRAWS", 4)
-        yield
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
-def fitted(tiny_lm, tmp_path_factory):
+def fitted(few_draws, tiny_lm, tmp_path_factory):
     """What `fit` returned, of 40 rows in 12 numbers each."""
     return curate.fit(ROWS, tiny_lm, tmp_path_factory.mktemp("fit") / "encoder", dim=12)
 
