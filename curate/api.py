@@ -33,7 +33,7 @@ from curate.scorer_choice import (
 from curate.training_set import FileFormat, TrainingSet, check_format
 from selection.constraints import Constraints, standings
 from selection.overview import overview
-from selection.selectors import SelectorName, make_selector
+from selection.selectors import SelectorName, default_selector, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
@@ -55,7 +55,7 @@ def select(
     *,
     test: Source | None = None,
     scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
-    selector: SelectorName | Selector = "layered_greedy",
+    selector: SelectorName | Selector | None = None,
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
     scale: float | None = None,
@@ -89,8 +89,9 @@ def select(
             language model's own states and gradients, rds, gradient, gradient_cosine or
             gradient_adam. A list of several, [airrep, gradient], takes the mean of their
             standardised scores.
-        selector: How scores become a set: layered_greedy, plain_greedy, coverage, round_robin,
-            top_k_max, top_k_mean or random.
+        selector: How scores become a set: herding, layered_greedy, plain_greedy, coverage,
+            round_robin, top_k_max, top_k_mean or random. Default: herding for an encoder's scores
+            (airrep), unless a scale is given; layered_greedy for all others.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
         model: Directory or hub id of the causal language model that will be fine-tuned, as it is
             before that; for rds and the gradient scorers, and for a token budget.
@@ -130,8 +131,9 @@ def select(
     """
     arguments = replayable(locals())
     seconds: dict[str, float] = {}
-    if isinstance(selector, str):
-        selector = make_selector(selector, scale=scale, seed=seed)
+    chooser = (
+        make_selector(selector, scale=scale, seed=seed) if isinstance(selector, str) else selector
+    )
     asked = None if constraints is None else Constraints.of(constraints)
     budget = asked is not None and asked.max_tokens is not None
     k = DEFAULT_K if k is None and not budget else k
@@ -159,14 +161,17 @@ def select(
                 scorer, encoder=encoder, model=model if uses_model(scorer) else None, store=place,
                 seed=seed, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers,
             )  # fmt: skip
+            if chooser is None:
+                arguments["selector"] = name = default_selector(made, scale)
+                chooser = make_selector(name, scale=scale, seed=seed)
             scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
             kept, scores = guard.settled(scores)
             _check_left(k, guard)
             bound = None if asked is None else bind(asked, examples, kept, model)
-            scores = at_hand(selector, scores, memory)
-            candidates = Candidates.of(scores, k, selector, weights, bound, memory)
-            chosen = candidates.choose(selector, k, weights)
+            scores = at_hand(chooser, scores, memory)
+            candidates = Candidates.of(scores, k, chooser, weights, bound, memory)
+            chosen = candidates.choose(chooser, k, weights)
         with _timed(seconds, "overview"):
             seen = overview(scores, chosen.indices)
     manifest = Manifest(

@@ -61,7 +61,7 @@ _AS_TEXT: Mapping[str, Any] = {
     "str | Path | LanguageModel | None": str | None,
     "str | Path | npt.NDArray[np.floating] | None": str | None,
     "ScorerName | Sequence[ScorerName] | Scorer": ScorerName | list[ScorerName],
-    "SelectorName | Selector": SelectorName,
+    "SelectorName | Selector | None": SelectorName | None,
 }
 # Control characters but for tab and line break, and halves of surrogate pairs.
 _ESCAPED = {

@@ -210,10 +210,32 @@ class ScoreMatrix:
         dense = np.empty((self.shape[0], len(rows)), dtype=np.float32)
         for inside, found in self.scan(partial(_columns, rows=rows)):
             dense[:, inside] = found
-        return ScoreMatrix.from_array(
+        matrix = ScoreMatrix.from_array(
             dense, target_ids=self.target_ids, pool_ids=[self.pool_ids[i] for i in rows],
             method=self.method, scale=self.scale,
         )  # fmt: skip
+        if self.embeddings is None:
+            return matrix
+        targets, pool = self.embeddings
+        return replace(matrix, embeddings=(targets, _SomeRows(pool, rows)))
+
+
+class _SomeRows:
+    """Some rows of embeddings that are read a slice at a time."""
+
+    def __init__(self, pool: EmbeddingRows, rows: npt.NDArray[np.int64]) -> None:
+        self._pool, self._rows = pool, rows
+        self.shape = (len(rows), pool.shape[1])
+
+    def __getitem__(self, rows: slice, /) -> npt.NDArray[np.floating]:
+        wanted = self._rows[rows]
+        found = np.empty((len(wanted), self.shape[1]))
+        blocks = wanted // BLOCK
+        for block in np.unique(blocks):
+            mine = blocks == block
+            first = int(wanted[mine].min())
+            found[mine] = self._pool[first : int(wanted[mine].max()) + 1][wanted[mine] - first]
+        return found
 
 
 def _columns(

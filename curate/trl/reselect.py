@@ -22,7 +22,7 @@ from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds,
 from curate.trl.rows import conversational, training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
 from eval_harness.example_loss import completion_losses, evaluation_mode
-from selection.selectors import SelectorName, make_selector
+from selection.selectors import SelectorName, default_selector, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
@@ -64,7 +64,7 @@ class Reselect(TrainerCallback):
         weights: Sequence[float] | None = None,
         rescore: Callable[[LanguageModel], Scorer] | None = None,
         scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
-        selector: SelectorName | Selector = "layered_greedy",
+        selector: SelectorName | Selector | None = None,
         encoder: str | Path | Encoder | None = None,
         model: str | Path | LanguageModel | None = None,
         scale: float | None = None,
@@ -92,7 +92,7 @@ class Reselect(TrainerCallback):
             rescore: Makes the scorer of each round from the model in training, for instance
                 `selection.scorers.RdsScorer`; default: scores are computed once, by `scorer`.
             scorer: See `curate.select`.
-            selector: See `curate.select`.
+            selector: See `curate.select`; with `rescore` the default is layered_greedy.
             encoder: See `curate.select`.
             model: See `curate.select`.
             scale: See `curate.select`.
@@ -126,11 +126,14 @@ class Reselect(TrainerCallback):
         self.measures = True
         self._weighting, self._power, self._rescore = weighting, power, rescore
         self._weights = target_weights(weights, len(self.targets))
+        if selector is None and rescore is not None:
+            selector = "layered_greedy"
         self._selector = (
             make_selector(selector, scale=scale, seed=seed)
             if isinstance(selector, str)
             else selector
         )
+        self._scale, self._seed = scale, seed
         self._scorer = scorer
         self._scorer_options: dict[str, Any] = {
             "encoder": encoder, "model": model, "store": store, "seed": seed,
@@ -140,8 +143,7 @@ class Reselect(TrainerCallback):
         self._settings: dict[str, Any] = {
             "pool": fingerprint(self.pool), "targets": fingerprint(self.targets), "k": k,
             "every": every, "weighting": _name(weighting), "power": power,
-            "weights": self._weights.tolist(), "selector": self._selector.name,
-            "scale": scale, "seed": seed,
+            "weights": self._weights.tolist(), "scale": scale, "seed": seed,
         }  # fmt: skip
         self._candidates: Candidates | None = None
 
@@ -219,15 +221,26 @@ class Reselect(TrainerCallback):
 
     def _score(self) -> None:
         if self._rescore is not None:
-            self._settings["scorer"] = _name(self._rescore)
+            self._settings |= {"scorer": _name(self._rescore), "selector": self._chooser().name}
             return
         if self._candidates is not None:
             return
         scorer = make_scorer(self._scorer, **self._scorer_options)
+        if self._selector is None:
+            name = default_selector(scorer, self._scale)
+            self._selector = make_selector(name, scale=self._scale, seed=self._seed)
         scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
         known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]
-        self._settings |= {"scorer": scores.method, "encoders": known}
+        self._settings |= {
+            "scorer": scores.method,
+            "encoders": known,
+            "selector": self._selector.name,
+        }
         self._candidates = Candidates.of(scores, self.k, self._selector)
+
+    def _chooser(self) -> Selector:
+        assert self._selector is not None  # given, made for rescore, or by _score()
+        return self._selector
 
     def _choose(
         self,
@@ -249,11 +262,11 @@ class Reselect(TrainerCallback):
                 )  # fmt: skip
                 if self._rescore is not None:
                     scores, _ = scores_and_encoders(self._rescore(model), self.targets, self.pool)
-                    candidates = Candidates.of(scores, self.k, self._selector)
+                    candidates = Candidates.of(scores, self.k, self._chooser())
         assert candidates is not None  # begin() made them, or rescore did
         made = weights_by(self._weighting, losses, len(self.targets), self._power)
         weights = target_weights(self._weights * made, len(self.targets))
-        chosen = candidates.choose(self._selector, self.k, weights)
+        chosen = candidates.choose(self._chooser(), self.k, weights)
         return _agreed(
             (
                 chosen.indices.tolist(),

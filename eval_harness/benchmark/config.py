@@ -83,7 +83,8 @@ class SelectionConfig:
         seeds: Draws of the targets, each with a fine-tuning seed of its own.
         wrong_share: Share of completions swapped in "wrong_labels".
         scorers: Methods, each used with `selector`.
-        selector: How scores become a set.
+        selector: How scores become a set; null for each method's own default, as in
+            `curate.select`.
         selectors: Further selectors, compared on the scores of `selectors_with`.
         selectors_with: Methods.
         scales: The pooling scale that greedy and coverage selection use, by "method" or
@@ -99,7 +100,7 @@ class SelectionConfig:
     seeds: int = 3
     wrong_share: float = 0.2
     scorers: list[str] = field(default_factory=lambda: ["tfidf", "airrep"])
-    selector: str = "layered_greedy"
+    selector: str | None = "layered_greedy"
     selectors: list[str] = field(default_factory=list)
     selectors_with: list[str] = field(default_factory=list)
     scales: dict[str, float] = field(default_factory=dict)

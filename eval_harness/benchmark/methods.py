@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +169,16 @@ class ScoreFiles:
         self._directory = directory
 
     def get(
-        self, method: Method, targets: Sequence[Example], pool: Sequence[Example]
+        self,
+        method: Method,
+        targets: Sequence[Example],
+        pool: Sequence[Example],
+        *,
+        embeddings: bool = False,
     ) -> tuple[ScoreMatrix, dict[str, Any]]:
         """The method's scores (targets, pool), and what they cost when they were computed.
+
+        With `embeddings`, of the rows that the scores are inner products of as well, if they are.
 
         Cost: `seconds`, wall-clock, for features and scores of all, on a machine that may have been
         busy with other work; `rows`, pool rows and targets together.
@@ -181,21 +188,33 @@ class ScoreFiles:
         ).hex()
         file = self._directory / f"{key[:24]}.npy"
         with locked(file.with_suffix(".lock")):
-            if not file.exists():
-                self._compute(method, targets, pool, file)
+            beside = file.with_suffix(".embeddings.npy")
+            if not file.exists() or (embeddings and not beside.exists()):
+                self._compute(method, targets, pool, file, beside if embeddings else None)
         values, facts = read_array(file)
         matrix = ScoreMatrix.from_array(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
             scale=float(facts["scale"]),
         )  # fmt: skip
+        if embeddings and len(rows := read_array(beside)[0]):
+            matrix = replace(matrix, embeddings=(rows[: len(targets)], rows[len(targets) :]))
         return matrix, facts
 
     def _compute(
-        self, method: Method, targets: Sequence[Example], pool: Sequence[Example], file: Path
+        self,
+        method: Method,
+        targets: Sequence[Example],
+        pool: Sequence[Example],
+        file: Path,
+        beside: Path | None,
     ) -> None:
         start = time.perf_counter()
         scores = method.scorer.score(targets, pool)
         values = scores.values()
+        if beside is not None:  # first: who finds the scores takes for granted that they are there
+            parts = () if scores.embeddings is None else (rows[:] for rows in scores.embeddings)
+            kept = [np.asarray(rows, dtype=np.float32) for rows in parts]
+            write_array(beside, np.concatenate(kept) if kept else np.empty((0, 0)), {})
         facts = {
             "method": method.name,
             "seconds": time.perf_counter() - start,

@@ -134,7 +134,7 @@ def run_benchmark(
         for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(
                 f"### Selectors on the scores of {scorer}\n\n"
-                + selectors_markdown(rows, scorer, trials.config.selector)
+                + selectors_markdown(rows, scorer, trials.selector_of(scorer))
             )
         if can_draw():
             plot_trials(summary, directory / "trials.png")

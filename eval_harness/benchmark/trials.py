@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from eval_harness.example_loss import completion_losses
 from eval_harness.jobs import take_jobs
 from eval_harness.runners.base import Runner, TrainingRun
 from selection.scores import ScoreMatrix
-from selection.selectors import make_selector
+from selection.selectors import default_selector, make_selector
+from selection.selectors.herding import HERDING
 
 Indices = npt.NDArray[np.int64]
 
@@ -66,10 +67,17 @@ class Trials:
     def arms(self) -> list[Arm]:
         """What is compared, controls first."""
         arms = [Arm(name, "random") for name in CONTROLS]
-        arms += [Arm(name, self.config.selector) for name in self.config.scorers]
+        arms += [Arm(name, self.selector_of(name)) for name in self.config.scorers]
         for name in self.config.selectors_with:
             arms += [Arm(name, selector) for selector in self.config.selectors]
         return list(dict.fromkeys(arms))
+
+    def selector_of(self, scorer: str) -> str:
+        """What makes a set of this method's scores, unless an arm says otherwise."""
+        if self.config.selector is not None:
+            return self.config.selector
+        method = self.methods.get(scorer)
+        return default_selector(method and method.scorer, self.config.scales.get(scorer))
 
     @cached_property
     def jobs(self) -> dict[str, tuple[str, str, int, int]]:
@@ -147,14 +155,19 @@ class Trials:
     def _scores(self, problem: Problem, method: str) -> ScoreMatrix:
         targets = [self.problems.targets.examples[i] for i in self._all_targets]
         pool = self.problems.pool_of(problem.setting)
-        whole, _ = self.files.get(self.methods[method], targets, pool)
+        herded = any(arm.scorer == method and arm.selector == HERDING for arm in self.arms)
+        whole, _ = self.files.get(self.methods[method], targets, pool, embeddings=herded)
         rows = np.searchsorted(self._all_targets, problem.targets)
-        return ScoreMatrix.from_array(
+        scores = ScoreMatrix.from_array(
             whole.values()[np.ix_(rows, problem.pool)],
             target_ids=[targets[i].id for i in rows],
             pool_ids=[pool[i].id for i in problem.pool],
             method=method, scale=whole.scale,
         )  # fmt: skip
+        if whole.embeddings is None:
+            return scores
+        wanted, rest = (np.asarray(part[:]) for part in whole.embeddings)
+        return replace(scores, embeddings=(wanted[rows], rest[problem.pool]))
 
     def _picks(
         self, problem: Problem, arm: Arm, budget: int, scores: ScoreMatrix | None

@@ -28,8 +28,10 @@ from airrep.errors import ArgumentError, FileFormatError
 from airrep.language_model import LanguageModel
 from airrep.locks import locked
 from airrep.narrow import save_narrow
+from airrep.ranking import influence_labels
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
+from airrep.source_share import share_labels
 from airrep.starting_point import starting_point
 from airrep.supervision import SubsetLosses
 from airrep.training import check_trainable, train_encoder
@@ -132,7 +134,7 @@ def learn(
                 _supervision(split, recorded, config.use)
                 for split, recorded in zip(splits, losses, strict=True)
             ]
-            validation = _validation(evaluation, measured)
+            validation = _validation(evaluation, measured, config.training.source_share)
             resumed = (place / "training.safetensors").exists()
             began = time.perf_counter()
             encoder = start(config)
@@ -158,9 +160,13 @@ def _supervision(split: Split, losses: SubsetLosses, use: Sequence[str] | None) 
     return Supervision(split.pool, split.evaluation, subsets, losses.values[used])
 
 
-def _validation(evaluation: Attribution, measured: SubsetLosses) -> Validation:
+def _validation(evaluation: Attribution, measured: SubsetLosses, source_share: float) -> Validation:
+    """What decides when to stop: how well that is foreseen which is learned, shared likewise."""
     positions, subsets = evaluation.part("validation")
     truth = evaluation.losses(measured, "validation")
+    if source_share:
+        sources = [evaluation.evaluation[i].source for i in positions.tolist()]
+        truth = -share_labels(influence_labels(truth), sources, source_share)[:, None]
 
     def lds(predicted: npt.NDArray[np.float32]) -> float:
         return lds_of_predictions(predicted, truth, draws=0).mean

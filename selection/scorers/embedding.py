@@ -46,6 +46,11 @@ class EmbeddingScorer:
     options: Mapping[str, Any] = field(default_factory=dict)
     engine: Engine | None = None
 
+    @property
+    def selector(self) -> str:
+        """See `selection.selectors.default_selector`; what other encoders learned is not known."""
+        return "herding" if isinstance(self.encoder, FingerprintedEncoder) else "layered_greedy"
+
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`. Raises EmbeddingError if the encoder returns something broken."""
         if self.store is None:

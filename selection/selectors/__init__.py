@@ -6,6 +6,7 @@ from airrep.errors import ArgumentError
 from selection.selectors.base import Selector
 from selection.selectors.coverage import Coverage
 from selection.selectors.group_greedy import GroupGreedy
+from selection.selectors.herding import Herding
 from selection.selectors.random import RandomSelector
 from selection.selectors.round_robin import RoundRobin
 from selection.selectors.top_k import TopK
@@ -14,17 +15,20 @@ __all__ = [
     "SELECTORS",
     "Coverage",
     "GroupGreedy",
+    "Herding",
     "RandomSelector",
     "RoundRobin",
     "Selector",
     "SelectorName",
     "TopK",
+    "default_selector",
     "make_selector",
 ]
 
 SelectorName = Literal[
     "layered_greedy",
     "plain_greedy",
+    "herding",
     "coverage",
     "round_robin",
     "top_k_max",
@@ -32,6 +36,19 @@ SelectorName = Literal[
     "random",
 ]
 SELECTORS: tuple[SelectorName, ...] = get_args(SelectorName)
+
+
+def default_selector(scorer: object, scale: float | None = None) -> SelectorName:
+    """What chooses best from a scorer's scores, as far as fine-tuning has shown (docs/encoder.md).
+
+    Args:
+        scorer: One that says so by an attribute `selector`, as encoders' do, or else any.
+        scale: As the user gave it; one asks for a selector that pools scores.
+    """
+    if scale is not None:
+        return "layered_greedy"
+    name: SelectorName = getattr(scorer, "selector", "layered_greedy")
+    return name
 
 
 def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Selector:
@@ -48,6 +65,8 @@ def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Se
     match name:
         case "layered_greedy" | "plain_greedy":
             return GroupGreedy(layered=name == "layered_greedy", scale=scale)
+        case "herding":
+            return Herding()
         case "coverage":
             return Coverage(scale=scale)
         case "round_robin":

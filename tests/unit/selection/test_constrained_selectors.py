@@ -24,6 +24,11 @@ SCALE = 2.0
 every_selector = pytest.mark.parametrize("name", SELECTORS)
 
 
+def _matrix(values, **given):
+    """The values as inner products, since herding asks for embeddings."""
+    return ScoreMatrix.from_embeddings(np.eye(len(values)), np.ascontiguousarray(values.T), **given)
+
+
 @dataclass
 class Problem:
     """One instance, with the plainest possible statement of what a selection has to keep to."""
@@ -41,7 +46,7 @@ class Problem:
 
     @property
     def matrix(self):
-        return ScoreMatrix.from_array(self.values, scale=SCALE)
+        return _matrix(self.values, scale=SCALE)
 
     @property
     def share(self):
@@ -245,6 +250,30 @@ def _top_k(problem, over):
     return choose
 
 
+def _herding(problem):
+    """Embeddings are the scores for each target, as in `_matrix`; targets the unit vectors."""
+    rows = problem.values.T.astype(np.float64)
+    total, count = np.zeros(rows.shape[1]), [0]
+
+    def choose(open_rows, needy):
+        count[0] += 1
+        mean = total / count[0]
+        direction = problem.share - mean
+
+        def gain(row):
+            return np.float32(rows[row] @ direction - rows[row] @ rows[row] / (2 * count[0]))
+
+        def for_one(row):
+            return max(problem.share[x] * problem.values[x, row] for x in needy)
+
+        row = max(open_rows, key=gain if needy is None else for_one)
+        merit = problem.share * (rows[row] - mean @ rows[row])
+        total[:] += rows[row]
+        return row, _earner(merit, problem.share, needy)
+
+    return choose
+
+
 def _random(problem):
     order = np.random.default_rng(0).permutation(len(problem.rows)).tolist()
     merit = problem.values * problem.share[:, None]
@@ -262,6 +291,8 @@ def _reference(name, problem, influence):
             return _greedy(problem, influence, name == "layered_greedy")
         case "coverage":
             return _coverage(problem)
+        case "herding":
+            return _herding(problem)
         case "round_robin":
             return _round_robin(problem)
         case "random":
@@ -419,7 +450,7 @@ LOOSE = {
 @pytest.mark.parametrize("weights", [None, [1, 2, 0, 0.25, 4]])
 def test_constraints_that_do_not_bind_change_no_bit(normal_scores, name, case, rounded, weights):
     values = np.round(normal_scores(), 1) if rounded else normal_scores()  # with ties, or without
-    matrix = ScoreMatrix.from_array(values, scale=5.0)
+    matrix = _matrix(values, scale=5.0)
     bound = BoundConstraints.bind(
         Constraints(**LOOSE[case]), matrix.pool_ids, ["a", "b"] * 20, np.arange(1, 41)
     )
@@ -526,7 +557,7 @@ def test_a_shortlist_leaves_rows_out(normal_scores):
 
 @every_selector
 def test_rows_that_are_exactly_alike_come_in_their_order(name):
-    matrix = ScoreMatrix.from_array(np.full((3, 9), 0.3, dtype=np.float32))
+    matrix = _matrix(np.full((3, 9), 0.3, dtype=np.float32))
     bound = BoundConstraints.bind(
         Constraints(max_per_source={"a": 1}), matrix.pool_ids, ["a", "a", *"bbbbbbb"]
     )
@@ -537,7 +568,7 @@ def test_rows_that_are_exactly_alike_come_in_their_order(name):
 
 @every_selector
 def test_constraints_of_another_pool_and_no_size_at_all(name, normal_scores):
-    matrix = ScoreMatrix.from_array(normal_scores())
+    matrix = _matrix(normal_scores())
     other = BoundConstraints.bind(Constraints(), ["x"], [""])
     with pytest.raises(ArgumentError, match="bound to 1 rows, and the scores have 40"):
         make_selector(name).select(matrix, 3, constraints=other)

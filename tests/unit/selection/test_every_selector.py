@@ -14,9 +14,11 @@ every_selector = pytest.mark.parametrize("name", SELECTORS)
 
 
 def _matrix(values):
+    """The values as inner products, since herding asks for embeddings."""
     targets, pool = values.shape
-    return ScoreMatrix.from_array(
-        values,
+    return ScoreMatrix.from_embeddings(
+        np.eye(targets),
+        np.ascontiguousarray(values.T),
         target_ids=[f"target {i}" for i in range(targets)],
         pool_ids=[f"row {i}" for i in range(pool)],
         scale=5.0,
@@ -95,12 +97,14 @@ def test_the_pools_order_only_renames_rows(name, normal_scores):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_target_of_weight_zero_has_no_say(name, normal_scores, seed):
     """Whatever it likes, and however much: all is as if it were not there."""
-    values = normal_scores(seed=seed)
-    liked = 100.0 * normal_scores(targets=1, seed=seed + 10)
+    targets, pool = normal_scores(pool=8, seed=seed), normal_scores(targets=40, pool=8)
+    liked = 100.0 * normal_scores(targets=1, pool=8, seed=seed + 10)
     place = seed * 2
-    without = make_selector(name).select(_matrix(values), 40, weights=WEIGHTS)
+    without = make_selector(name).select(
+        ScoreMatrix.from_embeddings(targets, pool), 40, weights=WEIGHTS
+    )
     ignored = make_selector(name).select(
-        _matrix(np.insert(values, place, liked, axis=0)),
+        ScoreMatrix.from_embeddings(np.insert(targets, place, liked, axis=0), pool),
         40,
         weights=np.insert(WEIGHTS, place, 0.0),
     )

@@ -1,0 +1,236 @@
+"""Herding: a set whose mean embedding is that of the targets.
+
+    D(S) = |Σ_x w_x t_x - 1/|S| Σ_{i∈S} e_i|²
+
+Adding the row with the largest gain
+
+    g_i = <e_i, Σ_x w_x t_x - 1/(n+1) Σ_{j∈S} e_j> - |e_i|² / (2 (n+1)),    n = |S|
+
+makes D the smallest that one more row can (Welling 2009; Chen, Welling and Smola 2010, arXiv
+1203.3472). In words: rows like the targets, less what the set has already.
+
+Ranking rows by what each does alone, as influence of the first order does, ends in a
+hundred rows that all pull one way: for targets answered yes or no, rows of one answer. Where
+embeddings are gradients, D is how far the mean step of the set is from the step that the targets
+ask for.
+
+Gains change with every pick. But they change by no more than the direction they are taken along
+moves, times a row's length: so a row far below the best need not be looked at until the direction
+has moved that far, and the pool is read a few dozen times, not k times. The picks are those of the
+greedy that looks at every row.
+
+Shapes: T targets, N pool rows, C candidates, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.errors import ArgumentError
+from selection.best_rows import BestRows
+from selection.constraints import BoundConstraints, Pass
+from selection.result import Selection
+from selection.scores import BLOCK, ScoreMatrix, check_finite
+from selection.selectors.base import Picks, Weights, begin, earner
+from selection.weights import target_weights
+
+HERDING = "herding"
+_CANDIDATES = 8192  # kept in memory between two readings, beyond one for every pick
+_ROUNDING = 2.0**-20  # of gains in float32, relative to the largest product there can be
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Herding:
+    """Add the row that brings the set's mean embedding closest to the targets', k times."""
+
+    name = HERDING
+    needs_matrix = False
+
+    def select(
+        self,
+        scores: ScoreMatrix,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
+        """See `Selector.select`. A row's gain is g_i.
+
+        For targets that have not earned their least, the pick is the row of the largest score for
+        one of them.
+
+        Raises:
+            ArgumentError: As every selector; or the scores are not of embeddings.
+        """
+        if scores.embeddings is None:
+            raise ArgumentError(
+                f"selector {self.name!r} compares the rows' embeddings with each other, and scores "
+                f"by {scores.method!r} have none; choose layered_greedy."
+            )
+        share = target_weights(weights, scores.shape[0])
+        steps = begin(scores, k, share, constraints)
+        targets = scores.embeddings[0].astype(np.float64)
+        counted = np.flatnonzero(share)
+        wanted = share[counted] @ targets[counted]
+        total = np.zeros_like(wanted)
+        front, of_target, picks = _Front(scores, steps), BestRows(scores, steps), Picks()
+        count = 0
+        while not steps.done:
+            count += 1
+            direction = wanted - total / count
+            if steps.needy is None:
+                row, gain, embedding = front.best(direction, count)
+            else:
+                found = [(int(x), *of_target.of(int(x))) for x in steps.needy]
+                row = max(found, key=lambda each: share[each[0]] * each[2])[1]
+                embedding = np.asarray(scores.embeddings[1][row : row + 1], dtype=np.float64)[0]
+                gain = float(_gains(embedding[None], direction, count)[0])
+            target = earner(share * ((targets - total / count) @ embedding), share, steps.needy)
+            picks.add(row, gain, target)
+            total += embedding
+            steps.take(row, target)
+            front.close(row)
+        return picks.selection(self.name, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The rows of the largest gains, in one reading of the pool.
+
+    Attributes:
+        rows: (C,) positions, ascending.
+        gains: (C,) float32.
+        embeddings: (C, D) float64.
+        left_out: No other open row has a larger gain.
+        longest: The largest norm of any row.
+    """
+
+    rows: npt.NDArray[np.int64]
+    gains: npt.NDArray[np.float32]
+    embeddings: Float64
+    left_out: float = -np.inf
+    longest: float = 0.0
+
+    def joined(self, other: _Found, size: int) -> _Found:
+        """The `size` best of both; of equal gains the first rows."""
+        rows = np.concatenate([self.rows, other.rows])
+        gains = np.concatenate([self.gains, other.gains])
+        embeddings = np.concatenate([self.embeddings, other.embeddings])
+        left_out, longest = max(self.left_out, other.left_out), max(self.longest, other.longest)
+        if len(rows) > size:
+            order = np.lexsort((rows, -gains))
+            left_out = max(left_out, float(gains[order[size]]))
+            kept = order[:size]
+            rows, gains, embeddings = rows[kept], gains[kept], embeddings[kept]
+        ascending = np.argsort(rows)
+        return _Found(rows[ascending], gains[ascending], embeddings[ascending], left_out, longest)
+
+
+class _Front:
+    """The open rows whose gains are large, and a bound on the gains of all others."""
+
+    def __init__(self, scores: ScoreMatrix, steps: Pass) -> None:
+        self._scores, self._steps = scores, steps
+        self._size = _CANDIDATES + steps.most
+        self._taken = np.zeros(scores.shape[1], dtype=bool)
+        self._phase: int | None = None
+
+    def best(self, direction: Float64, count: int) -> tuple[int, float, Float64]:
+        """Of the open rows the one of the largest gain, the first of ties; its gain; its embedding.
+
+        Args:
+            direction: (D,) that gains are taken along.
+            count: n + 1.
+        """
+        if self._phase != self._steps.phase:
+            self._read(direction, count)
+        place, gain = self._of_candidates(direction, count)
+        if not gain > self._most_of_others(direction, count):
+            self._read(direction, count)
+            place, gain = self._of_candidates(direction, count)
+        return int(self._found.rows[place]), gain, self._found.embeddings[place]
+
+    def close(self, row: int) -> None:
+        """The row was picked."""
+        self._taken[row] = True
+
+    def _of_candidates(self, direction: Float64, count: int) -> tuple[int, float]:
+        found = self._found
+        gains = _gains(found.embeddings, direction, count, self._squares)
+        shut = self._taken if self._steps.open is None else ~self._steps.open
+        gains[shut[found.rows]] = -np.inf
+        place = int(np.argmax(gains))
+        return place, float(gains[place])
+
+    def _most_of_others(self, direction: Float64, count: int) -> float:
+        """No open row that is no candidate has a larger gain than this.
+
+        Since the pool was read, it can have grown by as much as the direction has moved along the
+        row, and as the last term has shrunk.
+        """
+        found = self._found
+        if found.left_out == -np.inf:  # all open rows are candidates
+            return -np.inf
+        moved = found.longest * float(np.linalg.norm(direction - self._direction))
+        shrunk = found.longest**2 * (1 / self._count - 1 / count) / 2
+        rounding = _ROUNDING * found.longest * (found.longest + np.linalg.norm(direction))
+        return found.left_out + moved + shrunk + float(rounding)
+
+    def _read(self, direction: Float64, count: int) -> None:
+        shut = self._taken if self._steps.open is None else ~self._steps.open
+        look = partial(_look, direction=direction, count=count, shut=shut, size=self._size)
+        found = _nothing(len(direction))
+        for part in self._scores.scan(look):
+            found = found.joined(part, self._size)
+        self._found, self._squares = found, np.square(found.embeddings).sum(axis=1)
+        self._direction, self._count, self._phase = direction, count, self._steps.phase
+
+
+def _look(
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    threads: int | None,
+    direction: Float64,
+    count: int,
+    shut: npt.NDArray[np.bool_],
+    size: int,
+) -> _Found:
+    """See `ScoreMatrix.scan`; the blocks that start there."""
+    assert scores.embeddings is not None, "the selector has looked"
+    found = _nothing(len(direction))
+    for start in starts:
+        block = np.asarray(scores.embeddings[1][start : start + BLOCK], dtype=np.float64)
+        check_finite(block.T, start)
+        squares = np.square(block).sum(axis=1)
+        gains = _gains(block, direction, count, squares)
+        inside = np.flatnonzero(~shut[start : start + len(block)])
+        if len(found.rows) == size:  # only what is better than the last one gets in
+            worse = gains[inside] <= found.gains.min()
+            left_out = float(gains[inside][worse].max(initial=-np.inf))
+            inside = inside[~worse]
+        else:
+            left_out = -np.inf
+        longest = float(np.sqrt(squares.max()))
+        part = _Found(start + inside, gains[inside], block[inside], left_out, longest)
+        found = found.joined(part, size)
+    return found
+
+
+def _gains(
+    embeddings: Float64, direction: Float64, count: int, squares: Float64 | None = None
+) -> npt.NDArray[np.float32]:
+    """g_i of rows (n, D); in float32, so that rows that are alike tie wherever they stand."""
+    if squares is None:
+        squares = np.square(embeddings).sum(axis=1)
+    return (embeddings @ direction - squares / (2 * count)).astype(np.float32)
+
+
+def _nothing(dim: int) -> _Found:
+    return _Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty((0, dim)))
