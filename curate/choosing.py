@@ -142,10 +142,7 @@ def at_hand(selector: Selector, scores: ScoreMatrix, memory: int | None = None) 
     memory = memory_of(None) if memory is None else memory
     if not selector.needs_matrix or not fits(scores, memory) or scores.dense is not None:
         return scores
-    return ScoreMatrix.from_array(
-        scores.values(), target_ids=scores.target_ids, pool_ids=scores.pool_ids,
-        method=scores.method, scale=scores.scale,
-    )  # fmt: skip
+    return scores.held()
 
 
 def fits(scores: ScoreMatrix, memory: int) -> bool:

@@ -19,8 +19,8 @@ from curate.summary import short, table
 from curate.training_set import TrainingSet
 from eval_harness.precision import source_precision
 from selection.scorers import EmbeddingScorer, TfidfScorer
-from selection.scores import ScoreMatrix
 from selection.selectors import SELECTORS, make_selector
+from selection.selectors.herding import HERDING
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,13 @@ def _precision(
     ]
     found: dict[tuple[str, str], float] = {}
     for scorer in (encoder_scorer, TfidfScorer()):
-        values = scorer.score(wanted, pool)
+        values = scorer.score(wanted, pool).held()
         for name in SELECTORS:
+            if name == HERDING and values.embeddings is None:
+                continue
             shares = []
             for number, task in enumerate(TASKS):
-                mine = values.values()[number * targets : (number + 1) * targets]
-                scores = ScoreMatrix.from_array(mine, method=values.method, scale=values.scale)
+                scores = values.for_targets(range(number * targets, (number + 1) * targets))
                 selection = make_selector(name, seed=seed + number).select(scores, k)
                 shares.append(source_precision(selection, pool, [task]))
             found[scorer.name, name] = sum(shares) / len(shares)
@@ -120,7 +121,7 @@ def _describe(
         *table(
             ("selector", *scorers),
             [
-                (name, *(f"{precision[scorer, name]:.3f}" for scorer in scorers))
+                (name, *(_share(precision.get((scorer, name))) for scorer in scorers))
                 for name in SELECTORS
             ],
         ),
@@ -134,6 +135,11 @@ def _describe(
         f"wrote   {directory}/pool.jsonl, {directory}/targets.jsonl and {directory}/selection/",
     ]
     return "\n".join(lines)
+
+
+def _share(found: float | None) -> str:
+    """A share, or a dash where a selector cannot use the scores."""
+    return "–" if found is None else f"{found:.3f}"
 
 
 def _write(file: Path, rows: Sequence[dict[str, str]]) -> None:

@@ -205,6 +205,32 @@ class ScoreMatrix:
             dense[:, start : start + block.shape[1]] = block
         return dense
 
+    def held(self) -> ScoreMatrix:
+        """The same as a matrix that exists: 4·T·N bytes.
+
+        Raises:
+            EmbeddingError: NaN or infinite somewhere.
+        """
+        matrix = ScoreMatrix.from_array(
+            self.values(), target_ids=self.target_ids, pool_ids=self.pool_ids, method=self.method,
+            scale=self.scale,
+        )  # fmt: skip
+        return replace(matrix, embeddings=self.embeddings)
+
+    def for_targets(self, targets: Sequence[int] | npt.NDArray[np.int64]) -> ScoreMatrix:
+        """The same pool rows for some targets only."""
+        kept = np.asarray(targets, dtype=np.int64)
+        part = replace(
+            self,
+            block=lambda start, stop: self.block(start, stop)[kept],
+            target_ids=[self.target_ids[i] for i in kept.tolist()],
+            dense=None if self.dense is None else self.dense[kept],
+            workers=None,
+        )
+        if self.embeddings is None:
+            return part
+        return replace(part, embeddings=(self.embeddings[0][kept], self.embeddings[1]))
+
     def columns(self, rows: npt.NDArray[np.int64]) -> ScoreMatrix:
         """The same targets against some pool rows only, as an existing (T, len(rows)) matrix."""
         dense = np.empty((self.shape[0], len(rows)), dtype=np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -158,16 +158,7 @@ class Trials:
         herded = any(arm.scorer == method and arm.selector == HERDING for arm in self.arms)
         whole, _ = self.files.get(self.methods[method], targets, pool, embeddings=herded)
         rows = np.searchsorted(self._all_targets, problem.targets)
-        scores = ScoreMatrix.from_array(
-            whole.values()[np.ix_(rows, problem.pool)],
-            target_ids=[targets[i].id for i in rows],
-            pool_ids=[pool[i].id for i in problem.pool],
-            method=method, scale=whole.scale,
-        )  # fmt: skip
-        if whole.embeddings is None:
-            return scores
-        wanted, rest = (np.asarray(part[:]) for part in whole.embeddings)
-        return replace(scores, embeddings=(wanted[rows], rest[problem.pool]))
+        return whole.for_targets(rows).columns(problem.pool)
 
     def _picks(
         self, problem: Problem, arm: Arm, budget: int, scores: ScoreMatrix | None

@@ -166,7 +166,8 @@ def _validation(evaluation: Attribution, measured: SubsetLosses, source_share: f
     truth = evaluation.losses(measured, "validation")
     if source_share:
         sources = [evaluation.evaluation[i].source for i in positions.tolist()]
-        truth = -share_labels(influence_labels(truth), sources, source_share)[:, None]
+        labels = share_labels(influence_labels(truth), sources, source_share)
+        truth = -labels[:, None].astype(np.float64)
 
     def lds(predicted: npt.NDArray[np.float32]) -> float:
         return lds_of_predictions(predicted, truth, draws=0).mean

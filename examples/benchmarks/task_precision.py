@@ -170,10 +170,10 @@ def precisions(
     scores: ScoreMatrix, drawn: Draw, selector: str, scale: float | None = None
 ) -> list[float]:
     """Precision@K for each source's targets."""
-    found = []
+    found, scores = [], scores.held()
     for i, source in enumerate(drawn.sources):
         mine = [row for row, target in enumerate(drawn.targets) if target.source == source]
-        part = ScoreMatrix.from_array(scores.values()[mine], scale=scores.scale)
+        part = scores.for_targets(mine)
         chooser = make_selector(selector, scale=scale, seed=1000 * drawn.seed + i)
         found.append(source_precision(chooser.select(part, K), drawn.pool, [source]))
     return found
@@ -181,7 +181,9 @@ def precisions(
 
 def over_draws(
     matrices: list[ScoreMatrix], draws: list[Draw], selector: str, scale: float | None = None
-) -> Spread:
+) -> Spread | None:
+    if selector == "herding" and matrices[0].embeddings is None:
+        return None
     print(f"select: {matrices[0].method}, {selector}", flush=True)
     return Spread(
         [
@@ -215,11 +217,9 @@ def tune_tables(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw]) -> I
             [number(scale), *(over_draws(found, draws, selector, scale) for selector in TUNED)]
             for scale in SCALES
         ]
-        others = ", ".join(
-            f"{selector} {over_draws(found, draws, selector)}"
-            for selector in SELECTORS
-            if selector not in TUNED
-        )
+        rest = [selector for selector in SELECTORS if selector not in TUNED]
+        shares = {selector: over_draws(found, draws, selector) for selector in rest}
+        others = ", ".join(f"{s} {share}" for s, share in shares.items() if share is not None)
         yield Table(
             f"Scores of {name} (its own scale is {number(found[0].scale)})",
             ["attention scale", *TUNED],

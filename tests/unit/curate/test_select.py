@@ -36,10 +36,30 @@ def test_every_scorer_selects(pool, targets, encoder, scorer):
 
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_every_selector_selects_the_targets_task_more_often_than_chance(pool, targets, selector):
-    chosen = curate.select(pool, targets, 6, scorer="tfidf", selector=selector)
+    scorer = "airrep" if selector == "herding" else "tfidf"
+    chosen = curate.select(pool, targets, 6, scorer=scorer, selector=selector)
     share = chosen.dataset["task"][:].count("dialogue_summary") / 6
     assert len(set(_rows(chosen))) == 6
     assert selector == "random" or share > 0.3
+
+
+def test_what_selects_is_the_scorers_own_unless_it_is_named(pool, targets, encoder):
+    herded = curate.select(pool, targets, 9, encoder=encoder)
+    assert herded.selection.method == "herding"
+    assert herded.manifest.arguments["selector"] == "herding", "so that it can be repeated"
+    named = curate.select(pool, targets, 9, encoder=encoder, selector="herding")
+    assert _rows(named) == _rows(herded)
+    for given in ({"scale": 5.0}, {"scorer": "tfidf", "encoder": None}):
+        chosen = curate.select(pool, targets, 9, **{"encoder": encoder, **given})
+        assert chosen.manifest.arguments["selector"] == chosen.selection.method == "layered_greedy"
+
+
+def test_herding_among_near_duplicates_of_which_the_best_stays(pool, targets, encoder):
+    twice = [*pool, *({**row, "id": f"copy {i}"} for i, row in enumerate(pool[:50]))]
+    once = curate.select(pool, targets, 9, encoder=encoder, duplicates="best")
+    chosen = curate.select(twice, targets, 9, encoder=encoder, duplicates="best")
+    assert chosen.selection.method == "herding"
+    assert [row["prompt"] for row in chosen.dataset] == [row["prompt"] for row in once.dataset]
 
 
 def test_the_same_rows_whatever_the_container(pool, targets, encoder, tmp_path):

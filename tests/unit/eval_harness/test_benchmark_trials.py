@@ -62,7 +62,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def make(files, small_lm):
-    methods = {name: make_method(name, {}, small_lm) for name in ("tfidf", "bm25")}
+    methods = {name: make_method(name, {}, small_lm) for name in ("tfidf", "bm25", "airrep")}
 
     def build(directory, config=CONFIG, **recipe):
         chosen = Recipe(**{"epochs": 1, "learning_rate": 1e-2, "batch_size": 2,
@@ -165,6 +165,25 @@ def test_the_scale_of_a_method_and_of_one_of_its_selectors(make, tmp_path, monke
     monkeypatch.setattr("eval_harness.benchmark.trials.make_selector", spy)
     make(tmp_path, config).run(progress=False)
     assert seen[:3] == [("round_robin", 7), ("round_robin", None), ("top_k_mean", 2)]
+
+
+def test_without_a_selector_every_method_has_its_own(make, tmp_path):
+    config = replace(
+        CONFIG, budgets={"removed": [4]}, sources=TASKS[:1], accuracy=None, selector=None,
+        scorers=["airrep", "tfidf"], selectors=[], selectors_with=[],
+    )  # fmt: skip
+    trials = make(tmp_path, config)
+    assert trials.arms[3:] == [Arm("airrep", "herding"), Arm("tfidf", "layered_greedy")]
+    trials.run(progress=False)
+    problem = trials.problems.make("removed", TASKS[0], 0)
+    targets = [trials.problems.targets.examples[i] for i in problem.targets]
+    pool = trials.problems.pool.examples
+    left = [pool[i] for i in problem.pool.tolist()]
+    scores = trials.methods["airrep"].scorer.score(targets, left)
+    chosen = make_selector("herding").select(scores, 4).indices
+    assert trials.runner.runs[3].examples == [left[i] for i in chosen]
+    scaled = make(tmp_path / "scaled", replace(config, scales={"airrep": 5.0}))
+    assert scaled.arms[3] == Arm("airrep", "layered_greedy")
 
 
 def test_what_is_done_is_kept_and_the_rest_comes_out_the_same(done, make, tmp_path):

@@ -215,3 +215,20 @@ def test_a_scale_that_pools_nothing_is_refused(scale):
 def test_an_existing_matrix_is_not_copied():
     values = np.zeros((2, 3), dtype=np.float32)
     assert ScoreMatrix.from_array(values).values() is values
+
+
+def test_some_targets_alone_and_a_matrix_that_exists_keep_the_embeddings():
+    rng = np.random.default_rng(0)
+    wanted, pool = rng.normal(size=(4, 8)), rng.normal(size=(30, 8))
+    scores = ScoreMatrix.from_embeddings(wanted, pool, method="m", scale=3.0)
+    held = scores.held()
+    assert held.dense is not None
+    for part in (scores.for_targets([3, 1]), held.for_targets(range(3, 0, -2))):
+        assert (part.shape, part.method, part.scale) == ((2, 30), "m", 3.0)
+        assert part.target_ids == ["3", "1"]
+        np.testing.assert_array_equal(part.values(), scores.values()[[3, 1]])
+        np.testing.assert_array_equal(part.embeddings[0], scores.embeddings[0][[3, 1]])
+        np.testing.assert_array_equal(
+            part.columns(np.array([2, 29])).embeddings[1][0:2], pool[[2, 29]]
+        )
+    assert ScoreMatrix.from_array(np.ones((2, 3))).for_targets([1]).embeddings is None
