@@ -55,8 +55,9 @@ def test_what_selects_is_the_scorers_own_unless_it_is_named(pool, targets, encod
 
 
 def test_herding_among_near_duplicates_of_which_the_best_stays(pool, targets, encoder):
-    twice = [*pool, *({**row, "id": f"copy {i}"} for i, row in enumerate(pool[:50]))]
-    once = curate.select(pool, targets, 9, encoder=encoder, duplicates="best")
+    rows = pool[:60]
+    twice = [*rows, *({**row, "id": f"copy {i}"} for i, row in enumerate(rows[:20]))]
+    once = curate.select(rows, targets, 9, encoder=encoder, duplicates="best")
     chosen = curate.select(twice, targets, 9, encoder=encoder, duplicates="best")
     assert chosen.selection.method == "herding"
     assert [row["prompt"] for row in chosen.dataset] == [row["prompt"] for row in once.dataset]
