@@ -216,7 +216,10 @@ def test_a_source_may_be_called_anything(files, make, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scorers": ["rds"]}, r"method 'rds' is not among the config's methods \(tfidf, bm25\)"),
+        (
+            {"scorers": ["rds"]},
+            r"method 'rds' is not among the config's methods \(tfidf, bm25, air",
+        ),
         ({"scorers": ["random"]}, r"'random' is a control, which is compared anyway"),
         ({"selectors_with": ["same_source"]}, r"'same_source' is a control"),
         ({"selector": "magic"}, r"selector 'magic' is unknown"),
