@@ -91,7 +91,7 @@ def select(
             standardised scores.
         selector: How scores become a set: herding, layered_greedy, plain_greedy, coverage,
             round_robin, top_k_max, top_k_mean or random. Default: herding for an encoder's scores
-            (airrep), unless a scale is given; layered_greedy for all others.
+            (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
         model: Directory or hub id of the causal language model that will be fine-tuned, as it is
             before that; for rds and the gradient scorers, and for a token budget.
@@ -162,7 +162,7 @@ def select(
                 seed=seed, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers,
             )  # fmt: skip
             if chooser is None:
-                arguments["selector"] = name = default_selector(made, scale)
+                arguments["selector"] = name = default_selector(made, len(guard.to_score), scale)
                 chooser = make_selector(name, scale=scale, seed=seed)
             scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):

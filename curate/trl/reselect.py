@@ -227,7 +227,7 @@ class Reselect(TrainerCallback):
             return
         scorer = make_scorer(self._scorer, **self._scorer_options)
         if self._selector is None:
-            name = default_selector(scorer, self._scale)
+            name = default_selector(scorer, len(self.pool), self._scale)
             self._selector = make_selector(name, scale=self._scale, seed=self._seed)
         scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
         known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]

@@ -77,7 +77,8 @@ class Trials:
         if self.config.selector is not None:
             return self.config.selector
         method = self.methods.get(scorer)
-        return default_selector(method and method.scorer, self.config.scales.get(scorer))
+        rows, scale = len(self.problems.pool), self.config.scales.get(scorer)
+        return default_selector(method and method.scorer, rows, scale)
 
     @cached_property
     def jobs(self) -> dict[str, tuple[str, str, int, int]]:

@@ -38,14 +38,19 @@ SelectorName = Literal[
 SELECTORS: tuple[SelectorName, ...] = get_args(SelectorName)
 
 
-def default_selector(scorer: object, scale: float | None = None) -> SelectorName:
+# Herding looks at every row for every pick; larger pools are for a selector that need not.
+HERDED_ROWS = 100_000
+
+
+def default_selector(scorer: object, rows: int, scale: float | None = None) -> SelectorName:
     """What chooses best from a scorer's scores, as far as fine-tuning has shown (docs/encoder.md).
 
     Args:
         scorer: One that says so by an attribute `selector`, as encoders' do, or else any.
+        rows: Of the pool; above `HERDED_ROWS` layered greedy, whatever the scorer.
         scale: As the user gave it; one asks for a selector that pools scores.
     """
-    if scale is not None:
+    if scale is not None or rows > HERDED_ROWS:
         return "layered_greedy"
     name: SelectorName = getattr(scorer, "selector", "layered_greedy")
     return name

@@ -16,8 +16,9 @@ ask for.
 
 Gains change with every pick. But they change by no more than the direction they are taken along
 moves, times a row's length: so a row far below the best need not be looked at until the direction
-has moved that far, and the pool is read a few dozen times, not k times. The picks are those of the
-greedy that looks at every row.
+has moved that far. A pool that fits into memory is read once; a larger one again and again, a few
+dozen times where few rows come near the best, and up to k times where most do. The picks are those
+of the greedy that looks at every row.
 
 Shapes: T targets, N pool rows, C candidates, D embedding size.
 """
@@ -40,7 +41,7 @@ from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
 HERDING = "herding"
-_CANDIDATES = 8192  # kept in memory between two readings, beyond one for every pick
+_MEMORY = 1 << 29  # bytes of candidates kept between two readings; at 384 dimensions 175,000 rows
 _ROUNDING = 2.0**-20  # of gains in float32, relative to the largest product there can be
 
 Float64 = npt.NDArray[np.float64]
@@ -138,7 +139,8 @@ class _Front:
 
     def __init__(self, scores: ScoreMatrix, steps: Pass) -> None:
         self._scores, self._steps = scores, steps
-        self._size = _CANDIDATES + steps.most
+        dim = 1 if scores.embeddings is None else scores.embeddings[1].shape[1]
+        self._size = _MEMORY // (8 * dim) + steps.most
         self._taken = np.zeros(scores.shape[1], dtype=bool)
         self._phase: int | None = None
 

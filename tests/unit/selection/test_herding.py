@@ -77,7 +77,7 @@ def test_a_pool_that_is_read_in_parts_gives_the_same_rows(monkeypatch, unit):
     whole = _selected(wanted, pool, 120)
     readings = []
     read = herding._Front._read
-    monkeypatch.setattr(herding, "_CANDIDATES", 100)
+    monkeypatch.setattr(herding, "_MEMORY", 100 * 8 * 16)
     monkeypatch.setattr(herding._Front, "_read", lambda *given: readings.append(1) or read(*given))
     few = _selected(wanted, pool, 120)
     assert few.indices.tolist() == whole.indices.tolist()
@@ -87,7 +87,7 @@ def test_a_pool_that_is_read_in_parts_gives_the_same_rows(monkeypatch, unit):
 
 def test_candidates_that_constraints_close_make_it_read_again(monkeypatch):
     wanted, pool = _embeddings(400)
-    monkeypatch.setattr(herding, "_CANDIDATES", 1)
+    monkeypatch.setattr(herding, "_MEMORY", 1)
     sources = ["a" if row @ wanted.mean(axis=0) > 0 else "b" for row in pool]
     bound = BoundConstraints.bind(
         Constraints(max_per_source={"a": 3}), [str(i) for i in range(400)], sources
@@ -134,7 +134,8 @@ def test_the_default_is_herding_for_encoders_unless_a_scale_is_given(encoder):
         def encode(self, texts):
             return np.ones((len(texts), 2))
 
-    assert default_selector(EmbeddingScorer(encoder)) == "herding"
-    assert default_selector(EmbeddingScorer(encoder), 5.0) == "layered_greedy"
-    assert default_selector(EmbeddingScorer(Sentences())) == "layered_greedy"
-    assert default_selector(None) == "layered_greedy"
+    assert default_selector(EmbeddingScorer(encoder), 100_000) == "herding"
+    assert default_selector(EmbeddingScorer(encoder), 100_001) == "layered_greedy"
+    assert default_selector(EmbeddingScorer(encoder), 9, 5.0) == "layered_greedy"
+    assert default_selector(EmbeddingScorer(Sentences()), 9) == "layered_greedy"
+    assert default_selector(None, 9) == "layered_greedy"
