@@ -1,9 +1,118 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from textwrap import dedent
+
 import numpy as np
 import pytest
 
 from airrep import AirRep
+
+# What a program needs before it does anything: ten times as long as what most of them do.
+IMPORTED = [
+    "datasets", "faiss", "peft", "scipy.stats", "sklearn.feature_extraction.text", "trl",
+    "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama",
+    "torch.distributed.launcher.api", "airrep.encoder", "curate.api", "curate.cli",
+]  # fmt: skip
+# Around a program's text: where it is, what it was called with, where it writes to.
+BEGIN = """
+import os, sys
+os.chdir(folder)
+os.environ.clear()
+os.environ.update(variables)
+for number, name in ((1, "stdout"), (2, "stderr")):
+    os.dup2(os.open(f"{log}.{name}", os.O_WRONLY | os.O_CREAT), number)
+    setattr(sys, name, open(number, "w", buffering=1, closefd=False))
+sys.argv = ["program", *arguments]
+exec(compile(text, "program", "exec"), {"__name__": "__main__"})
+"""
+# What `python -m torch.distributed.run --standalone --nproc_per_node 2` does with a program.
+TOGETHER = """
+from uuid import uuid4
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+given = {"__name__": "__main__"}
+config = LaunchConfig(
+    min_nodes=1, max_nodes=1, nproc_per_node=2, run_id=str(uuid4()), rdzv_backend="c10d",
+    rdzv_endpoint="localhost:0", start_method="fork", monitor_interval=0.1,
+)
+elastic_launch(config, exec)(compile(sys.argv.pop(1), "program", "exec"), given)
+"""
+
+
+class Program:
+    """Python in a process of its own, forked from one that has imported everything already."""
+
+    def __init__(self, text, arguments, log, folder=None, **variables):
+        self._log = log
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(IMPORTED)
+        given = {
+            "text": dedent(text), "arguments": [str(argument) for argument in arguments],
+            "log": str(log), "folder": str(folder or Path.cwd()),
+            "variables": {**os.environ, **variables},
+        }  # fmt: skip
+        self._process = context.Process(target=exec, args=(BEGIN, given))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self):
+        """Its exit status, minus the signal that ended it, or None while it is at work."""
+        return self._process.exitcode
+
+    def wait(self, seconds=240):
+        """The status when it has ended."""
+        self._process.join(seconds)
+        status = self._process.exitcode
+        if status is None:
+            self._process.kill()
+            self._process.join()
+            pytest.fail(f"a program did not end in {seconds} s; it said {self.stderr}")
+        return status
+
+    @property
+    def stdout(self):
+        """What it has printed until now."""
+        return self._written("stdout")
+
+    @property
+    def stderr(self):
+        """What it has complained about until now."""
+        return self._written("stderr")
+
+    def _written(self, name):
+        file = Path(f"{self._log}.{name}")
+        return file.read_text("utf-8", errors="replace") if file.exists() else ""
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Start a `Program` of a text and its arguments; `folder` is where, others are variables."""
+    logs = tmp_path_factory.mktemp("programs")
+    started = []
+
+    def start(text, *arguments, folder=None, **variables):
+        started.append(Program(text, arguments, logs / str(len(started)), folder, **variables))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.poll() is None:  # of a test that failed
+            os.kill(each.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def together(program):
+    """Run a program's text to its end in two processes, as torchrun starts them."""
+
+    def run(text, *arguments):
+        variables = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        done = program("import sys" + TOGETHER, dedent(text), *arguments, **variables)
+        assert done.wait() == 0, done.stderr[-3000:]
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -45,11 +43,15 @@ CONFIG = {
 SELECTING = {**CONFIG, "attribution": None}
 SELECTING["selection"] = {**CONFIG["selection"], "accuracy": None}
 # The same command line, with trials slow enough to be found at work.
-SLOWLY = (
-    "import sys, time; from eval_harness.benchmark.trials import Trials; run = Trials._run\n"
-    "def slow(*given): time.sleep(1); return run(*given)\n"
-    "Trials._run = slow; from curate.cli import main; sys.exit(main(sys.argv[1:]))"
-)
+SLOWLY = """
+    import sys, time
+    from eval_harness.benchmark.trials import Trials
+    run = Trials._run
+    def slow(*given): time.sleep(0.5); return run(*given)
+    Trials._run = slow
+    from curate.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 def _write(file, rows):
@@ -178,15 +180,14 @@ def test_and_to_its_rows_and_model(what, whole, place, tmp_path):
         curate.benchmark(copy / "whole.yaml", copy / "whole")
 
 
-def test_a_killed_benchmark_goes_on_and_processes_share_the_work(place, monkeypatch):
+def test_a_killed_benchmark_goes_on_and_processes_share_the_work(program, place, monkeypatch):
     undisturbed = curate.benchmark(place / "selecting.yaml", place / "undisturbed")
     assert undisturbed.attribution == []
     output = place / "shared"
     command = ["benchmark", "selecting.yaml", "--output", str(output), "--progress", "false"]
 
     def start():
-        return subprocess.Popen([sys.executable, "-c", SLOWLY, *command], cwd=place,
-                                stdout=subprocess.PIPE, text=True)  # fmt: skip
+        return program(SLOWLY, *command, folder=place)
 
     def wait_for(count):
         deadline = time.monotonic() + 120
@@ -196,7 +197,7 @@ def test_a_killed_benchmark_goes_on_and_processes_share_the_work(place, monkeypa
     killed = start()
     wait_for(1)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    assert killed.wait() == -signal.SIGKILL
     assert not (output / "results.md").exists()
     before = len(list(output.glob("trials/*.json")))
     other = start()
@@ -208,8 +209,7 @@ def test_a_killed_benchmark_goes_on_and_processes_share_the_work(place, monkeypa
     )
     monkeypatch.chdir(place)
     assert cli.main(command) == 0
-    other.communicate()
-    assert other.returncode == 0
+    assert other.wait() == 0, other.stderr
     assert 0 < len(mine) < 8 - before
     pd.testing.assert_frame_equal(_trials(output), _trials(place / "undisturbed"))
     leftovers = [f for f in output.rglob("*.tmp") if f.is_file()]

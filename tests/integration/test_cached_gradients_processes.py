@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -90,18 +87,9 @@ def everything():
     return found
 
 
-def test_two_processes_give_the_gradients_of_one(tmp_path):
+def test_two_processes_give_the_gradients_of_one(together, tmp_path):
     """As torchrun starts them; each encodes its own share of the rows."""
-    (tmp_path / "worker.py").write_text(dedent(WORKER))
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-            tmp_path / "worker.py", tmp_path, os.path.dirname(__file__),  # noqa: PTH120
-        ],
-        capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[:3000]
+    together(WORKER, tmp_path, os.path.dirname(__file__))  # noqa: PTH120
     expected = everything()
     both = [dict(np.load(tmp_path / f"{number}.npz")) for number in range(2)]
     counted = {name for name in expected if name.endswith("encoded")}

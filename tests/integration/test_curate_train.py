@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -46,13 +45,15 @@ CONFIG = {
     },
 }  # fmt: skip
 # The same command line, with one function slow enough to be found at work.
-SLOWLY = (
-    "import sys, time, {module} as module\n"
-    "function = module.{name}\n"
-    "def slow(*given, **options): time.sleep(0.5); return function(*given, **options)\n"
-    "module.{name} = slow\n"
-    "from curate.cli import main; sys.exit(main(sys.argv[1:]))"
-)
+SLOWLY = """
+    import sys, time, {module} as module
+    function = module.{name}
+    def slow(*given, **options): time.sleep(0.5); return function(*given, **options)
+    module.{name} = slow
+    from curate.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
+PLAINLY = "import sys; from curate.cli import main; sys.exit(main(sys.argv[1:]))"
 RUNNING = SLOWLY.format(module="eval_harness.subset_runs", name="_run_stack")
 TRAINING = SLOWLY.format(module="eval_harness.encoder_training.learning", name="lds_of_predictions")
 
@@ -199,35 +200,33 @@ def test_again_nothing_is_done_and_nothing_changes(whole, place, monkeypatch):
     card.write_text(written, "utf-8")
 
 
-def test_killed_anywhere_it_goes_on_and_processes_share_the_work(whole, place):
+def test_killed_anywhere_it_goes_on_and_processes_share_the_work(program, whole, place):
     output = place / "shared"
     command = ["train", "train.yaml", "--output", str(output), "--progress", "false"]
 
-    def begin(*program):
-        return subprocess.Popen([sys.executable, *program, *command], cwd=place,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
+    def begin(text):
+        return program(text, *command, folder=place)
 
     def kill_when(process, reached):
         deadline = time.monotonic() + 120
         while not reached() and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, process.stderr
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        assert process.wait() == -signal.SIGKILL
 
     def steps():
         file = output / "training" / "training.json"
         return json.loads(file.read_text())["step"] if file.exists() else -1
 
-    kill_when(begin("-c", RUNNING), lambda: list(output.glob("split-0/runs/*.safetensors")))
+    kill_when(begin(RUNNING), lambda: list(output.glob("split-0/runs/*.safetensors")))
     assert len(list(output.rglob("runs/*.safetensors"))) < 44
-    kill_when(begin("-c", TRAINING), lambda: steps() >= 4)
+    kill_when(begin(TRAINING), lambda: steps() >= 4)
     assert steps() < 8
     assert not (output / "encoder").exists()
-    both = [begin("-m", "curate"), begin("-m", "curate")]
+    both = [begin(PLAINLY), begin(PLAINLY)]
     for process in both:
-        error = process.communicate()[1].decode()
-        assert process.returncode == 0, error
+        assert process.wait() == 0, process.stderr
     assert _checkpoint(output) == _checkpoint(whole[0])
     states = [load_file(d / "training" / "training.safetensors") for d in (output, whole[0])]
     assert all(tensor.equal(states[1][name]) for name, tensor in states[0].items())

@@ -6,17 +6,16 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 TRAINABLE = ("projector", "all", "lora:2")
+PLACES = (Path(__file__).parent, Path(__file__).parents[1])  # of this module and the fixtures
 SETTINGS = {
     "dim": 48, "learning_rate": 2e-2, "backbone_learning_rate": 1e-3, "subsets": 24,
     "targets": 16, "distil_rows": 64,
@@ -110,20 +109,11 @@ def steps_done(place):
     return json.loads(file.read_text())["step"] if file.exists() else -1
 
 
-def call(arguments, script, tmp_path):
-    (tmp_path / "worker.py").write_text(dedent(script))
-    tests = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, *arguments, str(tests), str(tests.parent)],
-        capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
-             "TOKENIZERS_PARALLELISM": "false"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def test_sigkill_while_training_changes_nothing_but_time(tiny_lm, tmp_path):
-    call([tmp_path / "worker.py", tiny_lm, tmp_path], ALONE, tmp_path)
+def test_sigkill_while_training_changes_nothing_but_time(program, tiny_lm, tmp_path):
+    done = program(
+        ALONE, tiny_lm, tmp_path, *PLACES, OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="true"
+    )
+    assert done.wait() == 0, done.stderr[-3000:]
     for trainable in TRAINABLE:
         place = tmp_path / trainable
         killed = json.loads((place / "killed.json").read_text())
@@ -167,12 +157,11 @@ def trained_exactly(model, directory, number):
     patch.undo()
 
 
-def test_two_processes_train_what_one_trains(tiny_lm, tmp_path, monkeypatch):
+def test_two_processes_train_what_one_trains(together, tiny_lm, tmp_path, monkeypatch):
     """As torchrun starts them; each encodes its own share of the rows."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
     trained_exactly(tiny_lm, tmp_path / "one", 0)
-    worker = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    call([*worker, tmp_path / "worker.py", tiny_lm, tmp_path / "two"], TOGETHER, tmp_path)
+    together(TOGETHER, tiny_lm, tmp_path / "two", *PLACES)
     for trainable in TRAINABLE:
         history = [
             json.loads((tmp_path / name / trainable / "run/training.json").read_text())["history"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from textwrap import dedent
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +21,7 @@ from selection.scorers import EmbeddingScorer
 from selection.selectors import GroupGreedy
 
 ROWS = [{"text": f"row {i}"} for i in range(9)]
-BLOCK = 16  # so that a small pool is many blocks
+BLOCK = 8  # so that a small pool is many blocks
 OPTIONS = {"k": 15, "leakage": "off", "duplicates": "off"}
 
 WORKER = """
@@ -47,7 +45,7 @@ WORKER = """
 
 
 def pool_and_targets():
-    return curate.demo_pool(100), curate.demo_targets("recipe_steps", 3)
+    return curate.demo_pool(48), curate.demo_targets("recipe_steps", 3)
 
 
 def everything(encoder, store):
@@ -72,18 +70,9 @@ def everything(encoder, store):
         }
 
 
-def test_two_processes_choose_what_one_chooses(tmp_path, encoder):
+def test_two_processes_choose_what_one_chooses(together, tmp_path, encoder):
     """As torchrun starts them: each encodes a share, and looks at a share of the blocks."""
-    (tmp_path / "worker.py").write_text(dedent(WORKER))
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-            tmp_path / "worker.py", tmp_path, os.path.dirname(__file__),  # noqa: PTH120
-        ],
-        capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[:3000]
+    together(WORKER, tmp_path, os.path.dirname(__file__))  # noqa: PTH120
     pool, targets = pool_and_targets()
     alone = curate.select(pool, targets, output=tmp_path / "alone", **OPTIONS)
     expected = everything(encoder, tmp_path / "alone" / "embeddings")
@@ -143,19 +132,16 @@ def test_what_ray_has_no_use_for_is_refused_before_anything_is_read(options, mes
         curate.select("nowhere.jsonl", "nowhere.jsonl", 3, engine="ray", **options)
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path):
+def test_a_cluster_that_does_not_answer_is_named(program, tmp_path):
     """In a process of its own, which Ray cannot leave anything in."""
     pytest.importorskip("ray")
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "curate", "embed", "--pool", tmp_path / "rows.jsonl",
-            "--store", tmp_path / "store", "--engine", "ray",
-        ],
-        capture_output=True, text=True, timeout=240,
-        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},
+    done = program(
+        "import sys; from curate.cli import main; sys.exit(main(sys.argv[1:]))",
+        "embed", "--pool", tmp_path / "rows.jsonl", "--store", tmp_path / "store",
+        "--engine", "ray", RAY_ADDRESS="127.0.0.1:9",
     )  # fmt: skip
-    assert done.returncode == 1, done.stderr[-3000:]
+    assert done.wait() == 1, done.stderr[-3000:]
     assert "the cluster does not answer" in done.stderr
     assert "RAY_ADDRESS (127.0.0.1:9)" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow.parquet as pq
@@ -12,48 +10,43 @@ import pyarrow.parquet as pq
 from curate.demo_data import demo_pool, demo_targets
 
 # The same command line, with shards small enough that one is done long before the other.
-COMMAND = (
-    "import sys, airrep.store; airrep.store._SHARD_ROWS = 32; "
-    "from curate.cli import main; sys.exit(main(sys.argv[1:]))"
-)
-
-
-def _start(folder, output):
-    arguments = ["select", "--pool", "pool.jsonl", "--targets", "targets.jsonl", "--k", "25",
-                 "--output", output, "--progress", "false",
-                 "--leakage", "off", "--duplicates", "off"]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
+COMMAND = """
+    import sys, airrep.store
+    airrep.store._SHARD_ROWS = 8
+    from curate.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
+ROWS = 90
+ARGUMENTS = [
+    "select", "--pool", "pool.jsonl", "--targets", "targets.jsonl", "--k", "25", "--progress",
+    "false", "--leakage", "off", "--duplicates", "off", "--output",
+]  # fmt: skip
 
 
 def _write(file, rows):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_sigkill_while_encoding_changes_nothing_but_time(tmp_path):
-    _write(tmp_path / "pool.jsonl", demo_pool(360))
+def test_sigkill_while_encoding_changes_nothing_but_time(program, tmp_path):
+    _write(tmp_path / "pool.jsonl", demo_pool(ROWS))
     _write(tmp_path / "targets.jsonl", demo_targets("recipe_steps", 4))
-    undisturbed = _start(tmp_path, "whole")
-    undisturbed.communicate()
-    assert undisturbed.returncode == 0
+    undisturbed = program(COMMAND, *ARGUMENTS, "whole", folder=tmp_path)
+    assert undisturbed.wait() == 0, undisturbed.stderr
 
-    killed = _start(tmp_path, "resumed")
+    killed = program(COMMAND, *ARGUMENTS, "resumed", folder=tmp_path)
     embeddings = tmp_path / "resumed" / "embeddings"
     deadline = time.monotonic() + 120
     while len(list(embeddings.glob("shard-*.parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    assert killed.wait() == -signal.SIGKILL
     done = sum(s["rows"] for s in json.loads((embeddings / "manifest.json").read_text())["shards"])
-    assert killed.returncode == -signal.SIGKILL
-    assert 0 < done < 360, "killed in the middle of encoding"
+    assert 0 < done < ROWS, "killed in the middle of encoding"
     assert not (tmp_path / "resumed" / "selection.parquet").exists()
 
-    resumed = _start(tmp_path, "resumed")
-    out, _ = resumed.communicate()
-    assert resumed.returncode == 0
-    assert f"{360 - done:,} rows with" in out, "only what was missing is encoded"
+    resumed = program(COMMAND, *ARGUMENTS, "resumed", folder=tmp_path)
+    assert resumed.wait() == 0, resumed.stderr
+    assert f"{ROWS - done:,} rows with" in resumed.stdout, "only what was missing is encoded"
     whole, again = (pq.read_table(tmp_path / d / "selection.parquet") for d in ("whole", "resumed"))
     assert whole.equals(again)
     leftovers = [f for f in (tmp_path / "resumed").iterdir() if f.suffix == ".tmp"]

@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -60,10 +58,16 @@ subset_runs.run_subsets(make_plan(), *rows(), make_runner(sys.argv[2]), sys.argv
 """
 
 
-def start_worker(model, directory):
+@pytest.fixture
+def start_worker(program, tiny_lm, tmp_path):
     here = os.path.dirname(__file__)  # noqa: PTH120
-    command = [sys.executable, "-c", WORKER, here, str(model), str(directory)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return lambda: program(WORKER, here, tiny_lm, tmp_path)
+
+
+def wait_for_lines(worker, count):
+    while worker.stdout.count("\n") < count:
+        assert worker.poll() is None, worker.stderr
+        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +91,15 @@ def test_every_run_is_recorded_with_its_losses(undisturbed, tiny_lm):
     assert undisturbed.provenance["trainable"] == "last:1"
 
 
-def test_killed_at_any_moment_and_resumed_it_gives_the_same_bits(undisturbed, tiny_lm, tmp_path):
+def test_killed_at_any_moment_and_resumed_it_gives_the_same_bits(
+    undisturbed, tiny_lm, tmp_path, start_worker
+):
     plan = make_plan()
-    killed = start_worker(tiny_lm, tmp_path)
-    for _ in range(random.randrange(1, 16)):
-        assert killed.stdout.readline()
+    killed = start_worker()
+    wait_for_lines(killed, random.randrange(1, 16))
     time.sleep(random.random() * 0.2)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.wait() == -signal.SIGKILL
     done = {run for run in plan.runs if run_file(tmp_path, *run).exists()}
     assert 0 < len(done) < len(plan.runs)
     with pytest.raises(SupervisionError, match=f"{24 - len(done)} of 24 runs are missing"):
@@ -108,7 +112,7 @@ def test_killed_at_any_moment_and_resumed_it_gives_the_same_bits(undisturbed, ti
     assert len(again) <= 2, "at most the stack that was being written is trained again"
 
 
-def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch):
+def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch, start_worker):
     mine = []
     write = subset_runs.write_run
 
@@ -120,13 +124,13 @@ def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch)
     monkeypatch.setattr(subset_runs, "write_run", slowly)
     monkeypatch.setattr(jobs, "_PATIENCE", 0.05)
     runner = make_runner(tiny_lm)
-    other = start_worker(tiny_lm, tmp_path)
-    assert other.stdout.readline()
+    other = start_worker()
+    wait_for_lines(other, 1)
     found = run_subsets(make_plan(), *rows(), runner, tmp_path)
-    theirs = other.communicate(timeout=60)[0].split()
-    assert other.returncode == 0
+    assert other.wait() == 0, other.stderr
+    theirs = other.stdout.split()
     assert found.values.tobytes() == undisturbed.values.tobytes()
-    assert len(mine) + len(theirs) + 1 == 24, "each run was trained once"
+    assert len(mine) + len(theirs) == 24, "each run was trained once"
     assert mine
     assert theirs
 

@@ -6,12 +6,9 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from itertools import chain
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -146,12 +143,10 @@ def run_in_a_process(folder, **options):
         torch.save(trainer.model.state_dict(), folder / "weights.pt")
 
 
-def command(folder, options, *launcher):
-    worker = folder / "worker.py"
+def arguments(folder, options):
+    """Of WORKER."""
     folder.mkdir(exist_ok=True)
-    worker.write_text(dedent(WORKER))
-    tests = os.path.dirname(__file__)  # noqa: PTH120
-    return [sys.executable, *launcher, str(worker), tests, str(folder), json.dumps(options)]
+    return Path(__file__).parent, folder, json.dumps(options)
 
 
 def weights_of(trainer):
@@ -348,22 +343,18 @@ def test_every_row_of_the_pool_and_a_ragged_last_batch(lm, tmp_path):
 
 @pytest.mark.parametrize("save_steps", [1, 3])
 def test_a_run_that_is_killed_and_resumed_ends_as_if_undisturbed(
-    lm, tmp_path, undisturbed, save_steps
+    program, lm, tmp_path, undisturbed, save_steps
 ):
     """SIGKILL inside a round; the rows still due, the history and the weights are the same."""
     options = {"lm": str(lm), "save_strategy": "steps", "save_steps": save_steps}
-    killed = subprocess.Popen(
-        command(tmp_path, {**options, "pause": 0.7}), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    killed = program(WORKER, *arguments(tmp_path, {**options, "pause": 0.7}))
     deadline = time.monotonic() + 240
     while killed.poll() is None and time.monotonic() < deadline:
         if (tmp_path / "checkpoint-3" / "trainer_state.json").exists():
             break
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.wait() == -signal.SIGKILL, killed.stderr
     checkpoint = last_checkpoint(tmp_path)
     assert checkpoint is not None
     step = int(Path(checkpoint).name.split("-")[1])
@@ -385,7 +376,7 @@ def test_resumed_where_a_round_ends(lm, tmp_path, undisturbed):
     assert resumed.trained == whole.trained[STEPS:]
 
 
-def test_two_processes_choose_the_rows_of_one(lm, tmp_path):
+def test_two_processes_choose_the_rows_of_one(together, lm, tmp_path):
     """As torchrun starts them, each with half of every batch.
 
     Without dropout, which is drawn anew in each process, and in float32: what is left is that
@@ -394,13 +385,8 @@ def test_two_processes_choose_the_rows_of_one(lm, tmp_path):
     options = {"dropout": 0.0, "bf16": False}
     whole, reselect = run(lm, tmp_path / "one", **options)
     halved = {**options, "lm": str(lm), "per_device_train_batch_size": BATCH // 2}
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     folder = tmp_path / "two"
-    done = subprocess.run(
-        command(folder, halved, *launcher), capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    together(WORKER, *arguments(folder, halved))
     both = [json.loads((folder / f"rounds-{rank}.json").read_text()) for rank in range(2)]
     assert both[0] == both[1]
     expected = [[each.step, list(each.indices), list(each.weights)] for each in reselect.history]

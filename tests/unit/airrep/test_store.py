@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pyarrow as pa
@@ -264,14 +260,11 @@ KILLED_RUN = """
 
 @pytest.mark.parametrize("moment", ["encoding", "writing"])
 def test_a_killed_process_loses_the_shard_it_was_working_on_and_nothing_else(
-    tmp_path, tiny, tiny_directory, monkeypatch, moment
+    program, tmp_path, tiny, tiny_directory, monkeypatch, moment
 ):
     directory = tmp_path / "store"
-    killed = subprocess.run(
-        [sys.executable, "-c", dedent(KILLED_RUN), tiny_directory, directory, moment],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = program(KILLED_RUN, tiny_directory, directory, moment, OMP_NUM_THREADS="1")
+    assert killed.wait() == -signal.SIGKILL, killed.stderr
     encoder = AirRep.from_pretrained(tiny_directory, dtype="float32")
     asked = []
     encode = encoder.encode

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -241,15 +239,15 @@ ScoreFiles(Path(sys.argv[1])).get(Method("mine", Slow(), "counting", 8), rows[:2
 """
 
 
-def test_a_process_that_is_killed_while_computing_blocks_nobody(tmp_path):
+def test_a_process_that_is_killed_while_computing_blocks_nobody(program, tmp_path):
     from airrep.records import Example
 
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "computing\n"
+    process = program(KILLED, tmp_path)
+    while process.stdout != "computing\n":
+        assert process.poll() is None, process.stderr
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    assert process.wait() == -signal.SIGKILL
     rows = [Example(str(i), f"p{i}", "c") for i in range(5)]
     scorer = Counting()
     scores, _ = ScoreFiles(tmp_path).get(_method(scorer), rows[:2], rows[2:])
