@@ -20,7 +20,9 @@ QUIETLY = "use_cpu=True, report_to='none', dataloader_pin_memory=False"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 EVIDENCE = (ROOT / "docs" / "evidence.md").read_text("utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text("utf-8")
-# Fewer and smaller runs than a user would want.
+# Fewer rows and targets, fewer and smaller runs than a user would want.
+LITTLE = "demo_pool(60)"
+SHORT = ["--rows", "60", "--targets", "1"]
 SMALL = ["--size", "8", "--epochs", "1", "--learning_rate", "1e-3", "--max_tokens", "128"]
 FEW = ["--subsets", "6"]
 
@@ -38,10 +40,12 @@ def here(tmp_path, monkeypatch):
 def test_the_readmes_python_runs_from_top_to_bottom(here, tiny_lm):
     blocks = _blocks(README, "python")
     assert len(blocks) == 4
+    assert sum(block.count("demo_pool(600)") for block in blocks) == 1
     names: dict[str, object] = {}
     for block in blocks:
         code = block.replace("Qwen/Qwen2.5-0.5B", str(tiny_lm))
         code = code.replace("max_steps=2", f"max_steps=2, {QUIETLY}")
+        code = code.replace("demo_pool(600)", LITTLE)
         exec(compile(code, "README.md", "exec"), names)
     assert (here / "chosen" / "train.parquet").exists()
     assert (here / "exported" / "modules.json").exists()
@@ -54,7 +58,8 @@ def test_the_readmes_command_lines_run_in_order(here, capsys):
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("curate ")]
     assert [command[0] for command in commands] == ["demo", "select", "select", "embed"]
     for command in commands:
-        assert cli.main([*command, "--progress", "false"]) == 0
+        short = SHORT if command[0] == "demo" else []
+        assert cli.main([*command, *short, "--progress", "false"]) == 0
     assert "same rows as in the manifest" in capsys.readouterr().out
 
 

@@ -52,7 +52,7 @@ def test_fine_tuning_learns_and_is_the_same_for_the_same_seed(chosen, tiny_lm, t
             chosen.to_trl(), tiny_lm, tmp_path / str(number), epochs=epochs, seed=seed,
             learning_rate=5e-3, batch_size=4, use_cpu=True,
         )
-        for number, (epochs, seed) in enumerate([(1, 0), (1, 0), (1, 1), (8, 0)])
+        for number, (epochs, seed) in enumerate([(1, 0), (1, 0), (1, 1), (3, 0)])
     ]  # fmt: skip
     losses = [run.train_loss for run in runs]
     assert losses[0] == losses[1]

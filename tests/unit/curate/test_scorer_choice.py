@@ -26,6 +26,7 @@ def model(tiny_lm):
     return LanguageModel.from_pretrained(tiny_lm)
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("name", get_args(ScorerName))
 def test_every_name_selects(name, model):
     given = model if name in MODEL_SCORERS else None
