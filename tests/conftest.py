@@ -13,9 +13,11 @@ from airrep import AirRep
 
 # What a program needs before it does anything: ten times as long as what most of them do.
 IMPORTED = [
-    "datasets", "faiss", "peft", "scipy.stats", "sklearn.feature_extraction.text", "trl",
+    "datasets", "faiss", "matplotlib.pyplot", "pandas", "peft", "pytest", "scipy.stats",
+    "sklearn.feature_extraction.text", "trl", "torch.distributed.launcher.api",
     "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama",
-    "torch.distributed.launcher.api", "airrep.encoder", "curate.api", "curate.cli",
+    "airrep.training", "curate.api", "curate.cli", "eval_harness.benchmark.run",
+    "eval_harness.encoder_training.run",
 ]  # fmt: skip
 # Around a program's text: where it is, what it was called with, where it writes to.
 BEGIN = """

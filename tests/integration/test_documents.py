@@ -63,6 +63,7 @@ def test_the_readmes_command_lines_run_in_order(here, capsys):
     assert "same rows as in the manifest" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
     for name, rows in (("pool", demo_pool(30)), ("heldout", demo_pool(6, seed=5))):
         (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
