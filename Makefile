@@ -13,7 +13,8 @@ demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) \
+	--dist loadfile --no-loadscope-reorder
 
 # Several hundred kills, full disks and damaged files, and hostile input; ten minutes; prints what was lost.
 torture: $(VENV)/.dev

@@ -11,6 +11,14 @@ import pytest
 
 from airrep import AirRep
 
+# Files that take longest, which are begun first: no process is left with one at the end.
+LONGEST = [
+    "test_trl_hooks", "test_ray", "test_torture", "test_encoder_training", "test_curate_train",
+    "test_benchmark", "test_documents", "test_select", "test_report_browser", "test_engines",
+    "test_attribution_cost", "test_evidence", "test_runners", "test_training", "test_command_line",
+    "test_cli", "test_kill_and_resume", "test_processes", "test_real_data", "test_subset_runs",
+    "test_packaging", "test_exports", "test_package", "test_scorer_choice",
+]  # fmt: skip
 # What a program needs before it does anything: ten times as long as what most of them do.
 IMPORTED = [
     "datasets", "faiss", "matplotlib.pyplot", "pandas", "peft", "pytest", "scipy.stats",
@@ -42,6 +50,11 @@ config = LaunchConfig(
 )
 elastic_launch(config, exec)(compile(sys.argv.pop(1), "program", "exec"), given)
 """
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 class Program:

@@ -24,13 +24,10 @@ OPTIONS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--window-size=1280,900", "--force-prefers-reduced-motion",
 ]  # fmt: skip
-pytestmark = [
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="needs chromium and chromedriver (Debian: apt-get install chromium-driver)",
-    ),
-    pytest.mark.xdist_group("browser"),  # one browser at a time
-]
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs chromium and chromedriver (Debian: apt-get install chromium-driver)",
+)
 
 
 @pytest.fixture(scope="module")
