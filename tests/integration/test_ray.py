@@ -22,7 +22,6 @@ from selection.scorers import EmbeddingScorer
 from selection.selectors import GroupGreedy
 
 ray = pytest.importorskip("ray", reason="needs Ray (the dev or ray extra)")
-pytestmark = pytest.mark.xdist_group("ray")
 
 WORKERS = 4
 ROWS = 20_000  # three blocks of scores
@@ -79,7 +78,7 @@ def rows(count, start=0):
 
 
 def test_select_is_the_local_one_with_two_workers(cluster, tmp_path):
-    pool, targets = curate.demo_pool(120), curate.demo_targets("recipe_steps", 3)
+    pool, targets = curate.demo_pool(70), curate.demo_targets("recipe_steps", 3)
     options = {"k": 20, "leakage": "off", "duplicates": "off"}
     alone = curate.select(pool, targets, **options)
     found = curate.select(pool, targets, engine="ray", output=tmp_path, **options)
