@@ -32,6 +32,7 @@ DIM = 16
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else they wait for everybody on a busy machine
         ray.init(
             "local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False,
             logging_level="error", object_store_memory=100 << 20,

@@ -159,7 +159,7 @@ def test_embed_reports_what_it_reused(inputs, capsys):
 
 def test_the_demo_shows_its_selectors_and_writes_its_files(tmp_path, capsys):
     status = cli.main(
-        ["demo", "--output", str(tmp_path / "d"), "--rows", "200", "--k", "4", "--targets", "2",
+        ["demo", "--output", str(tmp_path / "d"), "--rows", "120", "--k", "3", "--targets", "1",
          "--progress", "false"]
     )  # fmt: skip
     out = capsys.readouterr().out
