@@ -46,8 +46,8 @@ class AirRepConfig(BertConfig):
     Attributes:
         backbone: Config of a backbone that is not BERT (`{"model_type": "mpnet", …}`), or None.
         projection_dim: D; None means the backbone's hidden size.
-        token_pooling: "mean", "cls" or "segments"; "prediction" or "gradient" for a language model
-            (see `airrep.token_pooling`).
+        token_pooling: "mean", "cls", "segments" or "levels"; "prediction" or "gradient" for a
+            language model (see `airrep.token_pooling`).
         normalize: Scale embeddings to unit length, so that scores are cosines.
         attention_scale: Inverse temperature of the attention over a group's scores.
         template: `TextTemplate` settings.
@@ -168,10 +168,13 @@ class AirRepModel(PreTrainedModel):
         if reading is not None:
             found: torch.Tensor = reading(self.bert, input_ids, attention_mask, start)
             return found
-        states = self.bert(
-            input_ids=input_ids, attention_mask=attention_mask, return_dict=True
-        ).last_hidden_state
-        return pool_states(states, attention_mask, start, self.config.token_pooling)
+        how = self.config.token_pooling
+        read = self.bert(
+            input_ids=input_ids, attention_mask=attention_mask, return_dict=True,
+            output_hidden_states=how == "levels",
+        )  # fmt: skip
+        states = read.hidden_states if how == "levels" else [read.last_hidden_state]
+        return pool_states(states, attention_mask, start, how)
 
     def project(self, features: torch.Tensor, *, normalize: bool | None = None) -> torch.Tensor:
         """Features (B, F) to embeddings (B, D), float32; `normalize` as the config says."""

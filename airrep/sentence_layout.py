@@ -36,7 +36,7 @@ _IDENTITY = "torch.nn.modules.linear.Identity"
 class Modules:
     """What a sentence encoder does after its backbone; weight (D, F) and bias (D,) of a Dense.
 
-    The template is known where `token_pooling` is "segments".
+    The template is known where `token_pooling` is "segments" or "levels".
     """
 
     token_pooling: str = "mean"
@@ -72,7 +72,9 @@ def read_modules(directory: Path) -> Modules:
         pooling, template = "mean", None
         if segments:
             described = places[_SEGMENTS[0]] / _TRANSFORMER_CONFIG
-            pooling, template = "segments", json.loads(described.read_text("utf-8"))["template"]
+            template = json.loads(described.read_text("utf-8"))["template"]
+            pooled = json.loads((places[_SEGMENTS[1]] / "config.json").read_text("utf-8"))
+            pooling = "levels" if pooled.get("levels", 1) > 1 else "segments"
         elif "Pooling" in kinds:
             pooling = _token_pooling(places["Pooling"] / "config.json")
         weight, bias = _dense(places["Dense"]) if "Dense" in kinds else (None, None)
@@ -142,15 +144,19 @@ def write_modules(
         "pooling_mode_cls_token": model.config.token_pooling == "cls",
         "pooling_mode_mean_tokens": model.config.token_pooling == "mean",
     }
-    if model.config.token_pooling == "segments":
+    if model.config.token_pooling in ("segments", "levels"):
         types[:2] = [f"{_OURS}.{kind}" for kind in _SEGMENTS]
         settings["template"] = model.config.text_template().to_dict()
-        pooling = {"embedding_dimension": weight.shape[1] // 2}
+        parts = model.feature_blocks  # a prompt's and a completion's of each level
+        pooling = {"embedding_dimension": parts[0], "levels": len(parts) // 2}
     paths = ["", *(f"{i}_{kind}" for i, kind in enumerate(pipeline) if i)]
     with atomic_directory(directory) as temporary:
         model.bert.save_pretrained(temporary)
         if model.config.backbone is None:
             _write(temporary / "config.json", _as_bert(temporary / "config.json"))
+        if model.config.token_pooling == "levels":
+            config = json.loads((temporary / "config.json").read_text("utf-8"))
+            _write(temporary / "config.json", {**config, "output_hidden_states": True})
         tokenizer.save_pretrained(temporary)
         for path in paths[1:]:
             (temporary / path).mkdir()

@@ -78,24 +78,32 @@ class SegmentTransformer(Transformer):
 
 
 class SegmentPooling(Module):
-    """Means over the prompt's and over the completion's tokens, side by side: (B, 2 H)."""
+    """Means over the prompt's and over the completion's tokens, side by side: (B, 2 · levels · H).
 
-    config_keys = ("embedding_dimension",)
+    Of the last layer's states, or (more than one level) of several layers', which the backbone
+    gives where its config's `output_hidden_states` is true.
+    """
 
-    def __init__(self, embedding_dimension: int) -> None:
+    config_keys = ("embedding_dimension", "levels")
+
+    def __init__(self, embedding_dimension: int, levels: int = 1) -> None:
         super().__init__()
-        self.embedding_dimension = embedding_dimension
+        self.embedding_dimension, self.levels = embedding_dimension, levels
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401
         """Adds `sentence_embedding`."""
-        states = features["token_embeddings"]
-        pooled = pool_states(states, features["attention_mask"], features[_START], "segments")
-        features["sentence_embedding"] = pooled.to(states.dtype)
+        last = features["token_embeddings"]
+        several = self.levels > 1
+        states, how = (
+            (features["all_layer_embeddings"], "levels") if several else ([last], "segments")
+        )
+        pooled = pool_states(states, features["attention_mask"], features[_START], how)
+        features["sentence_embedding"] = pooled.to(last.dtype)
         return features
 
     def get_embedding_dimension(self) -> int:
-        """2 H."""
-        return 2 * self.embedding_dimension
+        """2 · levels · H."""
+        return 2 * self.levels * self.embedding_dimension
 
     def save(self, output_path: str, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Write `config.json`; there are no weights."""

@@ -4,6 +4,7 @@ How a checkpoint does it is `token_pooling` in its config:
 
     mean, cls       the states of all tokens, averaged; or the first token's
     segments        averages over the prompt's and over the completion's tokens, side by side
+    levels          the same of several layers' states, from the token embeddings to the last
     prediction      for a causal language model: what it has in mind while it predicts the
                     completion, and how far its prediction is off (`PredictionPooling`)
     gradient        for one, too: where the text would move its weights; a backward pass more
@@ -14,6 +15,7 @@ Shapes: B texts, L tokens (padded), H hidden size, F features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-SENTENCE_POOLINGS = ("mean", "cls", "segments")
+SENTENCE_POOLINGS = ("mean", "cls", "segments", "levels")
 LANGUAGE_MODEL_POOLINGS = ("prediction", "gradient")
 TOKEN_POOLINGS = (*SENTENCE_POOLINGS, *LANGUAGE_MODEL_POOLINGS)
 
@@ -40,6 +42,8 @@ def feature_blocks(token_pooling: str, hidden: int, layers: int) -> list[int]:
     """
     if token_pooling == "segments":
         return [hidden, hidden]
+    if token_pooling == "levels":
+        return [hidden, hidden] * len(level_numbers(layers))
     if token_pooling == "prediction":
         levels = len(level_numbers(layers))
         rank = min(_RANK, hidden)
@@ -53,24 +57,26 @@ def level_numbers(layers: int) -> list[int]:
 
 
 def pool_states(
-    states: torch.Tensor, mask: torch.Tensor, start: torch.Tensor, how: str
+    states: Sequence[torch.Tensor], mask: torch.Tensor, start: torch.Tensor, how: str
 ) -> torch.Tensor:
     """Hidden states (B, L, H) of a sentence encoder to features (B, F), in float32.
 
     Args:
-        states: (B, L, H).
+        states: (B, L, H) of the last layer; for "levels" those of all, the token embeddings first.
         mask: (B, L), 1 for tokens and 0 for padding.
         start: (B,) position of each completion's first token.
-        how: "mean", "cls" or "segments". A segment without tokens has features 0; a text without
+        how: One of `SENTENCE_POOLINGS`. A segment without tokens has features 0; a text without
             any has a mean of NaN.
     """
+    last = states[-1]
     if how == "cls":
-        return states[:, 0].float()
+        return last[:, 0].float()
     weights = mask.float()  # (B, L)
     if how == "mean":
-        return (states.float() * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
-    prompt, completion = segments(mask, start)
-    return torch.cat([_mean(states.float(), prompt), _mean(states.float(), completion)], dim=1)
+        return (last.float() * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+    looked_at = [states[i] for i in level_numbers(len(states) - 1)] if how == "levels" else [last]
+    parts = segments(mask, start)
+    return torch.cat([_mean(level.float(), part) for level in looked_at for part in parts], dim=1)
 
 
 def segments(mask: torch.Tensor, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -408,7 +408,7 @@ def test_an_unknown_kind_of_model_lists_the_known_ones(tiny_directory, kind):
     [
         (
             {"token_pooling": "max"},
-            "token_pooling is 'max'; this version knows mean, cls, segments, prediction",
+            "token_pooling is 'max'; this version knows mean, cls, segments, levels",
         ),
         ({"attention_scale": "sharp"}, "attention_scale"),
         ({"attention_scale": float("nan")}, "attention_scale is nan; expected a number >= 0"),

@@ -125,7 +125,7 @@ def segments(make_encoder):
     """A tiny encoder that pools segments: (template, **config changes)."""
 
     def make(template=None, **changes):
-        return make_encoder(token_pooling="segments", template=template, **changes)
+        return make_encoder(**{"token_pooling": "segments", "template": template, **changes})
 
     return make
 
@@ -146,7 +146,15 @@ def rendered(encoder):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@pytest.mark.parametrize("changes", [{}, {"projection_dim": 20, "normalize": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"projection_dim": 20, "normalize": True},
+        {"projection_dim": 20, "token_pooling": "levels"},
+    ],
+    ids=["plain", "cosines", "levels"],
+)
 def test_segments_are_the_same_in_the_library_and_read_back(segments, tmp_path, name, changes):
     encoder = segments(TEMPLATES[name], **changes)
     encoder.export_sentence_transformers(tmp_path / "export")
@@ -156,6 +164,7 @@ def test_segments_are_the_same_in_the_library_and_read_back(segments, tmp_path, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     back = AirRep.from_pretrained(tmp_path / "export", dtype="float32")
     assert back.template == encoder.template
+    assert back.model.config.token_pooling == encoder.model.config.token_pooling
     np.testing.assert_allclose(back.encode(texts), expected, rtol=0, atol=1e-6)
 
 
@@ -195,13 +204,14 @@ def test_where_the_completion_starts_matters_there_too(segments, tmp_path):
     assert np.abs(embeddings[0] - embeddings[1]).max() > 0.1
 
 
-def test_another_backbone_pools_segments_there_too(tmp_path, make_tokenizer, tiny_size):
+@pytest.mark.parametrize("pooling", ["segments", "levels"])
+def test_another_backbone_pools_segments_there_too(tmp_path, make_tokenizer, tiny_size, pooling):
     from transformers import MPNetConfig, MPNetModel
 
     tokenizer = make_tokenizer(pad_id=1)
     MPNetModel(MPNetConfig(**tiny_size(tokenizer))).save_pretrained(tmp_path / "mpnet")
     tokenizer.save_pretrained(tmp_path / "mpnet")
-    encoder = starting_point(tmp_path / "mpnet")
+    encoder = starting_point(tmp_path / "mpnet", token_pooling=pooling)
     encoder.export_sentence_transformers(tmp_path / "export")
     texts = rendered(encoder)
     np.testing.assert_allclose(
@@ -210,8 +220,10 @@ def test_another_backbone_pools_segments_there_too(tmp_path, make_tokenizer, tin
     )  # fmt: skip
 
 
-def test_what_the_library_saves_of_it_is_read_here_and_there(segments, tmp_path):
-    encoder = segments(TEMPLATES["few words"], projection_dim=20, normalize=True)
+@pytest.mark.parametrize("pooling", ["segments", "levels"])
+def test_what_the_library_saves_of_it_is_read_here_and_there(segments, tmp_path, pooling):
+    settings = {"projection_dim": 20, "normalize": True, "token_pooling": pooling}
+    encoder = segments(TEMPLATES["few words"], **settings)
     encoder.export_sentence_transformers(tmp_path / "export")
     load(tmp_path / "export", trust_remote_code=True).save_pretrained(str(tmp_path / "saved"))
     texts = rendered(encoder)
@@ -228,6 +240,10 @@ def test_its_size_batches_prompts_and_precision_are_as_for_any_model(segments, t
     encoder.export_sentence_transformers(tmp_path / "export")
     model = load(tmp_path / "export", trust_remote_code=True)
     assert model.get_embedding_dimension() == encoder.dim
+    pooled = segments(token_pooling="levels")
+    pooled.export_sentence_transformers(tmp_path / "levels")
+    of_levels = load(tmp_path / "levels", trust_remote_code=True)[1]
+    assert of_levels.get_embedding_dimension() == sum(pooled.model.feature_blocks)
     texts = rendered(encoder)
     expected = model.encode(texts, show_progress_bar=False)
     alone = model.encode(texts, batch_size=1, show_progress_bar=False)

@@ -43,7 +43,7 @@ def test_a_sentence_encoder_looks_at_segments(tiny_directory, mpnet, kind):
     assert np.array_equal(pooled, known.features(["green river"]))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "segments"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "segments", "levels"])
 def test_any_pooling_of_sentence_encoders_can_be_asked_for(tiny_directory, tmp_path, pooling):
     encoder = starting_point(tiny_directory, token_pooling=pooling, max_tokens=17)
     assert encoder.model.config.token_pooling == pooling

@@ -48,6 +48,12 @@ def segmenting(make_encoder):
     return make_encoder(token_pooling="segments", projection_dim=20)
 
 
+@pytest.fixture(scope="module")
+def levelling(make_encoder):
+    """The same at all three levels of its two layers."""
+    return make_encoder(token_pooling="levels", projection_dim=20)
+
+
 def slow_segments(encoder, example):
     """Means over prompt and completion tokens of a text on its own, in float64."""
     text = encoder.template.render(example)
@@ -56,16 +62,22 @@ def slow_segments(encoder, example):
         text, truncation=True, max_length=64, return_offsets_mapping=True, return_tensors="pt"
     )
     with torch.no_grad():
-        states = encoder.model.bert(input_ids=read["input_ids"]).last_hidden_state[0]
-    prompt, completion, answered = [], [], not example.prompt
-    for state, (_, end) in zip(states.double().numpy(), read["offset_mapping"][0], strict=True):
-        answered = answered or int(end) > begins
-        (completion if answered else prompt).append(state)
-    means = [np.mean(part, axis=0) if part else np.zeros(32) for part in (prompt, completion)]
+        out = encoder.model.bert(input_ids=read["input_ids"], output_hidden_states=True)
+    several = encoder.model.config.token_pooling == "levels"
+    means = []
+    for states in out.hidden_states if several else [out.last_hidden_state]:
+        prompt, completion, answered = [], [], not example.prompt
+        ends = [int(end) for _, end in read["offset_mapping"][0]]
+        for state, end in zip(states[0].double().numpy(), ends, strict=True):
+            answered = answered or end > begins
+            (completion if answered else prompt).append(state)
+        means += [np.mean(part, axis=0) if part else np.zeros(32) for part in (prompt, completion)]
     return np.concatenate(means)
 
 
-def test_segments_agree_with_a_loop_over_texts(segmenting):
+@pytest.mark.parametrize("fixture", ["segmenting", "levelling"])
+def test_segments_agree_with_a_loop_over_texts(request, fixture):
+    segmenting = request.getfixturevalue(fixture)
     expected = np.stack([slow_segments(segmenting, e) for e in EXAMPLES])
     found = segmenting.features(rendered(segmenting))
     assert found.dtype == np.float32
@@ -77,8 +89,10 @@ def test_segments_agree_with_a_loop_over_texts(segmenting):
     )
 
 
+@pytest.mark.parametrize("fixture", ["segmenting", "levelling"])
 @pytest.mark.parametrize("what", ["features", "encode"])
-def test_neighbours_order_and_batch_size_change_no_bit(segmenting, what):
+def test_neighbours_order_and_batch_size_change_no_bit(request, fixture, what):
+    segmenting = request.getfixturevalue(fixture)
     compute, texts = getattr(segmenting, what), rendered(segmenting)
     together = compute(texts)
     assert np.array_equal(np.concatenate([compute([text]) for text in texts]), together)
@@ -125,6 +139,24 @@ def test_what_follows_the_prompt_only_by_chance_belongs_to_it(segmenting):
 def test_nothing_gives_no_features(segmenting):
     assert segmenting.features([]).shape == (0, 64)
     assert segmenting.encode([]).shape == (0, 20)
+
+
+def test_the_last_level_is_what_segments_are_and_the_first_the_token_embeddings(
+    segmenting, levelling
+):
+    """Whatever the weights of the blocks between."""
+    texts = rendered(segmenting)
+    found = levelling.features(texts)
+    assert levelling.model.feature_blocks == [32] * 6
+    assert np.array_equal(found[:, -64:], segmenting.features(texts))
+    shuffled = copy.deepcopy(levelling)
+    with torch.no_grad():
+        for layer in shuffled.model.bert.encoder.layer:
+            for parameter in layer.parameters():
+                parameter.add_(0.1)
+    changed = shuffled.features(texts)
+    assert np.array_equal(changed[:, :64], found[:, :64])
+    assert np.abs(changed[:, 64:] - found[:, 64:]).max() > 0.01
 
 
 def test_segments_are_saved_and_loaded(segmenting, tmp_path):
