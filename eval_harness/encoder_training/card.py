@@ -10,7 +10,12 @@ import yaml
 
 from airrep.encoder import DEFAULT_CHECKPOINT
 from airrep.version import __version__
-from eval_harness.encoder_training.config import BUILT_IN, PATHS, EncoderTrainingConfig
+from eval_harness.encoder_training.config import (
+    BUILT_IN,
+    PATHS,
+    EncoderTrainingConfig,
+    TeacherConfig,
+)
 from eval_harness.encoder_training.sections import (
     Facts,
     cost_section,
@@ -108,16 +113,22 @@ def _training(facts: Facts) -> str:
     )  # fmt: skip
     if config.encoder.token_pooling == "gradient":
         start += ", by its gradients in the metric of Adam's steps"
+    taught = config.teaches
     teacher = (
-        "" if config.teaches is None
-        else f" The cosines of gradients of the language model (rank {config.teaches.rank}) were "
-        "learned from as well."
+        "" if taught is None
+        else f" The cosines of {_taught_by(taught)} were learned from as well."
     )  # fmt: skip
     return (
         f"Backbone: {start}; {training.dim} dimensions; trained weights: "
         f"{escaped(training.trainable)}; up to {training.steps:,} steps, stopped by the LDS on "
         f"validation; {facts.learned.rows:,} different texts were learned from.{teacher}"
     )
+
+
+def _taught_by(teacher: TeacherConfig) -> str:
+    if teacher.encoder is not None:
+        return f"the encoder {escaped(shown(teacher.encoder))}"
+    return f"gradients of the language model (rank {teacher.rank})"
 
 
 def _limits(facts: Facts) -> str:

@@ -18,8 +18,8 @@ TeacherKind = Literal["fisher", "adam"]
 Kind = Literal["uniform", "few_sources", "selected"]
 # Settings that can be paths (see `map_settings`).
 PATHS = (
-    "model", "pool", "targets", "encoder.backbone", "evaluation.pool", "evaluation.targets",
-    "evaluation.test", "evaluation.methods.*.encoder",
+    "model", "pool", "targets", "encoder.backbone", "teacher.encoder", "evaluation.pool",
+    "evaluation.targets", "evaluation.test", "evaluation.methods.*.encoder",
 )  # fmt: skip
 BUILT_IN = "default"  # as a backbone: the built-in encoder
 OWN_METHODS = ("trained", "untrained")
@@ -52,11 +52,14 @@ class TeacherConfig:
     """Gradients of the language model, whose cosines the encoder should follow as well.
 
     Attributes:
+        encoder: Directory or hub id of an encoder, as `curate fit` makes of a model's gradients,
+            whose cosines are followed instead; None for gradients made here, as the rest says.
         kind: "fisher" (see `selection.scorers.gradient`) or "adam" (`adam_gradient`, there).
         rank: Of each side's projection; with "adam" a layer's sketch has as many features, rank².
         damping: Of "fisher"; see there.
     """
 
+    encoder: str | None = None
     kind: TeacherKind = "fisher"
     rank: int = 16
     damping: float = 30.0

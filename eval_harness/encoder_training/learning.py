@@ -95,6 +95,19 @@ def start(config: EncoderTrainingConfig) -> AirRep:
     return encoder
 
 
+def check_teacher(config: TeacherConfig, model: LanguageModel) -> None:
+    """Refuse a teacher that cannot teach.
+
+    Raises:
+        CurateError: The encoder cannot be loaded (see `AirRep.from_pretrained`), or the language
+            model has no gradients that can be projected so (see `GradientScorer`).
+    """
+    if config.encoder is not None:
+        AirRep.from_pretrained(config.encoder)
+    else:
+        GradientScorer(model, rank=config.rank, damping=config.damping)
+
+
 def learn(
     config: EncoderTrainingConfig,
     model: LanguageModel,
@@ -200,6 +213,8 @@ def _directions(
     config: TeacherConfig, model: LanguageModel, examples: Sequence[Example], *, progress: bool
 ) -> npt.NDArray[np.float32]:
     """Of each example, a vector of length 1 along its gradient; 0 if it has none."""
+    if config.encoder is not None:
+        return unit(AirRep.from_pretrained(config.encoder).encode(examples, progress=progress))
     if config.kind == "adam":
         adam = AdamGradientScorer(model, width=config.rank**2, progress=progress)
         return adam.vectors(examples)

@@ -31,7 +31,7 @@ from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from eval_harness.benchmark.problems import Rows
 from eval_harness.encoder_training.card import model_card
 from eval_harness.encoder_training.config import OWN_METHODS, EncoderTrainingConfig
-from eval_harness.encoder_training.learning import learn, start
+from eval_harness.encoder_training.learning import check_teacher, learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.lds import lds_of_predictions
@@ -39,7 +39,6 @@ from eval_harness.outputs import check_kept, claim, write_checksums, write_text
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 from eval_harness.subset_runs import run_subsets
-from selection.scorers.gradient import GradientScorer
 
 _CHECKPOINTS = ("encoder/", "training/untrained/")
 
@@ -108,7 +107,7 @@ def train_and_test(
         make_method(name, options, model) for name, options in config.evaluation.methods.items()
     ]
     if config.teaches is not None:
-        GradientScorer(model, rank=config.teaches.rank, damping=config.teaches.damping)
+        check_teacher(config.teaches, model)
     start(config)  # as above, to refuse now what would fail after hours of runs
     claim(directory / "config.json", json.loads(json.dumps(asdict(config))), "training")
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}

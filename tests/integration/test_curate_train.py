@@ -20,10 +20,11 @@ from transformers import AutoTokenizer
 
 import curate
 from airrep import AirRep, AirRepConfig, AirRepModel
-from airrep.errors import ArgumentError, OutputError
+from airrep.errors import ArgumentError, CurateError, OutputError
 from curate import cli
 from curate.config_files import load_config
 from curate.demo_data import demo_pool
+from eval_harness.array_file import read_array
 from eval_harness.encoder_training.config import PATHS, EncoderTrainingConfig
 from eval_harness.settings import read_settings
 
@@ -271,6 +272,30 @@ def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkey
     assert "Backbone: sentences; 24 dimensions" in (result.directory / "README.md").read_text()
     chosen = curate.select(demo_pool(30), demo_pool(2, seed=1), 3, encoder=result.directory)
     assert len(chosen) == 3
+
+
+def test_another_encoder_can_be_the_teacher(whole, place, monkeypatch):
+    """Its cosines are followed; no gradients are made."""
+    curate.fit(place / "pool.jsonl", place / "lm", place / "fitted", dim=16, max_tokens=64)
+    output = place / "taught-by-another"
+    _with_its_runs(whole, output, monkeypatch)
+    file = _changed(
+        place, "taught", encoder={"backbone": "sentences", "token_pooling": "levels"},
+        teacher={"encoder": "fitted"},
+    )  # fmt: skip
+    result = curate.train(file, output)
+    assert AirRep.from_pretrained(result.directory).model.config.token_pooling == "levels"
+    vectors, _ = read_array(output / "training" / "teacher.npy")
+    assert vectors.shape[1] == 16
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert "The cosines of the encoder fitted were" in (result.directory / "README.md").read_text()
+
+
+def test_a_teacher_that_is_not_there_is_missed_before_any_run(place):
+    file = _changed(place, "untaught", teacher={"encoder": "nowhere/at-all"})
+    with pytest.raises(CurateError, match="nowhere/at-all"):
+        curate.train(file, place / "untaught-trained")
+    assert not (place / "untaught-trained" / "split-0").exists()
 
 
 def test_an_encoder_of_gradients_learns_from_runs_that_are_there(

@@ -24,7 +24,7 @@ seed: 9
 supervision: {splits: 3, size: 11, uniform: 12, few_sources: 13, selected: 14, repeats: 2}
 use: [few_sources, uniform]
 encoder: {backbone: default, token_pooling: mean, max_tokens: 99}
-teacher: {kind: adam, rank: 4, damping: 2.5}
+teacher: {encoder: e, kind: adam, rank: 4, damping: 2.5}
 evaluation:
   pool: ep.jsonl
   targets: et.jsonl
