@@ -22,7 +22,7 @@ def test_it_loads_without_a_network(no_network):
 def test_it_is_what_its_model_card_says(encoder):
     config = encoder.model.config
     assert config.normalize is True
-    assert config.token_pooling == "segments"
+    assert config.token_pooling == "levels"
     assert encoder.attention_scale == pytest.approx(6.054, abs=1e-3)
     assert encoder.dim == 384
     assert encoder.template.to_dict() == {
@@ -66,10 +66,12 @@ def test_it_agrees_with_an_independent_computation():
     weight, bias = tensors["projector.weight"].numpy(), tensors["projector.bias"].numpy()
     ids = tokenizer(f"{prompt}\nAnswer: {completion}", return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        states = bert(input_ids=ids).last_hidden_state[0].numpy()
+        states = bert(input_ids=ids, output_hidden_states=True).hidden_states
     # "[CLS]" and the prompt with "Answer:"; the completion and "[SEP]"
     start = len(tokenizer(f"{prompt}\nAnswer:")["input_ids"]) - 1
-    features = np.concatenate([states[:start].mean(axis=0), states[start:].mean(axis=0)])
+    levels = [states[i][0].numpy() for i in (0, 2, 3, 4, 6)]
+    parts = [part.mean(axis=0) for level in levels for part in (level[:start], level[start:])]
+    features = np.concatenate(parts)
     expected = weight @ features + bias
     expected /= np.linalg.norm(expected)
     row = {"prompt": "why is the sky blue?", "completion": completion}
