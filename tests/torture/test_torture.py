@@ -12,7 +12,9 @@ PROGRAM = Path(__file__).with_name("program.py")
 ALONE = """
     import ctypes, os, runpy, sys
 
-    ctypes.CDLL(None).unshare(0x00020000)  # CLONE_NEWNS
+    library = ctypes.CDLL(None)
+    if hasattr(library, "unshare"):  # on Linux
+        library.unshare(0x00020000)  # CLONE_NEWNS
     sys.argv = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(sys.argv[0]))
     runpy.run_path(sys.argv[0], run_name="__main__")
