@@ -33,7 +33,7 @@ from curate.scorer_choice import (
 from curate.training_set import FileFormat, TrainingSet, check_format
 from selection.constraints import Constraints, standings
 from selection.overview import overview
-from selection.selectors import SelectorName, default_selector, make_selector
+from selection.selectors import SelectorName, check_selector, default_selector, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
@@ -164,6 +164,7 @@ def select(
             if chooser is None:
                 arguments["selector"] = name = default_selector(made, len(guard.to_score), scale)
                 chooser = make_selector(name, scale=scale, seed=seed)
+            check_selector(chooser, made)
             scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
             kept, scores = guard.settled(scores)

@@ -22,7 +22,7 @@ from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds,
 from curate.trl.rows import conversational, training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
 from eval_harness.example_loss import completion_losses, evaluation_mode
-from selection.selectors import SelectorName, default_selector, make_selector
+from selection.selectors import SelectorName, check_selector, default_selector, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
@@ -229,6 +229,7 @@ class Reselect(TrainerCallback):
         if self._selector is None:
             name = default_selector(scorer, len(self.pool), self._scale)
             self._selector = make_selector(name, scale=self._scale, seed=self._seed)
+        check_selector(self._selector, scorer)
         scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
         known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]
         self._settings |= {

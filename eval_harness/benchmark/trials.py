@@ -33,7 +33,7 @@ from eval_harness.example_loss import completion_losses
 from eval_harness.jobs import take_jobs
 from eval_harness.runners.base import Runner, TrainingRun
 from selection.scores import ScoreMatrix
-from selection.selectors import default_selector, make_selector
+from selection.selectors import check_selector, default_selector, make_selector
 from selection.selectors.herding import HERDING
 
 Indices = npt.NDArray[np.int64]
@@ -136,7 +136,9 @@ class Trials:
                     f"selection: method {arm.scorer!r} is not among the config's methods "
                     f"({', '.join(self.methods)})."
                 )
-            make_selector(arm.selector)  # refuses names that do not exist
+            selector = make_selector(arm.selector)  # refuses names that do not exist
+            method = self.methods.get(arm.scorer)
+            check_selector(selector, method and method.scorer)
         for setting, source, seed, budget in self.jobs.values():
             pool = self.problems.make(setting, source, seed).pool
             if budget > len(pool):

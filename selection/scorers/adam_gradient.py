@@ -76,6 +76,7 @@ class AdamGradientScorer:
     progress: bool = False
     signed = True
     name = "gradient_adam"
+    embeds = False
 
     def __post_init__(self) -> None:
         check_options(self.dtype, self.tokens_per_batch)

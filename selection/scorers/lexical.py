@@ -26,6 +26,7 @@ class TfidfScorer:
 
     template: TextTemplate = field(default_factory=TextTemplate)
     name = "tfidf"
+    embeds = False
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`."""
@@ -52,6 +53,7 @@ class Bm25Scorer:
 
     template: TextTemplate = field(default_factory=TextTemplate)
     name = "bm25"
+    embeds = False
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`. The scores (T, N) are computed at once."""

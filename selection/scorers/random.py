@@ -19,6 +19,7 @@ class RandomScorer:
 
     seed: int = 0
     name = "random"
+    embeds = False
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`."""

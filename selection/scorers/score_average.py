@@ -38,6 +38,7 @@ class ScoreAverage:
     """
 
     scorers: Sequence[Scorer]
+    embeds = False
 
     def __post_init__(self) -> None:
         if len(self.scorers) < 2:

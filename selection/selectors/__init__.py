@@ -6,7 +6,7 @@ from airrep.errors import ArgumentError
 from selection.selectors.base import Selector
 from selection.selectors.coverage import Coverage
 from selection.selectors.group_greedy import GroupGreedy
-from selection.selectors.herding import Herding
+from selection.selectors.herding import Herding, without_embeddings
 from selection.selectors.random import RandomSelector
 from selection.selectors.round_robin import RoundRobin
 from selection.selectors.top_k import TopK
@@ -21,6 +21,7 @@ __all__ = [
     "Selector",
     "SelectorName",
     "TopK",
+    "check_selector",
     "default_selector",
     "make_selector",
 ]
@@ -54,6 +55,17 @@ def default_selector(scorer: object, rows: int, scale: float | None = None) -> S
         return "layered_greedy"
     name: SelectorName = getattr(scorer, "selector", "layered_greedy")
     return name
+
+
+def check_selector(selector: Selector, scorer: object) -> None:
+    """Refuse, before anything is scored, a selector that the scorer's scores cannot serve.
+
+    Raises:
+        ArgumentError: It compares embeddings, and the scorer says that it has none, by an attribute
+            `embeds`.
+    """
+    if isinstance(selector, Herding) and not getattr(scorer, "embeds", True):
+        raise without_embeddings(str(getattr(scorer, "name", type(scorer).__name__)))
 
 
 def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Selector:

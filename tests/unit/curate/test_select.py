@@ -11,6 +11,7 @@ import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
 from curate.choosing import memory_of
 from curate.demo_data import demo_pool, demo_targets
+from selection import scorers
 from selection.selectors import SELECTORS
 
 
@@ -60,6 +61,12 @@ def test_what_selects_is_the_scorers_own_unless_it_is_named(few, targets, encode
     for given in ({"scale": 5.0}, {"scorer": "tfidf", "encoder": None}):
         chosen = curate.select(few, targets, 9, **{"encoder": encoder, **given})
         assert chosen.manifest.arguments["selector"] == chosen.selection.method == "layered_greedy"
+
+
+def test_herding_is_refused_before_anything_is_scored(pool, targets, monkeypatch):
+    monkeypatch.setattr(scorers.TfidfScorer, "score", lambda *_: pytest.fail("it was scored"))
+    with pytest.raises(ArgumentError, match="scores by 'tfidf' have none"):
+        curate.select(pool, targets, 9, scorer="tfidf", selector="herding")
 
 
 def test_herding_among_near_duplicates_of_which_the_best_stays(pool, targets, encoder):

@@ -227,6 +227,7 @@ def test_a_source_may_be_called_anything(files, make, tmp_path):
         ({"scales": {"rds": 2}}, r"selection\.scales: nothing is compared by the name 'rds'"),
         ({"scales": {"bm25/top_k_mean": 2}}, r"nothing is compared by the name 'bm25/top_k_mean'"),
         ({"budgets": {"present": [9999]}}, r"budget 9999 is larger than the pool of present, emai"),
+        ({"selector": "herding"}, r"scores by 'tfidf' have none"),
         ({"sources": ["nowhere"]}, r"source 'nowhere': not enough rows"),
     ],
 )

@@ -1,13 +1,22 @@
 """Herding, against a search that tries every row."""
 
+import re
+
 import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, EmbeddingError
 from selection.constraints import BoundConstraints, Constraints
-from selection.scorers import EmbeddingScorer
+from selection.scorers import (
+    AdamGradientScorer,
+    Bm25Scorer,
+    EmbeddingScorer,
+    RandomScorer,
+    ScoreAverage,
+    TfidfScorer,
+)
 from selection.scores import BLOCK, ScoreMatrix
-from selection.selectors import default_selector, herding, make_selector
+from selection.selectors import check_selector, default_selector, herding, make_selector
 from selection.weights import target_weights
 
 
@@ -120,6 +129,17 @@ def test_scores_without_embeddings():
     scores = ScoreMatrix.from_array(np.ones((2, 5)), method="tfidf")
     with pytest.raises(ArgumentError, match="scores by 'tfidf' have none; choose layered_greedy"):
         make_selector("herding").select(scores, 2)
+
+
+@pytest.mark.parametrize(
+    "scorer", [TfidfScorer(), Bm25Scorer(), RandomScorer(), AdamGradientScorer,
+               ScoreAverage([TfidfScorer(), Bm25Scorer()])],
+)  # fmt: skip
+def test_scorers_that_give_none_say_so_before_they_score(scorer):
+    with pytest.raises(ArgumentError, match=f"'{re.escape(str(scorer.name))}' have none; choose"):
+        check_selector(make_selector("herding"), scorer)
+    check_selector(make_selector("layered_greedy"), scorer)
+    check_selector(make_selector("herding"), object())  # who knows
 
 
 def test_a_broken_embedding_is_named():
