@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "attribution_cost.py"
-# The script, whose workers are processes like any other, but that only the first starts from
-# nothing: the others do what `python SCRIPT --worker …` does after its imports.
-FORKING = """
-    import os, runpy, subprocess, sys
-    from pathlib import Path
-
-    sys.argv = sys.argv[1:]
-    sys.path.insert(0, str(Path(sys.argv[0]).parent))
-    anew = subprocess.Popen
-    workers = []
-
-    class Forked:
-        def __init__(self, command):
-            (given, self.stdin), (self.stdout, answers) = (
-                [os.fdopen(end, mode) for end, mode in zip(os.pipe(), "rw")] for _ in range(2)
-            )
-            self.pid = os.fork()
-            if self.pid == 0:
-                sys.stdin, sys.stdout, sys.argv = given, answers, command[1:]
-                self.stdin.close()
-                try:
-                    runpy.run_path(sys.argv[0], run_name="__main__")
-                except BaseException:
-                    sys.excepthook(*sys.exc_info())
-                finally:
-                    sys.stdout.flush()
-                    os._exit(0)
-            given.close()
-            answers.close()
-
-        def wait(self):
-            return os.waitpid(self.pid, 0)[1]
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.wait()
-
-    class Popen(anew):
-        def __new__(cls, command, **options):
-            if command[:3] != [sys.executable, sys.argv[0], "--worker"]:
-                return anew(command, **options)
-            workers.append(anew(command, **options) if not workers else Forked(command))
-            return workers[-1]
-
-    subprocess.Popen = Popen
-    runpy.run_path(sys.argv[0], run_name="__main__")
-    assert len(workers) == 5, workers
-"""
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +65,13 @@ def test_rows_come_in_groups_of_like_length_from_all_lengths(cost):
     assert len(cost.groups(rows[:5], 256)) >= 5
 
 
-def test_it_runs_on_made_up_rows(program, tiny_lm, tmp_path):
-    done = program(
-        FORKING, SCRIPT, "--model", tiny_lm, "--data", tmp_path, "--sizes", "1M", "--rows", "16",
-        "--repeats", "2", "--threads", "1", "--training-seconds", "10", "--output",
-        tmp_path / "out", TOKENIZERS_PARALLELISM="false",
+def test_it_runs_on_made_up_rows(tiny_lm, tmp_path):
+    subprocess.run(
+        [sys.executable, str(SCRIPT), "--model", str(tiny_lm), "--data", str(tmp_path),
+         "--sizes", "1M", "--rows", "16", "--repeats", "2", "--threads", "1",
+         "--training-seconds", "10", "--output", str(tmp_path / "out")],
+        check=True, timeout=500, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
     )  # fmt: skip
-    assert done.wait() == 0, done.stderr[-3000:]
     report = json.loads((tmp_path / "out" / "attribution_cost.json").read_text())
     speed, ratios, sizes, paid = (table["rows"] for table in report["tables"])
     assert [row["language model"] for row in ratios] == [Path(tiny_lm).name, "1M"]
