@@ -2,7 +2,7 @@
 
     python examples/t0/encoder/differences.py out/t0/evaluation/downstream minilm tfidf
 
-For each setting, and over all of them, in which every problem of a source counts alike. In
+For each setting, and over all of them (or over those named by --settings), in which every problem of a source counts alike. In
 brackets: Student's 95% interval over the sources.
 """
 
@@ -19,9 +19,12 @@ def main() -> None:
     options.add_argument("benchmark", type=Path, help="what `curate benchmark` wrote")
     options.add_argument("method")
     options.add_argument("against", nargs="+")
+    options.add_argument("--settings", nargs="+", help="default all")
     options.add_argument("--metric", default="loss", help="loss, exact or f1")
     args = options.parse_args()
     trials = pd.read_parquet(args.benchmark / "trials.parquet")
+    if args.settings:
+        trials = trials[trials["setting"].isin(args.settings)]
     keys = ["setting", "source", "seed"]
     values = trials.pivot(index=keys, columns="scorer", values=args.metric)
     for other in args.against:
