@@ -2,8 +2,8 @@
 
     python examples/t0/encoder/differences.py out/t0/evaluation/downstream minilm tfidf
 
-For each setting, and over all of them (or over those named by --settings), in which every problem of a source counts alike. In
-brackets: Student's 95% interval over the sources.
+For each setting, and over all of them (or over those named by --settings), in which every problem
+of a source counts alike. In brackets: Student's 95% interval over the sources.
 """
 
 import argparse
