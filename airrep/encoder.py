@@ -26,7 +26,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 from airrep.fingerprints import model_fingerprint
 from airrep.hardware import default_device, fastest_dtype
 from airrep.language_model import Tokens
-from airrep.modeling import AirRepModel
+from airrep.modeling import AirRepConfig, AirRepModel
 from airrep.pooling import Pooling, group_influence
 from airrep.processes import process_group, processes, rank
 from airrep.reading import make_reader
@@ -55,6 +55,11 @@ class AirRep:
         self.tokenizer = tokenizer
         self.template = model.config.text_template()
         self.reader = make_reader(model, tokenizer, name)
+
+    def __reduce__(self) -> tuple[Callable[..., AirRep], tuple[Any, ...]]:
+        # Built anew from its config where it is unpickled: what a network's layers can show is
+        # noted when transformers constructs it, and shown by hooks that cannot be pickled.
+        return _rebuilt, (self.model.config, self.model.state_dict(), self.tokenizer, self.name)
 
     @classmethod
     def from_pretrained(
@@ -298,3 +303,14 @@ class AirRep:
         if not np.isfinite(given).all():
             raise EmbeddingError(f"{name}: the embeddings hold NaN or infinity.")
         return np.ascontiguousarray(given, dtype=np.float32)
+
+
+def _rebuilt(
+    config: AirRepConfig,
+    weights: Mapping[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+) -> AirRep:
+    model = AirRepModel(config)
+    model.load_state_dict(weights, assign=True)
+    return AirRep(model.to(model.projector.weight.device).eval(), tokenizer, name)

@@ -6,7 +6,7 @@ from airrep.errors import ArgumentError
 from selection.selectors.base import Selector
 from selection.selectors.coverage import Coverage
 from selection.selectors.group_greedy import GroupGreedy
-from selection.selectors.herding import Herding, without_embeddings
+from selection.selectors.herding import Herding
 from selection.selectors.random import RandomSelector
 from selection.selectors.round_robin import RoundRobin
 from selection.selectors.top_k import TopK
@@ -65,7 +65,7 @@ def check_selector(selector: Selector, scorer: object) -> None:
             `embeds`.
     """
     if isinstance(selector, Herding) and not getattr(scorer, "embeds", True):
-        raise without_embeddings(str(getattr(scorer, "name", type(scorer).__name__)))
+        raise selector.without_embeddings(str(getattr(scorer, "name", type(scorer).__name__)))
 
 
 def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Selector:

@@ -47,20 +47,19 @@ _ROUNDING = 2.0**-20  # of gains in float32, relative to the largest product the
 Float64 = npt.NDArray[np.float64]
 
 
-def without_embeddings(method: str) -> ArgumentError:
-    """What is wrong with herding by a method's scores that are of no embeddings."""
-    return ArgumentError(
-        f"selector {HERDING!r} compares the rows' embeddings with each other, and scores by "
-        f"{method!r} have none; choose layered_greedy."
-    )
-
-
 @dataclass(frozen=True)
 class Herding:
     """Add the row that brings the set's mean embedding closest to the targets', k times."""
 
     name = HERDING
     needs_matrix = False
+
+    def without_embeddings(self, method: str) -> ArgumentError:
+        """What is wrong with herding by a method's scores that are of no embeddings."""
+        return ArgumentError(
+            f"selector {self.name!r} compares the rows' embeddings with each other, and scores by "
+            f"{method!r} have none; choose layered_greedy."
+        )
 
     def select(
         self,
@@ -79,7 +78,7 @@ class Herding:
             ArgumentError: As every selector; or the scores are not of embeddings.
         """
         if scores.embeddings is None:
-            raise without_embeddings(scores.method)
+            raise self.without_embeddings(scores.method)
         share = target_weights(weights, scores.shape[0])
         steps = begin(scores, k, share, constraints)
         targets = scores.embeddings[0].astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -157,6 +158,28 @@ def test_the_last_level_is_what_segments_are_and_the_first_the_token_embeddings(
     changed = shuffled.features(texts)
     assert np.array_equal(changed[:, :64], found[:, :64])
     assert np.abs(changed[:, 64:] - found[:, 64:]).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["levels", "prediction"])
+def test_a_process_that_has_made_no_model_unpickles_an_encoder(
+    program, levelling, make_reading_model, tmp_path, kind
+):
+    """As a worker of a cluster does, also one that has been used."""
+    encoder = levelling if kind == "levels" else make_reading_model()
+    expected = encoder.encode(EXAMPLES[:3])
+    place = tmp_path / "encoder.pkl"
+    place.write_bytes(pickle.dumps((encoder, EXAMPLES[:3])))
+    text = """
+        import pickle, sys
+        import numpy as np
+        encoder, examples = pickle.load(open(sys.argv[1], "rb"))
+        np.save(sys.argv[2], encoder.encode(examples))
+        print(encoder.fingerprint, encoder.name)
+    """
+    done = program(text, place, tmp_path / "found.npy")
+    assert done.wait() == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / "found.npy"), expected)
+    assert done.stdout.split(maxsplit=1) == [encoder.fingerprint, f"{encoder.name}\n"]
 
 
 def test_segments_are_saved_and_loaded(segmenting, tmp_path):
