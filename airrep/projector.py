@@ -64,7 +64,7 @@ def whitening_projector(
         [centred[:, start:stop] @ part for part, (start, stop) in zip(parts, bounds, strict=True)],
         axis=1,
     )
-    directions = _main_directions(whitened, min(dim, whitened.shape[1]))
+    directions = main_directions(whitened, min(dim, whitened.shape[1]))
     split = np.split(directions, np.cumsum([part.shape[1] for part in parts])[:-1])
     weight = np.zeros((dim, features.shape[1]), dtype=np.float32)
     weight[: directions.shape[1]] = np.concatenate(
@@ -105,7 +105,7 @@ def _whitening(part: Float32, damping: float, parts: int, least: float) -> Float
     return (directions / np.sqrt((values + ridge) * kept * parts)).astype(np.float32)
 
 
-def _main_directions(rows: Float32, dim: int) -> Float32:
+def main_directions(rows: Float32, dim: int) -> Float32:
     """The `dim` directions (F, dim) of largest variance; signs fixed, so that runs agree.
 
     With fewer rows than dimensions they are found from the rows' inner products; directions beyond

@@ -1,7 +1,8 @@
 """The network in training: a base, looked up or computed, and a matrix on top of it.
 
-The matrix acts on the output of the projector that training starts from, which is white, so that
-one learning rate fits all of its entries. In the end it is multiplied into the projector.
+The matrix acts on the output of the projector that training starts from, whose directions are
+uncorrelated, so that one learning rate fits all of its entries. In the end it is multiplied into
+the projector.
 
 Shapes: n texts, D embedding size.
 """

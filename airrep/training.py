@@ -4,10 +4,11 @@ A step takes subsets and examples of one split, predicts every subset's influenc
 and compares the predictions in pairs (`airrep.ranking`); with a teacher, the cosines of some rows
 are compared with the teacher's as well. Gradients are cached (`airrep.cached_gradients`).
 
-Where this departs from the paper: the projector starts from whitened features and is held near
-them, embeddings have length 1 and the scale of scores is learned, and training stops when the LDS
-on validation data no longer grows. With some hundred runs, where the paper has ten thousand, that
-is what keeps the encoder from learning its rows by heart (docs/encoder.md).
+Where this departs from the paper: the projector starts from whitened features, or from what they
+tell of the teacher's vectors, and is held near there; embeddings have length 1 and the scale of
+scores is learned; and training stops when the LDS on validation data no longer grows. With some
+hundred runs, where the paper has ten thousand, that is what keeps the encoder from learning its
+rows by heart (docs/encoder.md).
 
 Shapes: n texts, S subsets and T examples of a step, D embedding size.
 """
@@ -36,6 +37,7 @@ from airrep.pooling_kind import Pooling
 from airrep.processes import rank, wait_for_everyone
 from airrep.projector import whitening_projector
 from airrep.ranking import group_scores, pairwise_ranking_loss
+from airrep.regression import regression_projector
 from airrep.student import Student
 from airrep.training_config import TrainConfig
 from airrep.training_rows import (
@@ -88,12 +90,14 @@ def train_encoder(
         directory: Where the state is kept.
         validation: What decides when to stop, and which step was best.
         teacher: Vectors whose cosines the encoder should follow as well.
-        on_start: Called once with the encoder as it is before the first step, to be left so.
+        on_start: Called once with the encoder of whitened features, which has learned nothing, to
+            be left so.
         progress: Show progress bars on standard error.
 
     Raises:
-        ArgumentError: No supervision, more dimensions than features, or a backbone is to be
-            trained below features that have no gradient.
+        ArgumentError: No supervision, more dimensions than features or than the teacher has, a
+            start from a teacher who is not there, or a backbone is to be trained below features
+            that have no gradient.
         OutputError: The directory holds another run.
         LossError: The loss became NaN or infinite.
     """
@@ -104,6 +108,8 @@ def train_encoder(
             f"the encoder's weights are {encoder.precision}; load it with dtype='float32'."
         )
     check_trainable(encoder, config)
+    if teacher is None and config.start == "teacher":
+        raise ArgumentError("training.start is 'teacher', and there is no teacher.")
     encoder.model.eval()  # a text is encoded twice, and has to come out the same
     directory = Path(directory)
     texts = Texts(encoder.template)
@@ -130,6 +136,12 @@ def train_encoder(
     start_projector(encoder, features[:learned], config)
     if on_start is not None:
         on_start(encoder)
+    gradients = encoder.model.gradient is not None
+    if teacher is not None and config.starts_from_teacher(gradients=gradients):
+        weight, bias = regression_projector(
+            features[taught], teacher.vectors, config.dim, config.ridge
+        )
+        _put_projector(encoder, weight, bias)
     with _in_training(encoder.model, config):
         student = Student(encoder, texts.all(), config, features if frozen else None)
         del features
@@ -177,6 +189,11 @@ def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
             f"training.trainable {config.trainable!r}: features of token_pooling 'gradient' pass "
             "no gradient on to the model; train the 'projector'."
         )
+    if encoder.model.gradient is not None and config.start == "teacher":
+        raise ArgumentError(
+            "training.start 'teacher': features of token_pooling 'gradient' are gradients "
+            "themselves; write 'whitened'."
+        )
     if config.adapter_rank is not None:
         check_lora(encoder.model.bert, config.adapter_rank)
 
@@ -192,15 +209,22 @@ def start_projector(
     weight, bias = whitening_projector(
         features, encoder.model.feature_blocks, config.dim, config.damping
     )
+    _put_projector(encoder, weight, bias)
+    model = encoder.model
+    model.config.normalize = model.gradient is None  # a gradient's length says something
+    model.config.attention_scale = config.scale
+
+
+def _put_projector(
+    encoder: AirRep, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+) -> None:
     model = encoder.model
     projector = torch.nn.Linear(weight.shape[1], weight.shape[0], device=model.device)
     with torch.no_grad():
         projector.weight.copy_(torch.from_numpy(weight))
         projector.bias.copy_(torch.from_numpy(bias))
     model.projector = projector.requires_grad_(model.projector.weight.requires_grad)
-    model.config.projection_dim = config.dim
-    model.config.normalize = model.gradient is None  # a gradient's length says something
-    model.config.attention_scale = config.scale
+    model.config.projection_dim = len(weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import get_args
 
 from airrep.errors import ArgumentError
 from airrep.pooling_kind import POOLINGS, Pooling
 
 _WEIGHTINGS = ("difference", "none")
+_STARTS = ("auto", "whitened", "teacher")
 TRAINABLE = ("projector", "all", "lora:RANK")
 
 
@@ -22,6 +22,10 @@ class TrainConfig:
             "lora:RANK" (adapters on the backbone's linear layers, merged at the end).
         dim: D; at most the number of features.
         damping: Of the whitening that the projector starts from (see `airrep.projector`).
+        start: "whitened" features; "teacher", what features tell of the teacher's vectors (see
+            `airrep.regression`); or "auto": the teacher where there is one, unless features are
+            gradients, which need none.
+        ridge: Of the regression on the teacher's vectors.
         pooling: Of a subset's scores while training.
         scale: Where the scale of scores starts; it is learned.
         weighting: Of pairs of subsets (see `airrep.ranking`).
@@ -48,6 +52,8 @@ class TrainConfig:
     trainable: str = "projector"
     dim: int = 384
     damping: float = 3.0
+    start: str = "auto"
+    ridge: float = 0.1
     pooling: Pooling = "attention"
     scale: float = 5.0
     weighting: str = "difference"
@@ -71,14 +77,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.adapter_rank  # noqa: B018 (refuses what it cannot read)
-        if self.pooling not in get_args(Pooling):
-            raise ArgumentError(
-                f"training.pooling {self.pooling!r} is unknown; choose from {POOLINGS}."
-            )
-        if self.weighting not in _WEIGHTINGS:
-            raise ArgumentError(
-                f"training.weighting {self.weighting!r} is unknown; choose difference or none."
-            )
+        for name, known in (
+            ("pooling", POOLINGS), ("weighting", _WEIGHTINGS), ("start", _STARTS),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise ArgumentError(
+                    f"training.{name} {getattr(self, name)!r} is unknown; choose from "
+                    f"{', '.join(known)}."
+                )
         for name, least in (
             ("dim", 1), ("steps", 0), ("subsets", 2), ("targets", 1), ("distil_rows", 2),
             ("evaluate_every", 1), ("patience", 1), ("tokens_per_batch", 1), ("seed", 0),
@@ -87,8 +93,8 @@ class TrainConfig:
                 raise ArgumentError(
                     f"training.{name}: expected {least} or more, found {getattr(self, name)}."
                 )
-        for name in ("damping", "scale", "learning_rate", "backbone_learning_rate", "gradient_norm",
-                     "most"):  # fmt: skip
+        for name in ("damping", "ridge", "scale", "learning_rate", "backbone_learning_rate",
+                     "gradient_norm", "most"):  # fmt: skip
             if not 0 < getattr(self, name) < inf:
                 raise ArgumentError(
                     f"training.{name}: expected a number above 0, found {getattr(self, name)}."
@@ -104,6 +110,14 @@ class TrainConfig:
             raise ArgumentError(
                 f"training.source_share: expected a number from 0 to 1, found {self.source_share}."
             )
+
+    def starts_from_teacher(self, *, gradients: bool) -> bool:
+        """Whether the projector starts from a teacher's vectors, where there is a teacher.
+
+        Args:
+            gradients: Whether the encoder's features are gradients.
+        """
+        return self.start == "teacher" or (self.start == "auto" and not gradients)
 
     @property
     def adapter_rank(self) -> int | None:

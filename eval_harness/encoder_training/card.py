@@ -68,7 +68,7 @@ def model_card(facts: Facts) -> str:
         "encoder never saw, of what is predicted with what fine-tuning on the subset did; then the "
         "mean over examples. 1 is every order right, 0 is chance. In brackets: 95% intervals over "
         "subsets and examples. *attention* pools a subset's scores at the scale that did best on "
-        "validation. *untrained* is the encoder that training started from.",
+        "validation. *untrained* has the same features, whitened, and learned nothing.",
         test_section(facts),
         "## Language model",
         _language_model(facts),
@@ -111,13 +111,15 @@ def _training(facts: Facts) -> str:
         else "the built-in encoder" if backbone == BUILT_IN
         else escaped(shown(backbone))
     )  # fmt: skip
-    if config.encoder.token_pooling == "gradient":
+    gradients = config.encoder.token_pooling == "gradient"
+    if gradients:
         start += ", by its gradients in the metric of Adam's steps"
-    taught = config.teaches
-    teacher = (
-        "" if taught is None
-        else f" The cosines of {_taught_by(taught)} were learned from as well."
-    )  # fmt: skip
+    teacher = ""
+    if config.teaches is not None:
+        teacher = f" The cosines of {_taught_by(config.teaches)} were learned from as well"
+        if training.starts_from_teacher(gradients=gradients):
+            teacher += ", first of all, by regression"
+        teacher += "."
     return (
         f"Backbone: {start}; {training.dim} dimensions; trained weights: "
         f"{escaped(training.trainable)}; up to {training.steps:,} steps, stopped by the LDS on "

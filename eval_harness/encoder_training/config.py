@@ -158,11 +158,14 @@ class EncoderTrainingConfig:
         at_least(self, "", 1, "stack", "max_tokens")
         at_least(self, "", 0, "seed")
         self._check_use()
+        if self.training.start == "teacher" and self.teacher is None:
+            raise ArgumentError("training.start is 'teacher', and teacher is null.")
 
     @property
     def teaches(self) -> TeacherConfig | None:
-        """The teacher, if its part of the loss has any weight."""
-        return self.teacher if self.training.distil > 0 else None
+        """The teacher, if it is started from or its part of the loss has any weight."""
+        used = self.training.distil > 0 or self.training.start == "teacher"
+        return self.teacher if used else None
 
     def _check_use(self) -> None:
         if self.use is None:

@@ -3,7 +3,7 @@
     DIR/training/
       teacher.npy, .json        gradients' directions, if there is a teacher; seconds they took
       training.json, .safetensors   the run's state (see `airrep.training_state`)
-      untrained/                the encoder that training started from
+      untrained/                the encoder with whitened features, which has learned nothing
       learned.json              what came out: `Learned`
     DIR/encoder/                the checkpoint
 
@@ -35,6 +35,7 @@ from airrep.source_share import share_labels
 from airrep.starting_point import starting_point
 from airrep.supervision import SubsetLosses
 from airrep.training import check_trainable, train_encoder
+from airrep.training_config import TrainConfig
 from airrep.training_rows import Supervision, Teacher, Validation
 from eval_harness.array_file import read_array, write_array
 from eval_harness.benchmark.attribution import Attribution
@@ -95,17 +96,26 @@ def start(config: EncoderTrainingConfig) -> AirRep:
     return encoder
 
 
-def check_teacher(config: TeacherConfig, model: LanguageModel) -> None:
-    """Refuse a teacher that cannot teach.
+def check_teacher(
+    config: TeacherConfig, model: LanguageModel, encoder: AirRep, training: TrainConfig
+) -> None:
+    """Refuse a teacher that cannot teach the encoder.
 
     Raises:
+        ArgumentError: Training starts from its vectors, which have fewer numbers than embeddings.
         CurateError: The encoder cannot be loaded (see `AirRep.from_pretrained`), or the language
             model has no gradients that can be projected so (see `GradientScorer`).
     """
     if config.encoder is not None:
-        AirRep.from_pretrained(config.encoder)
+        numbers = AirRep.from_pretrained(config.encoder).dim
     else:
-        GradientScorer(model, rank=config.rank, damping=config.damping)
+        numbers = GradientScorer(model, rank=config.rank, damping=config.damping).dim
+    gradients = encoder.model.gradient is not None
+    if training.starts_from_teacher(gradients=gradients) and training.dim > numbers:
+        raise ArgumentError(
+            f"training.dim is {training.dim}; the teacher's vectors, from which training starts, "
+            f"have {numbers} numbers. Lower training.dim, or set training.start to 'whitened'."
+        )
 
 
 def learn(

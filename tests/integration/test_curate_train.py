@@ -90,6 +90,10 @@ def whole(place):
     return place / "whole", printed
 
 
+def _projector(checkpoint):
+    return load_file(checkpoint / "model.safetensors")["projector.weight"].float()
+
+
 def _changed(place, name, **changes):
     file = place / f"{name}.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, **changes}))
@@ -156,22 +160,14 @@ def test_the_checkpoint_is_half_precision_and_what_was_tested(whole):
     assert saved == pytest.approx(lds[learned["best"]], abs=0.05), "float16 changed little"
 
 
-def test_untrained_is_what_training_started_from(whole):
-    """The trained projector is the untrained one times the matrix that was learned."""
+def test_untrained_has_whitened_features_and_the_first_scale(whole):
     directory, _ = whole
     untrained = AirRep.from_pretrained(directory / "training" / "untrained")
     embeddings = untrained.encode([row["prompt"] for row in demo_pool(20)])
     assert embeddings.shape == (20, 24)
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     assert untrained.attention_scale == pytest.approx(5.0, rel=1e-4)
-    start, end = (
-        load_file(file / "model.safetensors")["projector.weight"].float()
-        for file in (directory / "training" / "untrained", directory / "encoder")
-    )
-    learned = load_file(directory / "training" / "training.safetensors")
-    assert not learned["weight.matrix"].equal(torch.eye(24)), "training did something"
-    expected = learned["best.matrix"].T @ start
-    assert (end - expected).norm() < 2e-3 * expected.norm()
+    assert not _projector(directory / "encoder").equal(_projector(directory / "training/untrained"))
 
 
 def test_select_works_with_it(whole, place):
@@ -281,14 +277,15 @@ def test_another_encoder_can_be_the_teacher(whole, place, monkeypatch):
     _with_its_runs(whole, output, monkeypatch)
     file = _changed(
         place, "taught", encoder={"backbone": "sentences", "token_pooling": "levels"},
-        teacher={"encoder": "fitted"},
+        teacher={"encoder": "fitted"}, training={**CONFIG["training"], "dim": 16},
     )  # fmt: skip
     result = curate.train(file, output)
     assert AirRep.from_pretrained(result.directory).model.config.token_pooling == "levels"
     vectors, _ = read_array(output / "training" / "teacher.npy")
     assert vectors.shape[1] == 16
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert "The cosines of the encoder fitted were" in (result.directory / "README.md").read_text()
+    card = (result.directory / "README.md").read_text()
+    assert "cosines of the encoder fitted were learned from as well, first of all, by regre" in card
 
 
 def test_a_teacher_that_is_not_there_is_missed_before_any_run(place):
@@ -296,6 +293,13 @@ def test_a_teacher_that_is_not_there_is_missed_before_any_run(place):
     with pytest.raises(CurateError, match="nowhere/at-all"):
         curate.train(file, place / "untaught-trained")
     assert not (place / "untaught-trained" / "split-0").exists()
+
+
+def test_a_teacher_of_fewer_numbers_is_refused_before_any_run(place):
+    file = _changed(place, "narrow", teacher={"rank": 1})
+    with pytest.raises(CurateError, match=r"training\.dim is 24; the teacher's .* 14 numbers"):
+        curate.train(file, place / "narrow-trained")
+    assert not (place / "narrow-trained" / "split-0").exists()
 
 
 def test_an_encoder_of_gradients_learns_from_runs_that_are_there(
@@ -316,6 +320,12 @@ def test_an_encoder_of_gradients_learns_from_runs_that_are_there(
             encoder.model.gradient.parameters(), trained.model.gradient.parameters(), strict=True
         ):
             assert one.equal(other), "directions are fitted, not learned"
+    # whitened, it is what training started from; times the matrix that was learned, the trained one
+    learned = load_file(output / "training" / "training.safetensors")
+    assert not learned["weight.matrix"].equal(torch.eye(24)), "training did something"
+    start, end = map(_projector, (output / "training" / "untrained", output / "encoder"))
+    expected = learned["best.matrix"].T @ start
+    assert (end - expected).norm() < 2e-3 * expected.norm()
     best = json.loads((output / "training" / "learned.json").read_text())["best"]
     assert (untrained.fingerprint == trained.fingerprint) == (best == 0)
     assert untrained.attention_scale == 5.0

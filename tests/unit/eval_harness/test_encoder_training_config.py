@@ -79,6 +79,7 @@ def test_a_teacher_without_weight_teaches_nothing():
     assert _read().teaches is not None
     assert _read(teacher=None).teaches is None
     assert _read(training={"distil": 0}).teaches is None
+    assert _read(training={"distil": 0, "start": "teacher"}).teaches is not None
 
 
 def test_the_paths_are_settings():
@@ -102,6 +103,7 @@ def test_the_paths_are_settings():
         ({"encoder": {"max_tokens": 2}}, r"encoder\.max_tokens: expected 3 or more"),
         ({"training": {"dims": 3}}, r"training: setting 'dims' is unknown"),
         ({"training": {"dim": 0}}, r"training\.dim: expected 1 or more"),
+        ({"training": {"start": "teacher"}, "teacher": None}, r"start is 'teacher', and"),
         ({"teacher": {"rank": 0}}, r"teacher\.rank: expected 1 or more"),
         ({"teacher": {"damping": 0}}, r"teacher\.damping: expected a number above 0"),
         ({"evaluation": {"share": 0}}, r"evaluation\.share: expected a share between 0 and 1"),
