@@ -136,8 +136,7 @@ def train_encoder(
     start_projector(encoder, features[:learned], config)
     if on_start is not None:
         on_start(encoder)
-    gradients = encoder.model.gradient is not None
-    if teacher is not None and config.starts_from_teacher(gradients=gradients):
+    if teacher is not None and config.start == "teacher":
         weight, bias = regression_projector(
             features[taught], teacher.vectors, config.dim, config.ridge
         )

@@ -9,7 +9,7 @@ from airrep.errors import ArgumentError
 from airrep.pooling_kind import POOLINGS, Pooling
 
 _WEIGHTINGS = ("difference", "none")
-_STARTS = ("auto", "whitened", "teacher")
+_STARTS = ("whitened", "teacher")
 TRAINABLE = ("projector", "all", "lora:RANK")
 
 
@@ -22,9 +22,8 @@ class TrainConfig:
             "lora:RANK" (adapters on the backbone's linear layers, merged at the end).
         dim: D; at most the number of features.
         damping: Of the whitening that the projector starts from (see `airrep.projector`).
-        start: "whitened" features; "teacher", what features tell of the teacher's vectors (see
-            `airrep.regression`); or "auto": the teacher where there is one, unless features are
-            gradients, which need none.
+        start: "whitened" features, or "teacher": what features tell of the teacher's vectors (see
+            `airrep.regression`).
         ridge: Of the regression on the teacher's vectors.
         pooling: Of a subset's scores while training.
         scale: Where the scale of scores starts; it is learned.
@@ -52,7 +51,7 @@ class TrainConfig:
     trainable: str = "projector"
     dim: int = 384
     damping: float = 3.0
-    start: str = "auto"
+    start: str = "whitened"
     ridge: float = 0.1
     pooling: Pooling = "attention"
     scale: float = 5.0
@@ -110,14 +109,6 @@ class TrainConfig:
             raise ArgumentError(
                 f"training.source_share: expected a number from 0 to 1, found {self.source_share}."
             )
-
-    def starts_from_teacher(self, *, gradients: bool) -> bool:
-        """Whether the projector starts from a teacher's vectors, where there is a teacher.
-
-        Args:
-            gradients: Whether the encoder's features are gradients.
-        """
-        return self.start == "teacher" or (self.start == "auto" and not gradients)
 
     @property
     def adapter_rank(self) -> int | None:

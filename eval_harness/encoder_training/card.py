@@ -111,13 +111,12 @@ def _training(facts: Facts) -> str:
         else "the built-in encoder" if backbone == BUILT_IN
         else escaped(shown(backbone))
     )  # fmt: skip
-    gradients = config.encoder.token_pooling == "gradient"
-    if gradients:
+    if config.encoder.token_pooling == "gradient":
         start += ", by its gradients in the metric of Adam's steps"
     teacher = ""
     if config.teaches is not None:
         teacher = f" The cosines of {_taught_by(config.teaches)} were learned from as well"
-        if training.starts_from_teacher(gradients=gradients):
+        if training.start == "teacher":
             teacher += ", first of all, by regression"
         teacher += "."
     return (

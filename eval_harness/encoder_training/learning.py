@@ -96,10 +96,8 @@ def start(config: EncoderTrainingConfig) -> AirRep:
     return encoder
 
 
-def check_teacher(
-    config: TeacherConfig, model: LanguageModel, encoder: AirRep, training: TrainConfig
-) -> None:
-    """Refuse a teacher that cannot teach the encoder.
+def check_teacher(config: TeacherConfig, model: LanguageModel, training: TrainConfig) -> None:
+    """Refuse a teacher that cannot teach.
 
     Raises:
         ArgumentError: Training starts from its vectors, which have fewer numbers than embeddings.
@@ -110,8 +108,7 @@ def check_teacher(
         numbers = AirRep.from_pretrained(config.encoder).dim
     else:
         numbers = GradientScorer(model, rank=config.rank, damping=config.damping).dim
-    gradients = encoder.model.gradient is not None
-    if training.starts_from_teacher(gradients=gradients) and training.dim > numbers:
+    if training.start == "teacher" and training.dim > numbers:
         raise ArgumentError(
             f"training.dim is {training.dim}; the teacher's vectors, from which training starts, "
             f"have {numbers} numbers. Lower training.dim, or set training.start to 'whitened'."

@@ -106,9 +106,9 @@ def train_and_test(
     methods = [
         make_method(name, options, model) for name, options in config.evaluation.methods.items()
     ]
-    encoder = start(config)  # as below, to refuse now what would fail after hours of runs
     if config.teaches is not None:
-        check_teacher(config.teaches, model, encoder, config.training)
+        check_teacher(config.teaches, model, config.training)
+    start(config)  # as above, to refuse now what would fail after hours of runs
     claim(directory / "config.json", json.loads(json.dumps(asdict(config))), "training")
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "training")

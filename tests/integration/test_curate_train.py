@@ -277,7 +277,8 @@ def test_another_encoder_can_be_the_teacher(whole, place, monkeypatch):
     _with_its_runs(whole, output, monkeypatch)
     file = _changed(
         place, "taught", encoder={"backbone": "sentences", "token_pooling": "levels"},
-        teacher={"encoder": "fitted"}, training={**CONFIG["training"], "dim": 16},
+        teacher={"encoder": "fitted"},
+        training={**CONFIG["training"], "start": "teacher", "dim": 16},
     )  # fmt: skip
     result = curate.train(file, output)
     assert AirRep.from_pretrained(result.directory).model.config.token_pooling == "levels"
@@ -296,7 +297,8 @@ def test_a_teacher_that_is_not_there_is_missed_before_any_run(place):
 
 
 def test_a_teacher_of_fewer_numbers_is_refused_before_any_run(place):
-    file = _changed(place, "narrow", teacher={"rank": 1})
+    training = {**CONFIG["training"], "start": "teacher"}
+    file = _changed(place, "narrow", teacher={"rank": 1}, training=training)
     with pytest.raises(CurateError, match=r"training\.dim is 24; the teacher's .* 14 numbers"):
         curate.train(file, place / "narrow-trained")
     assert not (place / "narrow-trained" / "split-0").exists()

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 TRAINABLE = ("projector", "all", "lora:2")
 PLACES = (Path(__file__).parent, Path(__file__).parents[1])  # of this module and the fixtures
 SETTINGS = {
-    "start": "whitened", "dim": 48, "learning_rate": 2e-2, "backbone_learning_rate": 1e-3,
-    "subsets": 24, "targets": 16, "distil_rows": 64,
+    "dim": 48, "learning_rate": 2e-2, "backbone_learning_rate": 1e-3, "subsets": 24,
+    "targets": 16, "distil_rows": 64,
 }  # fmt: skip
 STEPS = 16
 KILLS = 3

@@ -25,7 +25,7 @@ from airrep.training_config import TrainConfig
 from airrep.training_rows import Supervision, Teacher, Validation
 
 QUICK = TrainConfig(
-    start="whitened", dim=16, damping=0.1, steps=12, evaluate_every=6, learning_rate=5e-2,
+    dim=16, damping=0.1, steps=12, evaluate_every=6, learning_rate=5e-2,
     backbone_learning_rate=1e-3, subsets=24, targets=16, distil_rows=64,
 )  # fmt: skip
 TRAINABLE = ["projector", "all", "lora:2"]
