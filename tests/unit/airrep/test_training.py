@@ -362,11 +362,15 @@ def test_a_finished_run_is_found_again(make_encoder, problem, tmp_path, trainabl
     assert second.fingerprint == first.fingerprint
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
-def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, trainable, monkeypatch):
-    config = replace(QUICK, trainable=trainable, steps=7, evaluate_every=2)
+FROM_TEACHER = {"start": "teacher", "dim": 2, "patience": 9}
+
+
+@pytest.mark.parametrize("changes", [*({"trainable": t} for t in TRAINABLE), FROM_TEACHER])
+def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, changes, monkeypatch):
+    config = replace(QUICK, steps=7, evaluate_every=2, **changes)
+    given = {"teacher": problem[2]} if changes is FROM_TEACHER else {}
     whole = make_encoder(token_pooling="segments")
-    expected = learn(whole, problem, tmp_path / "whole", config)
+    expected = learn(whole, problem, tmp_path / "whole", config, **given)
     step = training_module._Trainer._step
 
     def failing(trainer, number):
@@ -376,13 +380,13 @@ def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, trainable, monkey
 
     monkeypatch.setattr(training_module._Trainer, "_step", failing)
     with pytest.raises(KeyboardInterrupt):
-        learn(make_encoder(token_pooling="segments"), problem, tmp_path / "part", config)
+        learn(make_encoder(token_pooling="segments"), problem, tmp_path / "part", config, **given)
     done = []
     monkeypatch.setattr(
         training_module._Trainer, "_step", lambda t, number: done.append(number) or step(t, number)
     )
     resumed = make_encoder(token_pooling="segments")
-    assert learn(resumed, problem, tmp_path / "part", config) == expected
+    assert learn(resumed, problem, tmp_path / "part", config, **given) == expected
     assert done == [4, 5, 6], "from the last validation"
     assert resumed.fingerprint == whole.fingerprint
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from airrep import training as training_module
 from airrep.errors import ArgumentError
 from airrep.regression import regression_projector
 from airrep.training import train_encoder
@@ -66,28 +65,6 @@ def test_what_is_shared_with_the_source_is_started_from(make_encoder, problem, t
     weight, _ = regression_projector(features, shared, 2, SETTINGS.ridge)
     np.testing.assert_allclose(encoder.model.projector.weight.detach(), weight, atol=1e-4)
     assert not np.allclose(shared, teacher.vectors, atol=0.1)
-
-
-def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
-    make_encoder, problem, tmp_path, monkeypatch
-):
-    config = replace(SETTINGS, steps=6, evaluate_every=2, patience=9)
-    whole, parts, again = (make_encoder(token_pooling="segments") for _ in range(3))
-    outcome, _ = started(whole, problem, tmp_path / "whole", config)
-    step = training_module._Trainer._step
-
-    def cut_off(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(training_module._Trainer, "_step", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        started(parts, problem, tmp_path / "parts", config)
-    monkeypatch.undo()
-    resumed, _ = started(again, problem, tmp_path / "parts", config)
-    assert again.fingerprint == whole.fingerprint
-    assert [v.lds for v in resumed.history] == [v.lds for v in outcome.history]
 
 
 def test_gradients_are_their_own_teachers(make_reading_model, problem, tmp_path):
