@@ -7,19 +7,25 @@ BIN := $(VENV)/bin
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test torture check bench clean
+.PHONY: demo test test-all torture check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
 
+# One thread a test process: see JOBS.
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(JOBS) \
-	--dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(SPREAD)
+
+# With the long tail: the tests marked slow.
+test-all: $(VENV)/.dev
+	$(PYTEST) $(SPREAD) -m "not torture"
 
 # Several hundred kills, full disks and damaged files, and hostile input; ten minutes; prints what was lost.
 torture: $(VENV)/.dev
-	TORTURE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
-	$(BIN)/python -m pytest -s -m torture tests/torture tests/hostile
+	TORTURE=1 $(PYTEST) -s -m torture tests/torture tests/hostile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
