@@ -43,10 +43,10 @@ _VERBS: Mapping[str, Callable[..., Any]] = {
 }
 # Parameters that follow the verb without a name.
 _POSITIONAL = {
-    "report": ("directory",), "explain": ("directory", "row"), "verify": ("directory",),
+    "report": ("directory",), "explain": ("directory", "name"), "verify": ("directory",),
 }  # fmt: skip
 # Options without a value.
-_FLAGS = {"verify": ("repair",)}
+_FLAGS = {"explain": ("target",), "verify": ("repair",)}
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.

@@ -21,7 +21,7 @@ from airrep.records import Example, normalise, trl_record
 from airrep.sealed import write_sealed
 from curate.guard import GuardReport
 from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest
-from curate.report import Explanation, Insight, Kind, explain, gather, guarded, write_insight
+from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
 from curate.summary import summarise
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -123,18 +123,17 @@ class TrainingSet:
 
         return write_report(self._insight, path)
 
-    def explain(self, name: str | int, kind: Kind | None = None) -> Explanation:
+    def explain(self, name: str | int, *, target: bool = False) -> Explanation:
         """Why a pool row is in or not, or which rows help a target most and least; print it.
 
         Args:
-            name: Id of a pool row or of a target; positions from 0 unless `columns` named an id.
-            kind: "row" or "target", where a row and a target have this id.
+            name: Id of a pool row, or of a target; positions from 0 unless `columns` named an id.
+            target: Whether the id is a target's.
 
         Raises:
-            ArgumentError: Nothing has this id, or a row and a target have it and `kind` is not
-                given.
+            ArgumentError: No row has this id, or no target.
         """
-        return explain(self._insight, name, kind)
+        return explain(self._insight, name, target=target)
 
     @cached_property
     def _insight(self) -> Insight:

@@ -6,7 +6,7 @@
 `Insight` is all that either needs: no pool, no encoder, no scores beyond a few per target.
 """
 
-from curate.report.explain import Kind, explain
+from curate.report.explain import explain
 from curate.report.explanation import Explanation, RowExplanation, TargetExplanation
 from curate.report.insight import Insight, gather, guarded
 from curate.report.insight_file import read_insight, write_insight
@@ -14,7 +14,6 @@ from curate.report.insight_file import read_insight, write_insight
 __all__ = [
     "Explanation",
     "Insight",
-    "Kind",
     "RowExplanation",
     "TargetExplanation",
     "explain",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,40 +20,38 @@ from curate.report.explanation import (
 from curate.report.insight import Insight, Removed
 from curate.report.wording import counted
 
-Kind = Literal["row", "target"]
 _SHOWN = 5
+_COMPARED = 10_000  # ids at most that a mistyped one is compared with
+_ABOUT_IDS = "Ids are positions from 0 unless columns named an id."
 
 
-def explain(insight: Insight, name: str | int, kind: Kind | None = None) -> Explanation:
+def explain(insight: Insight, name: str | int, *, target: bool = False) -> Explanation:
     """Explain a pool row or a target.
+
+    A pool row and a target may have the same id, so it is not the id that says which is meant.
 
     Args:
         insight: Of a selection.
-        name: Id of a pool row or of a target; positions from 0 unless columns named an id.
-        kind: "row" or "target", where a row and a target have this id.
+        name: Id of a pool row, or of a target; positions from 0 unless columns named an id.
+        target: Whether the id is a target's.
 
     Raises:
-        ArgumentError: Nothing has this id, or a row and a target have it and `kind` is not given.
+        ArgumentError: No row has this id, or no target.
     """
-    if kind is not None and kind not in get_args(Kind):
-        raise ArgumentError(f"kind {kind!r} is unknown; choose row or target.")
     name = str(name)
     row = _position(insight.ids, name)
     removed = next((each for each in insight.removed if each.id == name), None)
-    target = _position([each.id for each in insight.targets], name)
-    is_row, is_target = row is not None or removed is not None, target is not None
-    if is_row and is_target and kind is None:
-        raise ArgumentError(
-            f"{name!r} is the id of a pool row and of a target; say which: kind='row' or "
-            "kind='target' (--kind row, --kind target)."
-        )
-    if target is not None and kind != "row":
-        return _target(insight, target)
-    if row is not None and kind != "target":
+    x = _position([each.id for each in insight.targets], name)
+    is_row = row is not None or removed is not None
+    if target:
+        if x is None:
+            raise ArgumentError(_no_target(insight, name, is_row))
+        return _target(insight, x)
+    if row is not None:
         return _row(insight, row, removed)
-    if removed is not None and kind != "target":
+    if removed is not None:
         return _removed(insight, removed)
-    raise ArgumentError(_unknown(insight, name, kind, is_row or is_target))
+    raise ArgumentError(_no_row(insight, name, x is not None))
 
 
 def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
@@ -153,21 +150,39 @@ def _position(ids: Sequence[str], name: str) -> int | None:
         return None
 
 
-def _unknown(insight: Insight, name: str, kind: Kind | None, elsewhere: bool) -> str:
-    rows, targets = list(insight.ids), [target.id for target in insight.targets]
-    what = {"row": "pool row", "target": "target", None: "pool row or target"}[kind]
-    other = {"row": "target", "target": "row"}
-    if elsewhere and kind is not None:
-        return f"no {what} has the id {name!r}, but a {other[kind]} has; say kind={other[kind]!r}."
-    known = {"row": rows, "target": targets, None: rows + targets}[kind]
-    near = get_close_matches(name, known, 3) if len(known) <= 10_000 and not name.isdigit() else []
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+def _no_row(insight: Insight, name: str, is_target: bool) -> str:
+    if is_target:
+        return (
+            f"no pool row has the id {name!r}, but a target has; ask for the target: --target on "
+            "the command line, target=True in Python."
+        )
     return (
-        f"no {what} has the id {name!r}; the {counted(len(rows), 'pool row')} "
-        f"are {_range(rows)}, the {counted(len(targets), 'target')} {_range(targets)}. Ids are "
-        f"positions from 0 unless columns named an id; rows that could not be read have none.{hint}"
+        f"no pool row has the id {name!r}; the {counted(len(insight.ids), 'pool row')} "
+        f"{_range(insight.ids)}. {_ABOUT_IDS} Rows that could not be read have none. "
+        f"{_nearest(name, insight.ids)}Ids of targets are looked up with --target (in Python, "
+        "target=True)."
     )
 
 
+def _no_target(insight: Insight, name: str, is_row: bool) -> str:
+    if is_row:
+        return (
+            f"no target has the id {name!r}, but a pool row has; ask for the row: leave out "
+            "--target (in Python, target=True)."
+        )
+    ids = [target.id for target in insight.targets]
+    return (
+        f"no target has the id {name!r}; the {counted(len(ids), 'target')} {_range(ids)}. "
+        f"{_ABOUT_IDS} {_nearest(name, ids)}Ids of pool rows are looked up without --target (in "
+        "Python, target=True)."
+    )
+
+
+def _nearest(name: str, ids: Sequence[str]) -> str:
+    """Ids that the user may have meant; of positions, and of very many, none is nearer."""
+    near = get_close_matches(name, ids, 3) if len(ids) <= _COMPARED and not name.isdigit() else []
+    return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
 def _range(ids: Sequence[str]) -> str:
-    return repr(ids[0]) if len(ids) == 1 else f"{ids[0]!r} to {ids[-1]!r}"
+    return f"is {ids[0]!r}" if len(ids) == 1 else f"are {ids[0]!r} to {ids[-1]!r}"

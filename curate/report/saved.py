@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curate.report.explain import Kind
 from curate.report.explain import explain as explain_insight
 from curate.report.explanation import Explanation
 from curate.report.insight_file import read_insight
@@ -30,13 +29,13 @@ def report(directory: str | Path, output: str | Path | None = None) -> Path:
     return write_report(insight, Path(directory) / "report.html" if output is None else output)
 
 
-def explain(directory: str | Path, row: str, kind: Kind | None = None) -> Explanation:
+def explain(directory: str | Path, name: str | int, *, target: bool = False) -> Explanation:
     """Say why a pool row is in or not, or which rows help a target most and least.
 
     Args:
         directory: That `curate select --output` wrote.
-        row: Id of a pool row or of a target; positions from 0 unless columns named an id.
-        kind: row or target, where a row and a target have this id.
+        name: Id of a pool row, or of a target; positions from 0 unless columns named an id.
+        target: The id is a target's.
 
     Returns:
         The explanation; as text, what there is to say.
@@ -44,6 +43,6 @@ def explain(directory: str | Path, row: str, kind: Kind | None = None) -> Explan
     Raises:
         MissingInputError: The directory holds no selection, or one without what this needs.
         FileFormatError: What it holds is damaged.
-        ArgumentError: Nothing has this id, or a row and a target have it and `kind` is not given.
+        ArgumentError: No row has this id, or no target.
     """
-    return explain_insight(read_insight(directory), row, kind)
+    return explain_insight(read_insight(directory), name, target=target)

@@ -26,8 +26,8 @@ def whole(tmp_path_factory):
 
 def _read(directory):
     page = saved.report(directory).read_text("utf-8")
-    told = [str(saved.explain(directory, name, kind)) for name, kind in
-            (("0", "row"), ("1", "target"), ("40", "row"))]  # fmt: skip
+    told = [str(saved.explain(directory, name, target=target)) for name, target in
+            (("0", False), ("1", True), ("40", False))]  # fmt: skip
     assert all(text.strip() for text in told)
     assert page.endswith("</html>")
     return page

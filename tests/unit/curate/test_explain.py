@@ -74,7 +74,7 @@ def test_a_target_has_the_rows_that_help_it_most_and_least(insight, make_insight
     values = np.random.default_rng(0).normal(size=(4, 60)).astype(np.float32)
     ranks = insight.ranks()
     for x in range(4):
-        found = explain(insight, f"t{x}")
+        found = explain(insight, f"t{x}", target=True)
         order = np.argsort(-values[x], kind="stable")
         assert [row.id for row in found.most] == [str(r) for r in order[:5]]
         assert [row.id for row in found.least] == [str(r) for r in order[::-1][:5]]
@@ -92,7 +92,7 @@ def test_influence_is_the_group_formula(insight):
     for x in range(4):
         s = insight.overview.chosen[:, x].astype(np.float64)
         expected = (np.exp(np.abs(s)) * s).sum() / np.exp(np.abs(s)).sum()
-        assert explain(insight, f"t{x}").influence == pytest.approx(expected)
+        assert explain(insight, f"t{x}", target=True).influence == pytest.approx(expected)
 
 
 def test_a_removed_row_says_what_it_repeats(make_insight):
@@ -105,42 +105,36 @@ def test_a_removed_row_says_what_it_repeats(make_insight):
 
 def test_a_row_that_was_warned_of_is_explained_and_keeps_the_warning(make_insight):
     warned = replace(LEAK, id="1", row=1, warned=True)
-    found = explain(make_insight(np.eye(3), 1, removed=[warned]), "1", kind="row")
+    found = explain(make_insight(np.eye(3), 1, removed=[warned]), "1")
     assert found.status == "left out"
     assert "the guard warned of it: leak" in str(found)
 
 
-def test_the_same_id_of_a_row_and_a_target_has_to_be_settled(make_insight):
+def test_an_id_is_a_rows_unless_the_target_is_asked_for(make_insight):
     insight = make_insight(np.eye(2), 1, ids=["t0", "b"])
-    with pytest.raises(
-        ArgumentError, match=r"'t0' is the id of a pool row and of a target.*--kind"
-    ):
-        explain(insight, "t0")
-    assert explain(insight, "t0", kind="row").id == "t0"
-    assert explain(insight, "t0", kind="target").influence == pytest.approx(
-        insight.overview.chosen[0, 0]
-    )
+    assert explain(insight, "t0").text.prompt == "prompt 0"
+    assert explain(insight, "t0", target=True).text.prompt == "target 0"
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "message"),
+    ("name", "target", "message"),
     [
-        ("60", None, r"no pool row or target has the id '60'; the 60 pool rows are '0' to '59'"),
-        ("t11", None, r"Did you mean .*'t1'"),
-        ("t1", "row", r"no pool row has the id 't1', but a target has; say kind='target'"),
-        ("7", "target", r"no target has the id '7', but a row has; say kind='row'"),
-        ("7", "rows", r"kind 'rows' is unknown; choose row or target"),
+        ("60", False, r"no pool row has the id '60'; the 60 pool rows are '0' to '59'.*--target"),
+        ("60", True, r"no target has the id '60'; the 4 targets are 't0' to 't3'.*--target"),
+        ("t11", True, r"Did you mean .*'t1'"),
+        ("t1", False, r"no pool row has the id 't1', but a target has; .*--target .*target=True"),
+        ("7", True, r"no target has the id '7', but a pool row has; .*--target .*target=True"),
     ],
 )
-def test_unknown_ids_get_a_helpful_error(insight, name, kind, message):
+def test_unknown_ids_get_a_helpful_error(insight, name, target, message):
     with pytest.raises(ArgumentError, match=message):
-        explain(insight, name, kind=kind)
+        explain(insight, name, target=target)
 
 
 def test_long_texts_are_cut_and_lines_stay_readable(make_insight):
     insight = make_insight(np.eye(3), 2, prompts=["word " * 5000] * 3)
-    for name, kind in (("0", "row"), ("2", "row"), ("t0", "target")):
-        said = str(explain(insight, name, kind=kind))
+    for name, target in (("0", False), ("2", False), ("t0", True)):
+        said = str(explain(insight, name, target=target))
         assert len(said) < 4000
         assert max(map(len, re.split("\n", said))) < 160
 
@@ -148,4 +142,4 @@ def test_long_texts_are_cut_and_lines_stay_readable(make_insight):
 def test_a_single_row_and_a_single_target_can_be_explained(make_insight):
     insight = make_insight([[0.0]], 1)
     assert "rank 1 of 1" in str(explain(insight, "0"))
-    assert "target t0 is served" in str(explain(insight, "t0"))
+    assert "target t0 is served" in str(explain(insight, "t0", target=True))

@@ -151,7 +151,7 @@ def test_the_summary_says_that_they_hurt_and_how_many_there_are(found):
 
 
 def test_explanations_of_rows_that_hurt(found):
-    worst = found.explain("2", kind="row")
+    worst = found.explain("2")
     assert [helped.id for helped in worst.helps] == ["1", "0", "2"], "hurt most first"
     assert (worst.gain_place, worst.higher, worst.harm) == (1, 0, True)
     assert [rival.id for rival in worst.rivals] == ["3", "1"], "not in, lowest for target 1 first"
@@ -162,17 +162,17 @@ def test_explanations_of_rows_that_hurt(found):
     assert "mean        −1.00 over the targets, the lowest of 3" in said
     for wrong in ("help", "earned", "is in", "gain"):
         assert wrong not in said
-    second = found.explain("0", kind="row")
+    second = found.explain("0")
     assert (second.gain_place, second.higher) == (2, 0)
     assert "the 2nd lowest of 3" in str(second)
 
 
 def test_explanations_of_other_rows_and_of_targets(found):
-    other = str(found.explain("1", kind="row"))
+    other = str(found.explain("1"))
     assert "row 1 (odd) is not among the 3 rows that hurt most" in other
     assert "Its mean over the targets is not below 0" in other
     assert "rivals" not in other
-    target = str(found.explain("0", kind="target"))
+    target = str(found.explain("0", target=True))
     assert "target 0 is hurt most by 1 of the 3 rows that hurt" in target
     assert "served" not in target
     assert "earned" not in target
@@ -204,8 +204,8 @@ def test_what_is_saved_explains_itself(found, tmp_path):
     found.save(tmp_path)
     insight = read_insight(tmp_path)
     assert insight.of_harm
-    assert str(explain(insight, "2", "row")) == str(found.explain("2", kind="row"))
-    assert str(explain(insight, "0", "target")) == str(found.explain("0", kind="target"))
+    assert str(explain(insight, "2")) == str(found.explain("2"))
+    assert str(explain(insight, "0", target=True)) == str(found.explain("0", target=True))
 
 
 # --- the command line ---

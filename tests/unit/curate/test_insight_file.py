@@ -45,7 +45,7 @@ def test_it_comes_back_as_it_was(saved):
     back = read_insight(directory)
     _assert_same(insight, back)
     assert render(back) == render(insight)
-    assert str(explain(back, "t0")) == str(explain(insight, "t0"))
+    assert str(explain(back, "t0", target=True)) == str(explain(insight, "t0", target=True))
 
 
 @pytest.mark.parametrize(("targets", "rows", "k"), [(1, 1, 1), (2, 3, 3), (1, 30, 1)])

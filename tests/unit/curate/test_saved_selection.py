@@ -44,20 +44,20 @@ def test_a_saved_selection_needs_neither_pool_nor_scorer(saved, tmp_path, capsys
 def test_the_command_line_explains_what_the_library_explains(saved, capsys):
     chosen, directory = saved
     row = chosen.selection.ids[0]
-    assert cli.main(["explain", str(directory), row, "--kind", "row"]) == 0
+    assert cli.main(["explain", str(directory), row]) == 0
     said = capsys.readouterr().out
-    assert said == f"{chosen.explain(row, kind='row')}\n"
+    assert said == f"{chosen.explain(row)}\n"
     assert "is in: rank 1 of 20" in said
-    assert cli.main(["explain", str(directory), "1", "--kind", "target"]) == 0
+    assert cli.main(["explain", str(directory), "1", "--target"]) == 0
     assert "target 1 (email_reply) is served" in capsys.readouterr().out
 
 
 def test_mistakes_get_one_line(saved, tmp_path, capsys):
     _, directory = saved
-    assert cli.main(["explain", str(directory), "1"]) == 1
-    assert "'1' is the id of a pool row and of a target" in capsys.readouterr().err
+    assert cli.main(["explain", str(directory), "100", "--target"]) == 1
+    assert "no target has the id '100', but a pool row has" in capsys.readouterr().err
     assert cli.main(["explain", str(directory), "1000"]) == 1
-    assert "no pool row or target has the id '1000'" in capsys.readouterr().err
+    assert "no pool row has the id '1000'" in capsys.readouterr().err
     assert cli.main(["report", str(tmp_path)]) == 1
     assert "holds no selection: manifest.json is missing" in capsys.readouterr().err
 
@@ -67,7 +67,8 @@ def test_ids_that_columns_name_are_the_ones_to_ask_for(rows):
     targets = [{**row, "key": f"target-{i}"} for i, row in enumerate(rows[1])]
     chosen = curate.select(pool, targets, 5, scorer="tfidf", columns={"id": "key"})
     assert chosen.explain(chosen.selection.ids[2]).rank == 3
-    assert chosen.explain("target-2").earned == int((chosen.selection.targets == 2).sum())
+    earned = int((chosen.selection.targets == 2).sum())
+    assert chosen.explain("target-2", target=True).earned == earned
     with pytest.raises(ArgumentError, match=r"'row-0' to 'row-149'.*Did you mean"):
         chosen.explain("row-151")
 
@@ -98,7 +99,7 @@ def test_rows_that_could_not_be_read_do_not_move_the_others(rows, tmp_path):
     pool = [{"prompt": "?", "completion": ""}, *rows[0]]
     chosen = curate.select(pool, rows[1], 5, scorer="tfidf", on_bad_row="skip", output=tmp_path)
     place = int(chosen.selection.indices[0])
-    assert chosen.explain(str(place + 1), kind="row").rank == 1
+    assert chosen.explain(str(place + 1)).rank == 1
     assert "1 pool row could not be read" in chosen.report(tmp_path / "r.html").read_text("utf-8")
 
 
