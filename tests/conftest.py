@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -116,6 +117,33 @@ def program(tmp_path_factory):
     for each in started:
         if each.poll() is None:  # of a test that failed
             os.kill(each.pid, signal.SIGKILL)
+
+
+def wait_until(condition, what, seconds=240, *, of=None):
+    """Wait until a condition holds and return its value; the test fails if it does not come about.
+
+    Args:
+        condition: Called again and again without arguments, until it returns something true.
+        what: What is awaited, for the message.
+        seconds: How long to wait. Far longer than it takes: a busy machine is no failure.
+        of: The `Program` that brings it about; when it has ended, nothing more is to come.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        ended = of is not None and of.poll() is not None  # before the look, which is then the last
+        if found := condition():
+            return found
+        if ended:
+            pytest.fail(f"waited for {what}; the program ended before ({of.poll()}): {of.stderr}")
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s for {what}; it did not come")
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", name="wait_until")
+def _wait_until():
+    """See `wait_until`."""
+    return wait_until
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,13 +41,17 @@ CONFIG = {
 }  # fmt: skip
 SELECTING = {**CONFIG, "attribution": None}
 SELECTING["selection"] = {**CONFIG["selection"], "accuracy": None}
-# The same command line, with trials slow enough to be found at work.
-SLOWLY = """
+# The same command line: after one trial it rests until a file is there.
+RESTING = """
     import sys, time
+    from pathlib import Path
     from eval_harness.benchmark.trials import Trials
-    run = Trials._run
-    def slow(*given): time.sleep(0.5); return run(*given)
-    Trials._run = slow
+    run, done, go = Trials._run, [], Path(sys.argv.pop(1))
+    def rest(*given):
+        while done and not go.exists(): time.sleep(0.01)
+        done.append(run(*given))
+        return done[-1]
+    Trials._run = rest
     from curate.cli import main
     sys.exit(main(sys.argv[1:]))
 """
@@ -180,33 +183,39 @@ def test_and_to_its_rows_and_model(what, whole, place, tmp_path):
         curate.benchmark(copy / "whole.yaml", copy / "whole")
 
 
-def test_a_killed_benchmark_goes_on_and_processes_share_the_work(program, place, monkeypatch):
+def test_a_killed_benchmark_goes_on_and_processes_share_the_work(
+    program, place, monkeypatch, wait_until
+):
     undisturbed = curate.benchmark(place / "selecting.yaml", place / "undisturbed")
     assert undisturbed.attribution == []
     output = place / "shared"
     command = ["benchmark", "selecting.yaml", "--output", str(output), "--progress", "false"]
 
-    def start():
-        return program(SLOWLY, *command, folder=place)
+    def trials():
+        return len(list(output.glob("trials/*.json")))
 
-    def wait_for(count):
-        deadline = time.monotonic() + 120
-        while len(list(output.glob("trials/*.json"))) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
+    def start(go):
+        """One that has done a trial."""
+        before, process = trials(), program(RESTING, go, *command, folder=place)
+        wait_until(lambda: trials() == before + 1, "a trial", of=process)
+        return process
 
-    killed = start()
-    wait_for(1)
+    killed = start(place / "never")
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (output / "results.md").exists()
-    before = len(list(output.glob("trials/*.json")))
-    other = start()
-    wait_for(before + 1)
+    before = trials()
+    other = start(place / "go")
     mine = []
     run = trials_module.Trials._run
-    monkeypatch.setattr(
-        trials_module.Trials, "_run", lambda *given: mine.append(given[1:]) or run(*given)
-    )
+
+    def run_and_tell(*given):
+        rows = run(*given)
+        mine.append(given[1:])
+        (place / "go").touch()
+        return rows
+
+    monkeypatch.setattr(trials_module.Trials, "_run", run_and_tell)
     monkeypatch.chdir(place)
     assert cli.main(command) == 0
     assert other.wait() == 0, other.stderr

@@ -67,6 +67,7 @@ def killed_again_and_again(model, directory):
     import peft  # noqa: F401 (so that not every process has to)
     import scipy.linalg
     import scipy.stats  # noqa: F401
+    from conftest import wait_until
     from transformers import LlamaForCausalLM  # noqa: F401
 
     import airrep.training  # noqa: F401
@@ -80,10 +81,16 @@ def killed_again_and_again(model, directory):
         killed = []
         while len(killed) < KILLS and steps_done(parts) < STEPS:
             process = start(model, parts, trainable)
-            while steps_done(parts) <= max(killed, default=-1):
+            before = max(killed, default=-1)
+
+            def further(process=process, before=before, parts=parts):
+                if steps_done(parts) > before:
+                    return True
                 assert os.waitpid(process, os.WNOHANG)[0] == 0, "goes on where it was"
-                time.sleep(0.001)
-            time.sleep(chance.uniform(0, took / STEPS))
+                return False
+
+            wait_until(further, f"a step after {before}", 120)
+            time.sleep(chance.uniform(0, took / STEPS))  # anywhere in the steps that follow
             os.kill(process, signal.SIGKILL)
             if os.waitpid(process, 0)[1] == signal.SIGKILL:  # else it was done already
                 killed.append(steps_done(parts))

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import pyarrow.parquet as pq
 
@@ -13,6 +12,18 @@ from curate.demo_data import demo_pool, demo_targets
 COMMAND = """
     import sys, airrep.store
     airrep.store._SHARD_ROWS = 8
+    from curate.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
+# It stops in the middle, when its fourth shard is written and does not count yet.
+HELD = """
+    import sys, time, airrep.store
+    airrep.store._SHARD_ROWS = 8
+    add, added = airrep.store.EmbeddingStore._add, []
+    def hold(*given):
+        if len(added) == 3: time.sleep(600)
+        added.append(add(*given))
+    airrep.store.EmbeddingStore._add = hold
     from curate.cli import main
     sys.exit(main(sys.argv[1:]))
 """
@@ -27,17 +38,19 @@ def _write(file, rows):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_sigkill_while_encoding_changes_nothing_but_time(program, tmp_path):
+def test_sigkill_while_encoding_changes_nothing_but_time(program, tmp_path, wait_until):
     _write(tmp_path / "pool.jsonl", demo_pool(ROWS))
     _write(tmp_path / "targets.jsonl", demo_targets("recipe_steps", 4))
     undisturbed = program(COMMAND, *ARGUMENTS, "whole", folder=tmp_path)
     assert undisturbed.wait() == 0, undisturbed.stderr
 
-    killed = program(COMMAND, *ARGUMENTS, "resumed", folder=tmp_path)
+    killed = program(HELD, *ARGUMENTS, "resumed", folder=tmp_path)
     embeddings = tmp_path / "resumed" / "embeddings"
-    deadline = time.monotonic() + 120
-    while len(list(embeddings.glob("shard-*.parquet"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+
+    def shards():
+        return len(list(embeddings.glob("shard-*.parquet"))) == 4
+
+    wait_until(shards, "the fourth shard", of=killed)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     done = sum(s["rows"] for s in json.loads((embeddings / "manifest.json").read_text())["shards"])

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -102,8 +101,7 @@ def _count(browser):
 def _search(browser, text):
     field = browser.find_element(By.ID, "query")
     field.clear()
-    field.send_keys(text)
-    time.sleep(0.3)  # the search waits until typing stops
+    field.send_keys(text)  # the search begins when typing stops
 
 
 def _press(browser, name):
@@ -151,17 +149,17 @@ def test_columns_sort_both_ways_with_the_keyboard(page):
     assert sorts == ["ascending", "none", "none", "none", "none", "none"]
 
 
-def test_search_finds_words_ids_and_nothing(page):
+def test_search_finds_words_ids_and_nothing(page, wait_until):
     browser, chosen, _ = page
     source = chosen.pool[chosen.selection.indices[0]].source
     words = f"{source[:4].upper()} {chosen.selection.ids[0]}"
     _search(browser, words)
+    wait_until(lambda: 0 < len(_shown(browser)) < 50, "the search for words and an id", 30)
     found = _shown(browser)
-    assert 0 < len(found) < 50
     assert _count(browser).startswith(f"{len(found)} of {len(chosen):,} rows")
     assert any(row[0] == "1" for row in found), "the row itself"
     _search(browser, "no row says zzyzx")
-    assert _shown(browser) == []
+    wait_until(lambda: _shown(browser) == [], "the search for what no row says", 30)
     assert browser.find_element(By.ID, "nothing").is_displayed()
     browser.find_element(By.ID, "clear").click()
     assert len(_shown(browser)) == 50
@@ -198,21 +196,21 @@ def test_details_open_and_close_with_the_keyboard(page):
     assert not details.is_displayed()
 
 
-def test_a_rows_target_leads_to_that_target_even_if_it_is_not_listed_yet(page):
+def test_a_rows_target_leads_to_that_target_even_if_it_is_not_listed_yet(page, wait_until):
     browser, _, _ = page
     hidden = browser.find_elements(By.CSS_SELECTOR, ".targets tbody tr[hidden]")
     place = hidden[-1] if hidden else browser.find_element(By.CSS_SELECTOR, ".targets tbody tr")
     browser.execute_script("location.hash = arguments[0].id", place)
-    time.sleep(0.3)
-    assert place.is_displayed()
+    wait_until(place.is_displayed, "the target that the address names", 30)
     assert place.find_element(By.CSS_SELECTOR, ".more").is_displayed()
 
 
-def test_html_in_a_row_is_text(page):
+def test_html_in_a_row_is_text(page, wait_until):
     browser, chosen, _ = page
     if not any(NASTY in example.prompt for example in chosen.pool):
         pytest.skip("this pool holds no HTML of ours")
     _search(browser, "alert('ran')")
+    wait_until(lambda: len(_shown(browser)) == 1, "the search for the row with HTML", 30)
     (row,) = _shown(browser)
     assert NASTY in row[1]
     assert browser.find_elements(By.TAG_NAME, "img") == []

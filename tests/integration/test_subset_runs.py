@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -43,31 +42,35 @@ def make_runner(directory, stack=3):
     return StackedRunner(model, RECIPE, stack)
 
 
-# What another process runs: the same plan, with a rest after each run that it has written.
+# What another process runs: the same plan; after so many runs it rests until a file is there.
 WORKER = """
 import sys, time
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_subset_runs import make_plan, make_runner, rows, subset_runs
 write = subset_runs.write_run
 def write_slowly(*arguments):
     write(*arguments)
-    print(arguments[0].name, flush=True)
-    time.sleep(0.05)
+    written.append(arguments[0].name)
+    print(written[-1], flush=True)
+    while len(written) == int(sys.argv[4]) and not Path(sys.argv[5]).exists(): time.sleep(0.01)
+written = []
 subset_runs.write_run = write_slowly
 subset_runs.run_subsets(make_plan(), *rows(), make_runner(sys.argv[2]), sys.argv[3])
 """
 
 
 @pytest.fixture
-def start_worker(program, tiny_lm, tmp_path):
-    here = os.path.dirname(__file__)  # noqa: PTH120
-    return lambda: program(WORKER, here, tiny_lm, tmp_path)
+def start_worker(program, tiny_lm, tmp_path, wait_until):
+    """Start one that rests after `runs` runs until the file `go` is there, and wait until then."""
 
+    def start(runs, go):
+        here = os.path.dirname(__file__)  # noqa: PTH120
+        worker = program(WORKER, here, tiny_lm, tmp_path, runs, go)
+        wait_until(lambda: worker.stdout.count("\n") == runs, f"{runs} runs", of=worker)
+        return worker
 
-def wait_for_lines(worker, count):
-    while worker.stdout.count("\n") < count:
-        assert worker.poll() is None, worker.stderr
-        time.sleep(0.002)
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +94,11 @@ def test_every_run_is_recorded_with_its_losses(undisturbed, tiny_lm):
     assert undisturbed.provenance["trainable"] == "last:1"
 
 
-def test_killed_at_any_moment_and_resumed_it_gives_the_same_bits(
+def test_killed_after_any_run_and_resumed_it_gives_the_same_bits(
     undisturbed, tiny_lm, tmp_path, start_worker
 ):
     plan = make_plan()
-    killed = start_worker()
-    wait_for_lines(killed, random.randrange(1, 16))
-    time.sleep(random.random() * 0.2)
+    killed = start_worker(random.randrange(1, 24), tmp_path / "never")
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     done = {run for run in plan.runs if run_file(tmp_path, *run).exists()}
@@ -113,19 +114,18 @@ def test_killed_at_any_moment_and_resumed_it_gives_the_same_bits(
 
 
 def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch, start_worker):
-    mine = []
+    mine, go = [], tmp_path / "go"
     write = subset_runs.write_run
 
-    def slowly(file, *arguments):
-        mine.append(file.name)
-        time.sleep(0.05)
+    def write_and_tell(file, *arguments):
         write(file, *arguments)
+        mine.append(file.name)
+        go.touch()
 
-    monkeypatch.setattr(subset_runs, "write_run", slowly)
+    monkeypatch.setattr(subset_runs, "write_run", write_and_tell)
     monkeypatch.setattr(jobs, "_PATIENCE", 0.05)
     runner = make_runner(tiny_lm)
-    other = start_worker()
-    wait_for_lines(other, 1)
+    other = start_worker(1, go)
     found = run_subsets(make_plan(), *rows(), runner, tmp_path)
     assert other.wait() == 0, other.stderr
     theirs = other.stdout.split()

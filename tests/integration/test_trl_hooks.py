@@ -70,7 +70,7 @@ def as_messages(row):
 class RecordingTrainer(LiveSelectionMixin, SFTTrainer):
     """Writes down what this process trains on, batch by batch, as pool positions."""
 
-    pause = 0.0
+    stay_at = None  # the step before which it stays until it is killed
 
     def training_step(self, model, inputs, *args, **kwargs):
         if not hasattr(self, "trained"):
@@ -81,7 +81,8 @@ class RecordingTrainer(LiveSelectionMixin, SFTTrainer):
         masks = inputs["attention_mask"].bool()
         rows = [ids[m].tolist() for ids, m in zip(inputs["input_ids"], masks, strict=True)]
         self.trained.append([self.place[tuple(row)] for row in rows])
-        time.sleep(self.pause)
+        if self.state.global_step == self.stay_at:
+            time.sleep(600)
         return super().training_step(model, inputs, *args, **kwargs)
 
 
@@ -123,10 +124,10 @@ def trainer_of(
     )  # fmt: skip
 
 
-def run(lm, folder, *, resume=False, pause=0.0, every="epoch", weighting="loss", **options):
+def run(lm, folder, *, resume=False, stay_at=None, every="epoch", weighting="loss", **options):
     reselect = selection(every=every, weighting=weighting)
     trainer = trainer_of(lm, reselect, folder, **options)
-    trainer.pause = pause
+    trainer.stay_at = stay_at
     trainer.train(resume_from_checkpoint=resume)
     return trainer, reselect
 
@@ -343,16 +344,13 @@ def test_every_row_of_the_pool_and_a_ragged_last_batch(lm, tmp_path):
 
 @pytest.mark.parametrize("save_steps", [1, 3])
 def test_a_run_that_is_killed_and_resumed_ends_as_if_undisturbed(
-    program, lm, tmp_path, undisturbed, save_steps
+    program, lm, tmp_path, undisturbed, save_steps, wait_until
 ):
     """SIGKILL inside a round; the rows still due, the history and the weights are the same."""
     options = {"lm": str(lm), "save_strategy": "steps", "save_steps": save_steps}
-    killed = program(WORKER, *arguments(tmp_path, {**options, "pause": 0.7}))
-    deadline = time.monotonic() + 240
-    while killed.poll() is None and time.monotonic() < deadline:
-        if (tmp_path / "checkpoint-3" / "trainer_state.json").exists():
-            break
-        time.sleep(0.02)
+    killed = program(WORKER, *arguments(tmp_path, {**options, "stay_at": 3}))
+    saved = tmp_path / "checkpoint-3" / "trainer_state.json"
+    wait_until(saved.exists, "the checkpoint of step 3", of=killed)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, killed.stderr
     checkpoint = last_checkpoint(tmp_path)

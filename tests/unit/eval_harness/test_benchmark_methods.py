@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, CheckpointError
+from eval_harness.benchmark import methods
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer
 from selection.scorers.base import ids
@@ -24,13 +25,13 @@ NAMES = ["random", "tfidf", "bm25", "airrep", "rds", "rds_completion", "gradient
 class Counting:
     """Scores that say how often they were computed."""
 
-    seconds: float = 0.0
+    before: Callable[[], object] = lambda: None
     calls: list[int] = field(default_factory=list)
     name = "counting"
 
     def score(self, targets, pool):
         self.calls.append(len(pool))
-        time.sleep(self.seconds)
+        self.before()
         values = np.arange(len(targets) * len(pool), dtype=np.float32).reshape(len(targets), -1)
         return ScoreMatrix.from_array(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=3.0
@@ -189,8 +190,17 @@ def test_identities_differ_where_scores_do(random_lm, make_lm):
     assert alias.identity == identities[0], "the same scores by another name are not made anew"
 
 
-def test_at_the_same_time_one_computes_and_the_others_wait(tmp_path, questions):
-    scorer, found = Counting(seconds=0.2), []
+def test_at_the_same_time_one_computes_and_the_others_wait(
+    tmp_path, questions, monkeypatch, wait_until
+):
+    locked, asking, found = methods.locked, [], []
+
+    def ask(file):
+        asking.append(file)
+        return locked(file)
+
+    monkeypatch.setattr(methods, "locked", ask)
+    scorer = Counting(lambda: wait_until(lambda: len(asking) == 4, "all four", 60))
 
     def get():
         found.append(ScoreFiles(tmp_path).get(_method(scorer), questions[:3], questions[3:10])[0])
@@ -199,7 +209,8 @@ def test_at_the_same_time_one_computes_and_the_others_wait(tmp_path, questions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(120)
+        assert not thread.is_alive(), "a thread still computes, or waits, after two minutes"
     assert scorer.calls == [7]
     assert len({scores.values().tobytes() for scores in found}) == 1
 
@@ -239,13 +250,11 @@ ScoreFiles(Path(sys.argv[1])).get(Method("mine", Slow(), "counting", 8), rows[:2
 """
 
 
-def test_a_process_that_is_killed_while_computing_blocks_nobody(program, tmp_path):
+def test_a_process_that_is_killed_while_computing_blocks_nobody(program, tmp_path, wait_until):
     from airrep.records import Example
 
     process = program(KILLED, tmp_path)
-    while process.stdout != "computing\n":
-        assert process.poll() is None, process.stderr
-        time.sleep(0.01)
+    wait_until(lambda: process.stdout == "computing\n", "the scorer", of=process)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     rows = [Example(str(i), f"p{i}", "c") for i in range(5)]

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -54,13 +53,17 @@ def test_one_process_does_them_in_order(tmp_path):
 
 def test_threads_share_them(tmp_path):
     taken, done, at_work = [], set(), Counter()
+    everyone = threading.Barrier(4)  # nobody's first job is done before each has one
 
     def work():
+        first = True
         for job in take_jobs(tmp_path, JOBS, done.__contains__):
             at_work[job] += 1
             assert at_work[job] == 1
             taken.append((job, threading.get_ident()))
-            time.sleep(0.002)
+            if first:
+                everyone.wait(60)
+            first = False
             done.add(job)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -68,6 +71,7 @@ def test_threads_share_them(tmp_path):
         thread.start()
     for thread in threads:
         thread.join(60)
+        assert not thread.is_alive(), "a thread still works, or waits for work, after a minute"
     assert sorted(job for job, _ in taken) == sorted(JOBS)
     assert len({thread for _, thread in taken}) == 4
 
@@ -96,20 +100,22 @@ def test_a_dead_processs_job_is_taken_by_another(tmp_path):
         other.communicate()
 
 
-def test_the_last_job_is_waited_for(tmp_path):
-    done = {"a"}
+def test_the_last_job_is_waited_for(tmp_path, wait_until):
+    done, asked = {"a"}, []
     mine = take_jobs(tmp_path, ["b"], done.__contains__)
     assert next(mine) == "b"
-    waiting = threading.Thread(
-        target=lambda: list(take_jobs(tmp_path, ["a", "b"], done.__contains__))
-    )
+
+    def is_done(job):
+        asked.append(job)
+        return job in done
+
+    waiting = threading.Thread(target=lambda: list(take_jobs(tmp_path, ["a", "b"], is_done)))
     waiting.start()
-    waiting.join(0.2)
+    wait_until(lambda: asked.count("b") > 3, "another look at the job that is being done", 60)
     assert waiting.is_alive()
     done.add("b")
     mine.close()
-    waiting.join(10)
-    assert not waiting.is_alive()
+    wait_until(lambda: not waiting.is_alive(), "the end of the wait", 60)
 
 
 def test_a_failed_job_is_free_again(tmp_path):
