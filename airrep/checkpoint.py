@@ -22,6 +22,7 @@ from airrep.checkpoint_files import read_config
 from airrep.errors import CheckpointError, MissingInputError
 from airrep.modeling import AirRepConfig, AirRepModel, without_pooler
 from airrep.sentence_layout import read_modules
+from airrep.wording import shortened, shown
 
 SENTENCE_BACKBONES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet", "electra")
 # Cosines differ by a few tenths at most; at scale 1 the attention would be all but uniform.
@@ -41,7 +42,7 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
         there = path.exists()
     except OSError as error:
         raise MissingInputError(
-            f"checkpoint {name[:200]!r} cannot be read ({error!s:.200})."
+            f"checkpoint {shown(name, 200)} cannot be read ({shortened(error, 200)})."
         ) from error
     if there or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise MissingInputError(f"checkpoint {name!r} is not a directory.")
@@ -130,7 +131,7 @@ def _config_errors(directory: Path) -> Iterator[None]:
     except CheckpointError as error:
         raise CheckpointError(f"{directory}/config.json: {error}") from error
     except Exception as error:  # config classes raise many kinds on a wrong value
-        reason = " ".join(str(error).split())[:300]  # theirs take two lines
+        reason = shortened(error, 300)  # theirs take two lines
         raise CheckpointError(
             f"{directory}/config.json: {type(error).__name__}: {reason}"
         ) from error
@@ -220,4 +221,4 @@ def _check_finite(model: AirRepModel, directory: Path) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    return shortened(next(iter(str(error).strip().splitlines()), type(error).__name__), 300)

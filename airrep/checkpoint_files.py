@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airrep.errors import CheckpointError
+from airrep.wording import shortened, shown
 
 _INDEX = "model.safetensors.index.json"
 _SLACK = 1 << 20  # what is too much for truncated weights, but no harm, is left to their reader
@@ -43,7 +44,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not valid JSON ({error!s:.200}).") from None
+        raise CheckpointError(f"{file}: not valid JSON ({shortened(error, 200)}).") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{file}: expected a JSON object, found {type(found).__name__}.")
     return found
@@ -55,8 +56,8 @@ def _check_index(directory: Path) -> None:
     for name in sorted(names):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise CheckpointError(
-                f"{directory / _INDEX}: weights are said to be in {name!r:.200}; expected the name "
-                "of a .safetensors file of this directory."
+                f"{directory / _INDEX}: weights are said to be in {shown(name, 200)}; expected the "
+                "name of a .safetensors file of this directory."
             )
 
 

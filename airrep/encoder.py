@@ -34,6 +34,7 @@ from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
 from airrep.template import text_fingerprint
 from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
+from airrep.wording import shown
 
 Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
@@ -279,7 +280,7 @@ class AirRep:
         if broken.size:
             raise EmbeddingError(
                 f"the encoder produced NaN or infinity for {broken.size} of {len(texts)} texts, "
-                f"the first is number {broken[0]}: {texts[broken[0]]!r:.80}"
+                f"the first is number {broken[0]}: {shown(texts[broken[0]])}"
             )
         return made
 

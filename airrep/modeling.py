@@ -35,6 +35,7 @@ from airrep.token_pooling import (
     feature_blocks,
     pool_states,
 )
+from airrep.wording import shown
 
 
 @strict
@@ -102,7 +103,8 @@ class AirRepModel(PreTrainedModel):
             )
         if not 0 <= config.attention_scale <= float_info.max:  # integers can be larger
             raise CheckpointError(
-                f"config.attention_scale is {config.attention_scale!s:.40}; expected a number >= 0."
+                f"config.attention_scale is {shown(config.attention_scale, 40)}; expected a number "
+                ">= 0."
             )
         # The attribute is called `bert` for every backbone: released weights are named so.
         backbone_config = config.backbone_config()

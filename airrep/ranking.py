@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.pooling import Pooling, group_influence
+from airrep.wording import shown
 
 Weighting = Literal["difference", "none"]
 
@@ -181,6 +182,6 @@ def _positions(
     ):
         raise ArgumentError(
             f"subset {number}: expected positions in a pool of {rows} rows, found {array.dtype} of "
-            f"shape {array.shape}, {array!r:.60}."
+            f"shape {array.shape}, {shown(array, 60)}."
         )
     return array.astype(np.int64)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from airrep.errors import ArgumentError, RecordError
+from airrep.wording import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,14 +318,6 @@ def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
     if not label:
         raise RecordError(f"{where}: field {field!r} is missing; found {_names(row)}.")
     return as_text(label, field, where)
-
-
-def shown(value: object) -> str:
-    """A value for a message: its beginning, or its type where it cannot be written out."""
-    try:
-        return f"{value!r:.80}"
-    except (ValueError, RecursionError):  # integers of thousands of digits; lists that hold lists
-        return f"{type(value).__name__} of enormous size"
 
 
 def _names(row: Iterable[str]) -> str:

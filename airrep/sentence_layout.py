@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from airrep.atomic import atomic_directory
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
+from airrep.wording import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -91,8 +92,8 @@ def _inside(directory: Path, name: str) -> Path:
     place = Path(name)
     if place.is_absolute() or ".." in place.parts:
         raise CheckpointError(
-            f"{directory / 'modules.json'}: names the module {name!r:.200}, which is not in this "
-            "directory."
+            f"{directory / 'modules.json'}: names the module {shown(name, 200)}, which is not in "
+            "this directory."
         )
     return directory / place
 

@@ -24,6 +24,7 @@ from airrep.errors import ArgumentError
 from airrep.reading import completion_start
 from airrep.template import TextTemplate
 from airrep.token_pooling import pool_states
+from airrep.wording import shown
 
 _START = "completion_start"
 
@@ -56,7 +57,7 @@ class SegmentTransformer(Transformer):
         """
         for given in inputs:
             if not isinstance(given, str):
-                raise ArgumentError(f"expected texts, found {type(given).__name__}: {given!r:.80}")
+                raise ArgumentError(f"expected texts, found {type(given).__name__}: {shown(given)}")
         template = TextTemplate.from_dict(self.template)
         texts = [f"{prompt or ''}{text}" for text in inputs]
         options = {**(settings.pop("processing_kwargs", None) or {})}

@@ -19,6 +19,7 @@ from airrep.embedding_file import EmbeddingFile
 from airrep.errors import EmbeddingError, StoreError
 from airrep.locks import try_lock
 from airrep.sealed import check_format
+from airrep.wording import shortened
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -114,7 +115,9 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     try:
         there = file.exists()
     except OSError as error:  # too long a name, or a directory that is closed to us
-        raise StoreError(f"{directory!s:.200}: cannot be read ({error.strerror}).") from error
+        raise StoreError(
+            f"{shortened(directory, 200)}: cannot be read ({error.strerror})."
+        ) from error
     if not there:
         if directory.exists() and (
             not directory.is_dir()

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from airrep.errors import FileFormatError
+from airrep.wording import shown
 
 _CHUNK = 10_000
 # Deeper, Arrow and datasets give up one by one, each in its way, from 50 levels on.
@@ -68,7 +69,7 @@ def _check_name(field: object, name: str) -> None:
         str.encode(field, "utf-8")  # type: ignore[arg-type]
     except (TypeError, UnicodeEncodeError):
         raise FileFormatError(
-            f"{name}: a field is named {field!r:.80}; the names of fields have to be text that "
+            f"{name}: a field is named {shown(field)}; the names of fields have to be text that "
             "can be encoded as UTF-8."
         ) from None
 

@@ -12,15 +12,18 @@ from airrep.errors import ArgumentError
 from airrep.records import Example, normalise
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
+from airrep.wording import shortened
 from curate.api import select
 from curate.demo_data import TASKS, demo_pool, demo_targets
 from curate.scorer_choice import load_encoder
-from curate.summary import short, table
+from curate.summary import table
 from curate.training_set import TrainingSet
 from eval_harness.precision import source_precision
 from selection.scorers import EmbeddingScorer, TfidfScorer
 from selection.selectors import SELECTORS, make_selector
 from selection.selectors.herding import HERDING
+
+_WIDTH = 60  # of a text that is shown
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,10 @@ def _describe(
             ],
         ),
         "",
-        "first three picks:",
+        "the first rows",
         *(
-            f"  {number + 1}. [{row['task']}] {short(row['prompt'])} → {short(row['completion'])}"
+            f"  {number + 1}. [{row['task']}] {shortened(row['prompt'], _WIDTH)} → "
+            f"{shortened(row['completion'], _WIDTH)}"
             for number, row in enumerate(chosen.dataset.select(range(min(3, len(chosen)))))
         ),
         "",

@@ -17,6 +17,7 @@ from datasets.table import InMemoryTable
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
 from airrep.records import Example, normalise
+from airrep.wording import shortened, shown
 from curate.columns import table_of
 from curate.files import SUFFIXES, read_file
 from curate.saved_dataset import read_saved
@@ -135,7 +136,7 @@ def _one(dataset: Dataset, row: int) -> dict[str, Any] | _Unreadable:
         found: dict[str, Any] = dataset[row]
         return found
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shortened(error, 200)
         return _Unreadable(
             f"a value of it cannot be read ({type(error).__name__}: {reason}). Mend it, or leave "
             "its field out."
@@ -154,7 +155,7 @@ def _from_name(given: str | Path, name: str) -> Rows:
         if isinstance(error, MissingInputError):
             raise
         raise MissingInputError(
-            f"{name}: {text[:200]!r} cannot be read ({error!s:.200})."
+            f"{name}: {shown(text, 200)} cannot be read ({shortened(error, 200)})."
         ) from error
     is_glob = any(sign in text for sign in "*?[")
     if is_glob:
@@ -240,7 +241,8 @@ def _from_frame(given: pd.DataFrame, name: str) -> pa.Table:
     names = given.columns.tolist()
     if len({str(each) for each in names}) < len(names):
         raise FileFormatError(
-            f"{name}: the data frame's columns are named {names!r:.200}; expected each name once."
+            f"{name}: the data frame's columns are named {shown(names, 200)}; expected each "
+            "name once."
         )
     try:
         return pa.Table.from_pandas(given, preserve_index=False)
@@ -268,8 +270,10 @@ def _dataset(table: pa.Table, name: str) -> Dataset:
         return Dataset(InMemoryTable(table))
     except Exception as error:  # types that it has no word for, damaged metadata of its own
         field = next((f for f in table.schema if not _has_a_type(f)), None)
-        culprit = f"field {field.name!r} is of type {field.type!s:.80}" if field else "its metadata"
-        reason = " ".join(str(error).split())[:200]
+        culprit = "its metadata"
+        if field is not None:
+            culprit = f"field {field.name!r} is of type {shortened(field.type, 80)}"
+        reason = shortened(error, 200)
         raise FileFormatError(
             f"{name}: datasets cannot hold these rows: {culprit} ({type(error).__name__}: "
             f"{reason}). Convert it, or leave it out."

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airrep.errors import FileFormatError
+from airrep.wording import shortened, shown
 from curate.manifest import MANIFEST_VERSION
 
 _VERBS = ("select", "harmful")
@@ -34,21 +35,21 @@ def _problem(found: object) -> str:
     try:
         json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:  # of YAML, dates for instance
-        return f"it holds what JSON cannot ({error!s:.200})"
+        return f"it holds what JSON cannot ({shortened(error, 200)})"
     return _of_kind(found) or _of_parts(found) or _of_runs(found)
 
 
 def _of_kind(found: dict[str, Any]) -> str:
     number: Any = found.get("manifest_version")
     if not _is_count(number):
-        return f"manifest_version should be a whole number, found {number!r:.80}"
+        return f"manifest_version should be a whole number, found {shown(number)}"
     if number > MANIFEST_VERSION:
         return (
             f"manifest_version {number:,} is newer than what this version of airrep-curate reads "
             f"({MANIFEST_VERSION}); update it"
         )
     verb = found.setdefault("verb", "select")  # which manifests of version 1 do not say
-    return "" if verb in _VERBS else f"verb should be {' or '.join(_VERBS)}, found {verb!r:.80}"
+    return "" if verb in _VERBS else f"verb should be {' or '.join(_VERBS)}, found {shown(verb)}"
 
 
 def _of_parts(found: dict[str, Any]) -> str:
@@ -58,7 +59,7 @@ def _of_parts(found: dict[str, Any]) -> str:
             return f"{name} is missing, or no mapping"
         bad = next((key for key in value if not check(value[key])), None)
         if bad is not None:
-            return f"{name}.{bad:.80} should be {kind}, found {value[bad]!r:.80}"
+            return f"{name}.{shortened(bad, 80)} should be {kind}, found {shown(value[bad])}"
     return ""
 
 
@@ -66,11 +67,11 @@ def _of_runs(found: dict[str, Any]) -> str:
     chosen, encoders = found["chosen"], found.get("encoders")
     for name, (kind, check) in _CHOSEN.items():
         if not check(chosen.get(name)):
-            return f"chosen.{name} should be {kind}, found {chosen.get(name)!r:.80}"
+            return f"chosen.{name} should be {kind}, found {shown(chosen.get(name))}"
     if not {"pool", "targets"} <= set(found["inputs"]):
         return "inputs should name the pool and the targets"
     if not _is_text(found.get("created")):
-        return f"created should be a date, found {found.get('created')!r:.80}"
+        return f"created should be a date, found {shown(found.get('created'))}"
     if encoders is None and found["manifest_version"] == 1:
         return ""
     if not isinstance(encoders, list) or not all(map(_is_encoder, encoders)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets import Dataset, load_from_disk
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError
+from airrep.wording import shortened, shown
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
 
@@ -28,7 +29,8 @@ def read_saved(path: Path) -> Dataset:
         if (path / _SPLITS).is_file():
             splits = json.loads((path / _SPLITS).read_text("utf-8"))["splits"]
             raise ArgumentError(
-                f"{path} holds the splits {list(splits)!r:.200}; name the directory of one of them."
+                f"{path} holds the splits {shown(list(splits), 200)}; name the directory of "
+                "one of them."
             )
         if not (path / _STATE).is_file():
             raise MissingInputError(
@@ -42,7 +44,7 @@ def read_saved(path: Path) -> Dataset:
     except (ArgumentError, FileFormatError, MissingInputError):
         raise
     except Exception as error:  # JSON, Arrow and datasets raise many kinds on damaged files
-        reason = " ".join(str(error).split())[:200]
+        reason = shortened(error, 200)
         raise FileFormatError(
             f"{path}: a damaged saved dataset ({type(error).__name__}: {reason}). Save it again."
         ) from error
@@ -52,6 +54,6 @@ def read_saved(path: Path) -> Dataset:
 def _check_own(path: Path, name: str) -> None:
     if Path(name).name != name or not (path / name).is_file():
         raise FileFormatError(
-            f"{path / _STATE}: lists the data file {name!r:.200}, which is not a file of this "
+            f"{path / _STATE}: lists the data file {shown(name, 200)}, which is not a file of this "
             "directory. Save the dataset again."
         )

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airrep.records import Example
+from airrep.wording import shortened
 from curate.guard import GuardReport
 from curate.manifest import Manifest
 from selection.result import Selection
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _MOST_LINES = 12
+_WIDTH = 60  # of a source's name and of a target's text
 
 
 def summarise(
@@ -101,7 +103,7 @@ def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
     ranked = sorted(available, key=lambda source: (-chosen[source], source))
     rows = [
         (
-            short(source),
+            shortened(source, _WIDTH),
             f"{available[source]:,}",
             f"{chosen[source]:,}",
             f"{chosen[source] / len(selection):.1%}",
@@ -122,9 +124,12 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
     harm = selection.method == LOWEST_MEAN
     counts = table(
         ("hurt most" if harm else "target", "rows"),
-        [(short(targets[x].id, 12), f"{earned[x]:,}") for x in shown],
+        [(shortened(targets[x].id, 12), f"{earned[x]:,}") for x in shown],
     )
-    texts = ["text", *(short(targets[x].prompt or targets[x].completion) for x in shown)]
+    texts = [
+        "text",
+        *(shortened(targets[x].prompt or targets[x].completion, _WIDTH) for x in shown),
+    ]
     lines = ["", *(f"{count}  {text}" for count, text in zip(counts, texts, strict=True))]
     if len(ranked) > _MOST_LINES:
         rest = sum(earned[x] for x in ranked[_MOST_LINES:])
@@ -147,9 +152,3 @@ def _constraints(manifest: Manifest) -> list[str]:
 def _time(manifest: Manifest) -> list[str]:
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in manifest.seconds.items())
     return ["", f"time    {stages}"]
-
-
-def short(text: str, width: int = 60) -> str:
-    """The text on one line, cut with an ellipsis if it is longer than `width`."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"

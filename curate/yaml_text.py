@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import get_loader
 
 from airrep.errors import FileFormatError, MissingInputError
+from airrep.wording import shortened
 
 DEEPEST, MOST_VALUES = 64, 100_000  # the latter by aliases, beside what is written out
 _LARGEST = 256 << 20  # bytes of a file
@@ -53,7 +54,7 @@ def config_text(path: str | Path) -> str:
         if isinstance(error, FileFormatError):
             raise
         raise MissingInputError(
-            f"{file!s:.200}: no such config can be read ({error!s:.200})."
+            f"{shortened(file, 200)}: no such config can be read ({shortened(error, 200)})."
         ) from error
 
 
@@ -72,7 +73,7 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
     except RecursionError:
         raise FileFormatError("not YAML (nested too deeply).") from None
     except Exception as error:  # its constructors raise many kinds: !!int '', !!bool 5
-        reason = " ".join(str(error).split())[:300]
+        reason = shortened(error, 300)
         raise FileFormatError(f"not YAML ({reason}).") from error
 
 

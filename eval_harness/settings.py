@@ -9,6 +9,7 @@ from sys import float_info
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from airrep.errors import ArgumentError
+from airrep.wording import shown
 
 T = TypeVar("T")
 
@@ -112,5 +113,5 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
 def _finite(value: float, where: str) -> float:
     """A number that can be computed with; every comparison with a NaN would let it pass."""
     if not abs(value) <= float_info.max:  # integers can be larger
-        raise ArgumentError(f"{where}: expected a finite number, found {value!s:.40}.")
+        raise ArgumentError(f"{where}: expected a finite number, found {shown(value, 40)}.")
     return float(value)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from airrep.records import Example
+from airrep.wording import shortened
 from curate.guard.likeness import Match
 from curate.guard.words import count_words, excerpt
 
-_LONGEST = 120
+LONGEST = 120  # characters that are shown of a passage
 
 
 def shared_span(example: Example, match: Match) -> str:
-    """The longest passage of the example that was found again, as it was written, cut."""
+    """The longest passage of the example that was found again, as it was written, shortened."""
     prompt = count_words(example.prompt)
-    stop = min(match.stop, match.start + _LONGEST)  # a word has a character or more
+    stop = min(match.stop, match.start + LONGEST + 1)  # a word has a character or more
     parts = (
         excerpt(example.prompt, match.start, min(stop, prompt)),
         excerpt(example.completion, max(match.start - prompt, 0), stop - prompt),
     )
-    text = " → ".join(part for part in parts if part)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return shortened(" → ".join(part for part in parts if part), LONGEST)

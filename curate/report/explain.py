@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from curate.report.coverage import coverage_of
 from curate.report.explanation import (
     Explanation,
@@ -18,7 +19,6 @@ from curate.report.explanation import (
     TargetExplanation,
 )
 from curate.report.insight import Insight, Removed
-from curate.report.wording import counted
 
 _SHOWN = 5
 _COMPARED = 10_000  # ids at most that a mistyped one is compared with

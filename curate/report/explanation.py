@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from airrep.wording import counted, shortened
 from curate.report.coverage import Status
 from curate.report.insight import Removed, RowText
-from curate.report.wording import counted, number, ordinal, percent
+from curate.report.wording import number, ordinal, percent
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _WIDTH = 96
@@ -171,7 +172,7 @@ def _of_row(it: RowExplanation) -> Iterator[str]:
     if it.helps and it.status == "chosen":
         yield from ("", f"targets that it {'hurts' if it.harm else 'helps'} most")
         for helped in it.helps:
-            what = f"target {helped.id}  {_short(helped.label)}"
+            what = f"target {helped.id}  {shortened(helped.label, _LABEL)}"
             beaten = _beaten(helped) if it.harm else _beats(helped)
             yield f"  {number(helped.score):>8}  {what}  {beaten}"
     if it.earned_by is not None and (not it.harm or it.status == "chosen"):
@@ -195,7 +196,7 @@ def _why(it: RowExplanation) -> Iterator[str]:
     if it.earned_by is None or it.gain is None or it.gain_place is None:
         return
     yield ""
-    yield f"earned by  target {it.earned_by.id}  {_short(it.earned_by.label)}"
+    yield f"earned by  target {it.earned_by.id}  {shortened(it.earned_by.label, _LABEL)}"
     yield (
         f"score      {number(it.earned_by.score)} for that target, {_beats(it.earned_by)}; "
         f"{_higher(it.higher)}"
@@ -213,7 +214,7 @@ def _why_harmful(it: RowExplanation) -> Iterator[str]:
     lower = _higher(it.higher).replace("higher", "lower")
     place = f"{ordinal(it.gain_place)} lowest" if it.gain_place > 1 else "lowest"
     yield ""
-    yield f"hurts most  target {it.earned_by.id}  {_short(it.earned_by.label)}"
+    yield f"hurts most  target {it.earned_by.id}  {shortened(it.earned_by.label, _LABEL)}"
     score = f"{number(it.earned_by.score)} for that target, {_beaten(it.earned_by)}"
     yield f"score       {score}; {lower}"
     yield f"mean        {number(it.gain)} over the targets, the {place} of {it.chosen:,}"
@@ -224,7 +225,7 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
         return
     best = it.earned_by
     yield ""
-    yield f"helps most  target {best.id}  {_short(best.label)}"
+    yield f"helps most  target {best.id}  {shortened(best.label, _LABEL)}"
     yield f"score       {number(best.score)} for it, {_beats(best)}"
     if it.harm:
         reason = "Its mean over the targets is not below 0, or the chosen rows' means are lower."
@@ -292,7 +293,8 @@ def _rows(title: str, rows: Sequence[OtherRow]) -> Iterator[str]:
     yield from ("", title)
     for row in rows:
         place = f"rank {row.rank:,}" if row.rank else "not in"
-        yield f"  {number(row.score):>8}  row {row.id}  {place}  {_short(row.label)}".rstrip()
+        label = shortened(row.label, _LABEL)
+        yield f"  {number(row.score):>8}  row {row.id}  {place}  {label}".rstrip()
     if not rows:
         yield "  none"
 
@@ -304,7 +306,7 @@ def _text(text: RowText | None) -> Iterator[str]:
     for name in ("prompt", "completion"):
         flat = " ".join(getattr(text, name).split())
         if flat:
-            yield from _wrapped(_short(flat, _TEXT), f"  {name:<11}")
+            yield from _wrapped(shortened(flat, _TEXT), f"  {name:<11}")
 
 
 def _wrapped(text: str, label: str = "  ") -> list[str]:
@@ -312,7 +314,3 @@ def _wrapped(text: str, label: str = "  ") -> list[str]:
         text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label),
         break_on_hyphens=False,
     )  # fmt: skip
-
-
-def _short(text: str, width: int = _LABEL) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from airrep.wording import counted
 from curate.report.insight import Insight
-from curate.report.wording import counted, decimals, fixed, number
+from curate.report.wording import decimals, fixed, number
 
 _BINS = 56
 _MOST_DOTS = 1500

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from airrep.wording import counted
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.coverage import TargetCoverage
 from curate.report.insight import Insight, Removed
-from curate.report.wording import counted, cut, duration, number, percent, points
+from curate.report.wording import cut, duration, number, percent, points
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.records import Example
+from airrep.wording import whole_words
 from curate.guard import GuardReport
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -52,8 +53,8 @@ class RowText:
         return cls(
             example.id,
             example.source,
-            example.prompt[:PROMPT_CHARACTERS],
-            example.completion[:COMPLETION_CHARACTERS],
+            example.prompt[: whole_words(example.prompt, PROMPT_CHARACTERS)],
+            example.completion[: whole_words(example.completion, COMPLETION_CHARACTERS)],
             len(example.prompt),
             len(example.completion),
         )
@@ -120,7 +121,9 @@ def _around(span: str, example: Example) -> str:
     place = text.find(span.removesuffix("…"))
     if place < 0:
         return ""
-    start, stop = max(0, place - _BEFORE), place + len(span) + _AFTER
+    before, after = text[:place], text[place:]
+    start = place - whole_words(before[::-1], _BEFORE)
+    stop = place + whole_words(after, len(span) + _AFTER)
     return ("…" if start else "") + text[start:stop] + ("…" if stop < len(text) else "")
 
 

@@ -25,6 +25,7 @@ from airrep.atomic import atomic_file
 from airrep.digests import file_digest
 from airrep.errors import FileFormatError, MissingInputError
 from airrep.sealed import check_format
+from airrep.wording import shortened
 from curate.files import read_file
 from curate.manifest import FILES_KEY, MANIFEST_FILE
 from curate.manifest_check import check_manifest
@@ -209,7 +210,9 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
         there = path.is_file()
     except OSError as error:  # too long a name, for instance
-        raise MissingInputError(f"{path!s:.200}: cannot be read ({error.strerror}).") from error
+        raise MissingInputError(
+            f"{shortened(path, 200)}: cannot be read ({error.strerror})."
+        ) from error
     if not there:
         raise MissingInputError(
             f"{directory} holds no selection: {MANIFEST_FILE} is missing. Name a directory that "

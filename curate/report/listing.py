@@ -10,7 +10,7 @@ import numpy as np
 from curate.report.composition import NO_SOURCE
 from curate.report.coverage import TargetCoverage, coverage
 from curate.report.insight import REMOVED_TEXTS, Insight, Removed, RowText
-from curate.report.wording import cut, escaped_size
+from curate.report.wording import cut, escaped_size, on_a_line
 
 # Listed at most; the report says how many there are, and where the others can be found.
 ROWS, TARGETS, REMOVED = 1500, 150, REMOVED_TEXTS
@@ -108,7 +108,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
                 completion,
                 earner,
                 cut(insight.targets[earner].id, _NAME),
-                _short(insight.targets[earner].label, _LABEL),
+                on_a_line(insight.targets[earner].label, _LABEL),
                 float(chosen.scores[rank]),
                 float(chosen.gains[rank]),
                 int(chosen.layers[rank]) + 1,
@@ -116,7 +116,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
                     Helped(
                         x,
                         cut(insight.targets[x].id, _NAME),
-                        _short(insight.targets[x].label, _AMONG_OTHERS),
+                        on_a_line(insight.targets[x].label, _AMONG_OTHERS),
                         float(scores[x]),
                     )
                     for x in helped
@@ -133,7 +133,9 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
     def neighbours(rows: Sequence[int], scores: Sequence[float]) -> list[Neighbour]:
         texts = [insight.texts[row] for row in rows]
         return [
-            Neighbour(cut(t.id, _NAME), _short(t.label, _AMONG_OTHERS), score, int(ranks[row]) + 1)
+            Neighbour(
+                cut(t.id, _NAME), on_a_line(t.label, _AMONG_OTHERS), score, int(ranks[row]) + 1
+            )
             for t, row, score in zip(texts, rows, scores, strict=True)
         ]
 
@@ -145,7 +147,7 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
         listed.append(
             ListedTarget(
                 cut(target.id, _NAME),
-                _short(target.label, _LABEL),
+                on_a_line(target.label, _LABEL),
                 "\n→ ".join(part for part in _texts(target, 1200) if part),
                 each,
                 neighbours(best[0].tolist(), best[1].tolist()),
@@ -189,10 +191,3 @@ def _texts(text: RowText, size: int) -> tuple[str, str]:
         cut(text.prompt, prompt, text.prompt_characters),
         cut(text.completion, completion, text.completion_characters),
     )
-
-
-def _short(text: str, size: int) -> str:
-    """The text on one line, its end left out without counting what is missing."""
-    flat = " ".join(text.split())
-    kept = cut(flat, size)
-    return kept if kept == flat else kept[: kept.rindex("… [")].rstrip() + "…"

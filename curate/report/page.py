@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airrep.atomic import atomic_file
 from airrep.version import __version__
+from airrep.wording import counted, shortened
 from curate.report import figures, headline, listing, wording
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.coverage import coverage
@@ -85,6 +86,8 @@ def render(insight: Insight) -> str:
         total_seconds=sum(seconds.values()),
         score_places=wording.decimals([float(np.median(np.abs(insight.selection.scores)))]),
         wording=wording,
+        counted=counted,
+        shortened=shortened,
     )  # fmt: skip
 
 

@@ -6,10 +6,7 @@ import html
 import math
 from collections.abc import Iterable
 
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: 1 row, 1,234 rows."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+from airrep.wording import counted, whole_words
 
 
 def percent(share: float) -> str:
@@ -79,7 +76,7 @@ def ordinal(place: int) -> str:
 
 
 def cut(text: str, size: int, whole: int | None = None) -> str:
-    """The text, cut so that it takes at most so many bytes as escaped HTML, and by how much.
+    """The text, cut after a word so that its HTML has at most so many bytes, and by how much.
 
     Args:
         text: Any text, perhaps the beginning of a longer one.
@@ -87,16 +84,31 @@ def cut(text: str, size: int, whole: int | None = None) -> str:
         whole: Characters of the longer one.
     """
     whole = len(text) if whole is None else whole
-    if whole == len(text) and escaped_size(text) <= size:
+    kept = text[: _fitting(text, size)]
+    if len(kept) == whole:
         return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if escaped_size(text[:middle]) <= size else (low, middle - 1)
-    kept = text[:low].rstrip()
-    return f"{kept}… [{whole - len(kept):,} more characters]"
+    kept = kept.rstrip()
+    return f"{kept}… [{counted(whole - len(kept), 'more character')}]"
+
+
+def on_a_line(text: str, size: int) -> str:
+    """The text on one line, its end left out if its HTML has more bytes than that."""
+    flat = " ".join(text.split())
+    kept = flat[: _fitting(flat, size)]
+    return flat if kept == flat else kept.rstrip() + "…"
 
 
 def escaped_size(text: str) -> int:
     """Bytes that a text takes in HTML."""
     return len(html.escape(text).encode("utf-8"))
+
+
+def _fitting(text: str, size: int) -> int:
+    """How many characters of the text fit into so many bytes of HTML: to the end of a word."""
+    if escaped_size(text) <= size:
+        return len(text)
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if escaped_size(text[:middle]) <= size else (low, middle - 1)
+    return whole_words(text, low)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
+from airrep.wording import shown
 from curate.manifest import fingerprint
 
 SELECTION_FILE = "selection.json"
@@ -147,7 +148,7 @@ def load_rounds(file: Path, settings: Mapping[str, Any]) -> list[Round]:
         if found.get(name) != wanted[name]:
             raise CheckpointError(
                 f"{file}: this run's {name} is not the checkpoint's (it was "
-                f"{found.get(name)!r:.80}, now it is {wanted[name]!r:.80}). Repeat the call that "
+                f"{shown(found.get(name))}, now it is {shown(wanted[name])}). Repeat the call that "
                 "began the run, or start anew without the checkpoint."
             )
     return rounds

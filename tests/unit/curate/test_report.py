@@ -256,7 +256,14 @@ def test_cut_text_is_a_beginning_that_fits_and_counts_the_rest(text, size):
     if kept == text:
         assert wording.escaped_size(text) <= size
         return
-    start, note = re.fullmatch(r"(.*)… \[([\d,]+) more characters\]", kept, re.DOTALL).groups()
+    start, note = re.fullmatch(r"(.*)… \[([\d,]+) more characters?\]", kept, re.DOTALL).groups()
     assert text.startswith(start)
     assert wording.escaped_size(start) <= size
     assert len(start) + int(note.replace(",", "")) == len(text)
+
+
+def test_cut_text_ends_with_a_word_and_one_character_is_one():
+    assert wording.cut("less than there was", 11) == "less than… [10 more characters]"
+    assert wording.cut("a b", 2) == "a… [2 more characters]"
+    assert wording.cut("abc", 2) == "ab… [1 more character]"
+    assert wording.on_a_line("one <two> three", 16) == "one <two>…"

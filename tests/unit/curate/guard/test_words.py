@@ -73,10 +73,18 @@ def test_a_span_is_cut_and_says_where_the_completion_begins():
     example = Example("0", "Who is it?", "It's Ann. " + "word " * 100)
     whole = shared_span(example, Match(1.0, 0, count_words(example.prompt) + 102))
     assert whole.startswith("Who is it → It's Ann. word word")
-    assert whole.endswith("…")
-    assert len(whole) == 120
+    assert whole.endswith(" word word…"), "after a word"
+    assert 110 < len(whole) <= 120
     assert shared_span(example, Match(1.0, 3, 5)) == "It's Ann"
     assert shared_span(example, Match(1.0, 1, 3)) == "is it"
+
+
+def test_a_span_of_words_of_one_character_is_said_to_be_cut():
+    example = Example("0", "", "一" * 200)
+    words = count_words(example.completion)
+    assert words == 200
+    assert shared_span(example, Match(1.0, 0, words)) == "一" * 119 + "…"
+    assert shared_span(example, Match(1.0, 0, 120)) == "一" * 120
 
 
 def test_a_span_finds_the_completion_after_a_prompt_without_words():
