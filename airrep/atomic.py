@@ -1,15 +1,18 @@
-"""Results appear whole or not at all: write beside the destination, then rename."""
+"""Results appear whole or not at all, and stay: write beside the destination, sync, rename, sync.
+
+When one of these functions is done, what it wrote outlasts a power cut (see `airrep.durable`).
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from airrep.durable import make_directories, sync_directory, sync_file, sync_tree
 from airrep.errors import CurateError, OutputError
 from airrep.temporary import remove_leftovers, temporary_directory
 
@@ -22,13 +25,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
         OutputError: The directory cannot be written to, or the disk is full.
     """
     with _as_output_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
         with temporary_directory(path.parent, path.name) as place:
             temporary = place / path.name
             yield temporary
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
+            sync_file(temporary)  # before the rename: else the new name could be an empty file's
             temporary.replace(path)
+        sync_directory(path.parent)  # that it has its name, and that the temporary one is gone
 
 
 @contextmanager
@@ -41,16 +44,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     # Inside the directory if it exists: it may be a mount, and renames stay on one file system.
     home = path if path.is_dir() else path.parent
     with _as_output_error(path):
-        home.mkdir(parents=True, exist_ok=True)
+        make_directories(home)
         name = path.absolute().name
         with temporary_directory(home, name) as place:
             temporary = place / name
             temporary.mkdir()
             yield temporary
+            sync_tree(temporary)
             if path.exists():
                 _move_files(temporary, path)
             else:
                 temporary.replace(path)
+        sync_directory(home)
 
 
 def check_writable(directory: Path) -> None:
@@ -62,7 +67,7 @@ def check_writable(directory: Path) -> None:
         OutputError: The directory cannot be made or written to.
     """
     with _as_output_error(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directories(directory)
         with TemporaryFile(dir=directory):  # nameless, so that a kill leaves nothing
             remove_leftovers(directory)
 
@@ -77,9 +82,11 @@ def _move_files(source: Path, destination: Path) -> None:
     for file in sorted(source.rglob("*")):
         target = destination / file.relative_to(source)
         if file.is_dir():
-            target.mkdir(exist_ok=True)
+            make_directories(target)
         else:
             file.replace(target)
+    for directory in (below for below in source.rglob("*") if below.is_dir()):
+        sync_directory(destination / directory.relative_to(source))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from airrep.durable import make_directories
 from airrep.errors import OutputError
 
 
@@ -38,7 +39,7 @@ def locked(file: Path) -> Iterator[None]:
 def _acquire(file: Path, timeout: float) -> FileLock | None:
     lock = FileLock(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(file.parent)
         lock.acquire(timeout=timeout)
     except Timeout:
         return None

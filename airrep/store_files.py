@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from airrep.atomic import atomic_file
 from airrep.digests import file_digest
+from airrep.durable import sync_directory
 from airrep.embedding_file import EmbeddingFile
 from airrep.errors import EmbeddingError, StoreError
 from airrep.locks import try_lock
@@ -99,8 +100,10 @@ def write_shard(
 def adopt_shard(directory: Path, name: str, number: int, rows: int) -> dict[str, Any]:
     """Give a written shard its place's name; returns what the manifest has to say of it."""
     final = shard_name(number)
-    for ending in ENDINGS:
-        (directory / f"{name}.{ending}").replace(directory / f"{final}.{ending}")
+    if name != final:
+        for ending in ENDINGS:
+            (directory / f"{name}.{ending}").replace(directory / f"{final}.{ending}")
+        sync_directory(directory)  # before a manifest names them
     digests = {ending: file_digest(directory / f"{final}.{ending}") for ending in ENDINGS}
     return {"name": final, "rows": rows, "digests": digests}
 

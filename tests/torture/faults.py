@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from bench import Bench
 from children import die_at
+from power import cut_at
 from stages import STAGES, differences, results
 
 from curate.verification import verify
@@ -38,6 +39,26 @@ def kills(bench: Bench, name: str, count: int) -> None:
             count -= 1
             if count == 0:
                 break
+        bench.finish(tally, stage, place)
+        bench.clean(place)
+
+
+def power_cuts(bench: Bench, name: str, count: int) -> None:
+    """What a cut may leave (see `power`), right before or after a random call, or at the end."""
+    stage, whole = STAGES[name], bench.undisturbed(name)
+    tally = bench.tally("power cut", name)
+    for _ in range(count):
+        place = bench.place()
+        left = place.with_name(f"{place.name}-left")
+        at = int(bench.chance.integers(1, 2 * whole.operations))
+        child = bench.start(stage, place, cut_at(at, place, left, bench.chance))
+        ended = child.wait() == 0
+        bench.clean(place)
+        left.rename(place)
+        tally.tried += 1
+        if ended:
+            bench.compare(tally, stage, place)
+            tally.outcomes["had ended"] += 1
         bench.finish(tally, stage, place)
         bench.clean(place)
 

@@ -20,6 +20,7 @@ from children import import_everything
 
 QUICK = {
     faults.kills: {"embed": 4, "record": 3, "select": 2, "report": 2, "benchmark": 2, "train": 2},
+    faults.power_cuts: {"embed": 2, "record": 1},
     faults.full_disk: {"embed": 1, "record": 1},
     faults.read_only: {"embed": 1},
     faults.damage: {"embed": 3, "record": 3},
@@ -30,6 +31,9 @@ QUICK = {
 FULL = {
     faults.kills: {
         "embed": 80, "record": 60, "select": 50, "report": 20, "benchmark": 50, "train": 50,
+    },
+    faults.power_cuts: {
+        "embed": 40, "record": 40, "select": 30, "report": 10, "benchmark": 40, "train": 40,
     },
     faults.full_disk: {
         "embed": 8, "record": 8, "select": 6, "benchmark": 6, "train": 5, "report": 2,
