@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from airrep.wording import counted
 from curate.report.insight import Insight
 
 NO_SOURCE = "(no source)"
@@ -38,7 +39,7 @@ class SourceShare:
 
 
 def composition(insight: Insight, shown: int = SHOWN) -> list[SourceShare]:
-    """Sources, from the one whose share grew most to the one whose share shrank most.
+    """Sources in the order of the change of their share, growth first.
 
     Args:
         insight: Of a selection.
@@ -58,4 +59,4 @@ def composition(insight: Insight, shown: int = SHOWN) -> list[SourceShare]:
     kept = shares if len(shares) <= shown else shares[: shown - 1]
     ordered = sorted(kept, key=lambda s: (-s.change, s.name))
     rest = [s.name for s in shares[len(kept) :]]
-    return [*ordered, share(f"{len(rest)} other sources", rest)] if rest else ordered
+    return [*ordered, share(counted(len(rest), "other source"), rest)] if rest else ordered

@@ -20,9 +20,9 @@ class TargetCoverage:
 
     Attributes:
         target: Its position.
-        status: "served" if it earned a row. Else "shares" if one of the ten pool rows that help it
-            most is in, earned by another target, and "starved" if none is. "not counted" if its
-            weight is 0.
+        status: "served" if it earned a row. Else "shares" if one of the `best_of` pool rows that
+            help it most is in, earned by another target, and "starved" if none is. "not counted"
+            if its weight is 0.
         earned: Rows that it earned.
         best_in: How many of the `best_of` pool rows that help it most are in.
         best_of: Ten, or all rows of a smaller pool.
@@ -47,10 +47,16 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 def coverage(insight: Insight) -> list[TargetCoverage]:
-    """Every target, the least served first."""
+    """Every target, the least served first; of rows that hurt, the one that most rows hurt first.
+
+    That a target is served less than another means that it earned fewer rows; or as many, and fewer
+    of the rows that help it most are in. Targets that do not count come last.
+    """
     found = [coverage_of(insight, x) for x in range(len(insight.targets))]
-    order: tuple[Status, ...] = ("starved", "shares", "served", "not counted")
-    return sorted(found, key=lambda each: (order.index(each.status), each.best_in, each.earned))
+    sign = -1 if insight.of_harm else 1
+    return sorted(
+        found, key=lambda each: (each.status == "not counted", sign * each.earned, each.best_in)
+    )
 
 
 def coverage_of(insight: Insight, target: int) -> TargetCoverage:

@@ -37,9 +37,9 @@ def tiles(insight: Insight, covered: Sequence[TargetCoverage]) -> list[Tile]:
     found = [
         Tile(f"{chosen:,}", "rows chosen", f"{percent(chosen / pool)} of {pool:,}"),
         Tile(
-            f"{statuses['served'] + statuses['shares']:,} of {_counted_targets(covered):,}",
+            f"{statuses['served']:,} of {_counted_targets(covered):,}",
             "targets served",
-            f"{statuses['starved']:,} starved" if statuses["starved"] else "none starved",
+            _others(statuses["shares"], statuses["starved"]),
             statuses["starved"] > 0,
         ),
         Tile(
@@ -70,6 +70,11 @@ def tiles(insight: Insight, covered: Sequence[TargetCoverage]) -> list[Tile]:
     share = percent(seconds[slowest] / total) if total else ""
     found.append(Tile(duration(total), "of work", f"{share} for “{slowest}”" if share else ""))
     return found
+
+
+def _others(sharing: int, starved: int) -> str:
+    shares = [f"{sharing:,} {'shares' if sharing == 1 else 'share'}"] if sharing else []
+    return ", ".join([*shares, f"{starved:,} starved" if starved else "none starved"])
 
 
 def removals(insight: Insight) -> str:
@@ -127,7 +132,7 @@ def _of_targets(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str
     if thin:
         found.append(
             f"For {counted(len(thin), 'more target' if found else 'target')}, fewer than half of "
-            "the ten pool rows that would help most are in."
+            f"the {counted(thin[0].best_of, 'pool row')} that would help most are in."
         )
     if len(served) == _counted_targets(covered):
         least, most = (f(each.earned for each in served) for f in (min, max))
@@ -151,16 +156,16 @@ def _of_harm(insight: Insight) -> list[str]:
 
 
 def _of_sources(insight: Insight) -> list[str]:
-    shares = [s for s in composition(insight) if s.sources == 1]
-    if len(shares) < 2:
-        return []
-    grown, shrunk = max(shares, key=lambda s: s.change), min(shares, key=lambda s: s.change)
-    found = [
-        f"{_name(grown.name)} grew most, from {percent(grown.pool_share)} of the pool to "
-        f"{percent(grown.chosen_share)} of the selection; {_name(shrunk.name)} shrank most, "
-        f"from {percent(shrunk.pool_share)} to {percent(shrunk.chosen_share)} "
-        f"({points(shrunk.change)} points)."
-    ]
+    shares = composition(insight, shown=len(insight.sources))
+    grown, shrunk = shares[0], shares[-1]
+    found = []
+    if grown.change > 0 > shrunk.change:
+        found.append(
+            f"{_name(grown.name)} grew most, from {percent(grown.pool_share)} of the pool to "
+            f"{percent(grown.chosen_share)} of the selection; {_name(shrunk.name)} shrank most, "
+            f"from {percent(shrunk.pool_share)} to {percent(shrunk.chosen_share)} "
+            f"({points(shrunk.change)} points)."
+        )
     wanted = {target.source for target in insight.targets} - {""}
     pool = sum(source in wanted for source in insight.sources)
     if wanted and pool and len(wanted) < len(set(insight.sources)):

@@ -87,7 +87,7 @@ class ListedRemoval:
 
 
 def listed_rows(insight: Insight) -> list[ListedRow]:
-    """The chosen rows, best first, at most `ROWS`."""
+    """The chosen rows in the order of choice, at most `ROWS`."""
     chosen = insight.selection
     shown = min(len(chosen), ROWS)
     size = min(2400, _ALL_TEXTS // shown)
@@ -127,7 +127,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
 
 
 def listed_targets(insight: Insight) -> list[ListedTarget]:
-    """The targets, least served first, at most `TARGETS`."""
+    """The targets in the order of `coverage`, at most `TARGETS`."""
     ranks = insight.ranks()
 
     def neighbours(rows: Sequence[int], scores: Sequence[float]) -> list[Neighbour]:

@@ -37,7 +37,8 @@ def make_insight():
         ]
         names = {"target_ids": [e.id for e in asked], "pool_ids": [e.id for e in pool]}
         scores = ScoreMatrix.from_array(values, **names)
-        chosen = make_selector(selector).select(scores, k, weights=weights)
+        chooser = make_selector(selector) if isinstance(selector, str) else selector
+        chosen = chooser.select(scores, k, weights=weights)
         manifest = Manifest(
             arguments={"k": k, "weights": weights, "pool": "/data/pool.jsonl"},
             inputs={
@@ -48,7 +49,7 @@ def make_insight():
             guard={},
             chosen={
                 "scorer": "given",
-                "selector": selector,
+                "selector": chosen.method,
                 "scale": 1.0,
                 "fingerprint": "f",
                 "constraints": [],

@@ -20,6 +20,7 @@ from curate.report.composition import composition
 from curate.report.coverage import coverage
 from curate.report.figures import gain_figure, score_histogram
 from curate.report.page import render, write_report
+from selection.selectors.lowest_mean import LowestMean
 
 _VOID = {"meta", "link", "input"}
 
@@ -164,9 +165,55 @@ def test_targets_are_served_or_share_or_starve(make_insight):
     assert found == {0: "served", 1: "shares", 2: "starved", 3: "not counted"}
     assert [each.target for each in coverage(insight)] == [2, 1, 0, 3]
     said = _Page(render(insight)).said()
-    assert "2 of 3 targets served" in said.replace("targets served 2 of 3", "2 of 3 targets served")
+    assert "targets served 1 of 3 1 shares, 1 starved" in said
     assert "1 target of 3 is starved" in said
     assert "1 target earned no row of its own, but shares good rows with others" in said
+
+
+@pytest.mark.parametrize("selector", ["layered_greedy", "top_k_max", "round_robin", "coverage"])
+def test_targets_are_listed_in_the_order_that_the_page_claims(make_insight, selector):
+    values = np.random.default_rng(5).normal(size=(12, 90)) * np.linspace(1, 2, 12)[:, None]
+    for weights in ([1.0] * 12, [1.0] * 10 + [0.0] * 2):
+        insight = make_insight(values, 25, selector=selector, weights=weights)
+        listed = coverage(insight)
+        found = [(each.status == "not counted", each.earned, each.best_in) for each in listed]
+        assert found == sorted(found)
+        html = render(insight)
+        assert "Least served first: by the rows that a target earned" in _Page(html).said()
+        table = html[html.index('<table class="targets') :]
+        earned = [each.earned for each in listed]
+        marked = ["none"] * 5
+        marked[1] = "ascending" if earned == sorted(earned) else "none"
+        assert re.findall(r'aria-sort="(\w+)"', table)[:5] == marked
+        shown = re.findall(r'class="earned" data-v="(\d+)"', table)
+        assert list(map(int, shown)) == earned
+
+
+def test_of_rows_that_hurt_the_target_that_most_hurt_comes_first(make_insight):
+    values = -np.abs(np.random.default_rng(6).normal(size=(5, 40))) * np.arange(1, 6)[:, None]
+    insight = make_insight(values, 20, selector=LowestMean(only_negative=True))
+    earned = [each.earned for each in coverage(insight)]
+    assert earned == sorted(earned, reverse=True)
+    assert len(set(earned)) > 2
+    assert "the target that most rows hurt comes first" in _Page(render(insight)).said()
+
+
+def test_the_source_that_grew_most_grew_even_where_many_shrank_more(make_insight):
+    # 14 large sources lose four points each, 56 small ones gain one.
+    sources = [f"large {i % 14}" for i in range(56)] + [f"small {i}" for i in range(56)]
+    values = np.zeros((1, 112))
+    values[0, 56:] = 1.0
+    said = _Page(render(make_insight(values, 56, selector="top_k_max", sources=sources))).said()
+    grown = re.search(r"“(\w+) \d+” grew most, from ([\d.]+)% of the pool to ([\d.]+)%", said)
+    assert grown[1] == "small"
+    assert float(grown[2]) < float(grown[3])
+    assert "The 13 sources that changed most are listed." in said
+    assert "57 other sources" in said
+
+
+def test_where_no_share_changed_none_is_said_to_have_grown(make_insight):
+    said = _Page(render(make_insight(np.eye(4), 4, sources=["a", "b"] * 2))).said()
+    assert "grew most" not in said
 
 
 def test_composition_adds_up_and_goes_from_growth_to_shrinkage(make_insight):
