@@ -14,6 +14,7 @@ from typing import Any
 
 from airrep.durable import make_directories, sync_directory, sync_file, sync_tree
 from airrep.errors import CurateError, OutputError
+from airrep.locks import locked_directory
 from airrep.temporary import remove_leftovers, temporary_directory
 
 
@@ -38,6 +39,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary directory; on success its files become `path`'s (others stay).
 
+    Of several processes that write it at once, the files of the last are there, all of them.
+
     Raises:
         OutputError: The directory cannot be written to, or the disk is full.
     """
@@ -51,10 +54,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
             sync_tree(temporary)
-            if path.exists():
-                _move_files(temporary, path)
-            else:
-                temporary.replace(path)
+            _give_name(temporary, path)
         sync_directory(home)
 
 
@@ -76,6 +76,21 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything json
     """Write `content` as indented UTF-8 JSON, atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Rename a directory or, if there is one of that name, its files."""
+    if not path.exists():
+        try:
+            temporary.replace(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        else:
+            return
+        # Another process was first, after our look.
+    with locked_directory(path):  # the files of two that are at it do not mix
+        _move_files(temporary, path)
 
 
 def _move_files(source: Path, destination: Path) -> None:

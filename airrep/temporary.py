@@ -2,13 +2,13 @@
 
 While `x` is written it is `.x.0.tmp/x` (`.x.1.tmp/x`, if another process writes it too), and the
 writer holds a lock on that directory that the system drops when the process dies. So what is not
-locked is a dead run's, and the next one that writes `x` removes it. Nothing ever reads such a file.
+locked is a dead run's, and the next one that writes `x` removes it; without locks (on Windows) it
+stays until somebody deletes it. Nothing ever reads such a file.
 A directory, because some libraries write beside the name that they are given, and rename.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -17,15 +17,10 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there a leftover stays until somebody deletes it
-    fcntl = None  # type: ignore[assignment]
+from airrep.locks import lock_opened
 
 _NAME = re.compile(r"\..+\.\d+\.tmp")
 _OLD = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")  # what versions without locks left
-# What file systems say that have no locks, or none on directories.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 
 
 @contextmanager
@@ -84,7 +79,7 @@ def remove_leftover(path: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        if not _lock(held):
+        if not lock_opened(held):
             return False
         if _is_at(held, path):
             _remove(path)
@@ -104,11 +99,12 @@ def _make(path: Path) -> int | None:
             return None
         with suppress(FileNotFoundError):
             held = os.open(path, os.O_RDONLY)
-            _lock(held)
+            # In the moment before our lock somebody may have taken it for a leftover. It is ours if
+            # it is still there when they have let go of it.
+            lock_opened(held, wait=True)
             if _is_at(held, path):
                 return held
             os.close(held)
-        # Somebody took it for a leftover, in the moment before the lock.
 
 
 def _is_dead(path: Path) -> bool:
@@ -117,22 +113,9 @@ def _is_dead(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return _lock(held)
+        return lock_opened(held)
     finally:
         os.close(held)
-
-
-def _lock(held: int) -> bool:
-    """Whether the lock is ours now; False too where there are none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS or isinstance(error, BlockingIOError | PermissionError):
-            return False
-        raise
-    return True
 
 
 def _is_at(held: int, path: Path) -> bool:

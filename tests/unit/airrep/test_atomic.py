@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +160,56 @@ def test_a_failure_changes_nothing(tmp_path, there):
         write_directory(tmp_path / "out", "half", ValueError("half way"))
     assert sorted(tmp_path.rglob("*")) == before
     assert not there or (tmp_path / "out" / "a").read_text() == "old"
+
+
+def test_another_process_may_make_the_directory_first(tmp_path, monkeypatch):
+    """After the look whether it is there, and before the rename."""
+    place, rename, renamed = tmp_path / "place", Path.replace, []
+
+    def be_late(source, target):
+        renamed.append(source)
+        if len(renamed) == 1:
+            write_directory(place, "the other's")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", be_late)
+    write_directory(place, "mine")
+    assert (place / "a").read_text() == "mine"
+    assert names(place) == ["a"]
+    assert names(tmp_path) == ["place"]
+
+
+def test_files_of_two_processes_do_not_mix(tmp_path, monkeypatch, wait_until):
+    """The other comes when one of two files is moved."""
+    place, rename, lock = tmp_path / "place", Path.replace, fcntl.flock
+    place.mkdir()
+    waits, others = threading.Event(), []
+
+    def write(content):
+        with atomic_directory(place) as temporary:
+            for name in ("a", "b"):
+                (temporary / name).write_text(content)
+
+    def be_interrupted(source, target):
+        moved = rename(source, target)
+        if not others:
+            others.append(threading.Thread(target=write, args=["the other's"]))
+            others[0].start()
+            wait_until(lambda: waits.is_set() or not others[0].is_alive(), "the other", 10)
+        return moved
+
+    def lock_or_wait(held, how):
+        if others and os.path.samestat(os.fstat(held), place.stat()):
+            waits.set()
+        lock(held, how)
+
+    monkeypatch.setattr(Path, "replace", be_interrupted)
+    monkeypatch.setattr(fcntl, "flock", lock_or_wait)
+    write("mine")
+    others[0].join(10)
+    assert {name: (place / name).read_text() for name in names(place)} == {
+        "a": "the other's", "b": "the other's",
+    }  # fmt: skip
 
 
 def test_the_current_directory_is_a_directory_too(tmp_path, monkeypatch):

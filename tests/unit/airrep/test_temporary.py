@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from airrep import temporary
 from airrep.atomic import atomic_file, check_writable, write_json
-from airrep.temporary import is_temporary, leftovers, remove_leftovers, temporary_directory
+from airrep.temporary import (
+    is_temporary,
+    leftovers,
+    remove_leftover,
+    remove_leftovers,
+    temporary_directory,
+)
 
 # Begins to write, says so, and waits to be killed.
 WRITER = """
@@ -112,9 +121,43 @@ def test_a_link_is_not_followed(tmp_path):
 
 def test_without_locks_nothing_is_removed_that_may_be_in_use(tmp_path, monkeypatch):
     (tmp_path / ".x.0.tmp").mkdir()
-    monkeypatch.setattr(temporary, "fcntl", None)
+    monkeypatch.setattr("airrep.locks.fcntl", None)
     write_json(tmp_path / "x", {})
     assert names(tmp_path) == [".x.0.tmp", "x"]
+
+
+def test_what_is_taken_for_a_leftover_before_it_is_locked_is_not_written_to(
+    tmp_path, monkeypatch, wait_until
+):
+    """Another process begins to remove it in the moment between its making and its lock."""
+    make, remove, lock = Path.mkdir, temporary._remove, fcntl.flock
+    others, decided = [], threading.Event()
+
+    def make_and_be_late(path, *given, **options):
+        make(path, *given, **options)
+        if not others:
+            others.append(threading.Thread(target=remove_leftover, args=[path]))
+            others[0].start()
+            wait_until(lambda: len(others) == 2, "the other's lock", 10)
+
+    def remove_later(path):
+        others.append("holds the lock, and is about to remove it")
+        decided.wait(10)
+        remove(path)
+
+    def lock_or_wait(held, how):
+        if not how & fcntl.LOCK_NB:
+            decided.set()
+        lock(held, how)
+
+    monkeypatch.setattr(Path, "mkdir", make_and_be_late)
+    monkeypatch.setattr(temporary, "_remove", remove_later)
+    monkeypatch.setattr(fcntl, "flock", lock_or_wait)
+    with atomic_file(tmp_path / "x") as file:
+        decided.set()
+        others[0].join(10)
+        file.write_text("whole")
+    assert names(tmp_path) == ["x"]
 
 
 def test_a_library_may_replace_the_file_that_it_was_given(tmp_path):
