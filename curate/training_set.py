@@ -63,7 +63,7 @@ class TrainingSet:
 
         `curate_rank` (from 0), `curate_row` (position in the pool, from 0), `curate_target` (id
         of the target that earned the row), `curate_score` (the row's score for that target),
-        `curate_gain` (what the row added when it was chosen), `curate_layer`.
+        `curate_gain` (what the row added when it was chosen), `curate_layer` (from 0).
         """
         chosen = self.selection
         positions = [self.pool[i].row for i in chosen.indices.tolist()]

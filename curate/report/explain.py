@@ -76,8 +76,8 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
         source=insight.sources[row],
         selector=chosen.method,
         chosen=len(chosen),
-        rank=None if rank < 0 else rank + 1,
-        layer=None if rank < 0 else int(chosen.layers[rank]) + 1,
+        rank=None if rank < 0 else rank,
+        layer=None if rank < 0 else int(chosen.layers[rank]),
         layers=int(chosen.layers.max()) + 1,
         gain=None if rank < 0 else float(chosen.gains[rank]),
         gain_place=None
@@ -137,7 +137,7 @@ def _others(
             insight.ids[row],
             insight.texts[row].label,
             score,
-            int(ranks[row]) + 1 if ranks[row] >= 0 else None,
+            int(ranks[row]) if ranks[row] >= 0 else None,
         )
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
     )

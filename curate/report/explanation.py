@@ -42,7 +42,7 @@ class OtherRow:
         id: Of the row.
         label: Its text, on one line; "" where it is not kept.
         score: For the target.
-        rank: From 1 if it was chosen, else None.
+        rank: From 0 as in `curate_rank` if it was chosen, else None.
     """
 
     id: str
@@ -62,8 +62,8 @@ class RowExplanation:
         source: Where it comes from, or "".
         selector: Name of the selector.
         chosen: How many rows were chosen.
-        rank: From 1, if it was chosen.
-        layer: From 1, if it was chosen.
+        rank: From 0 as in `curate_rank`, if it was chosen.
+        layer: From 0 as in `curate_layer`, if it was chosen.
         layers: How many there are.
         gain: What it added to the selector's objective, if it was chosen.
         gain_place: How many gains are as large or larger, itself included.
@@ -154,9 +154,8 @@ def _of_row(it: RowExplanation) -> Iterator[str]:
     origin = f" ({it.source})" if it.source else ""
     match it.status:
         case "chosen":
-            layer = f", layer {it.layer:,} of {it.layers:,}" if it.layers > 1 else ""
             is_in = "hurts" if it.harm else "is in"
-            yield f"row {it.id}{origin} {is_in}: rank {it.rank:,} of {it.chosen:,}{layer}"
+            yield f"row {it.id}{origin} {is_in}: {_place(it)}"
         case "left out":
             which = "rows that hurt most" if it.harm else "chosen rows"
             yield f"row {it.id}{origin} is not among the {it.chosen:,} {which}"
@@ -182,6 +181,16 @@ def _of_row(it: RowExplanation) -> Iterator[str]:
             f"{would} target {it.earned_by.id}{',' if it.harm else ''} {most}",
             [rival for rival in it.rivals if rival.id != it.id],
         )
+
+
+def _place(it: RowExplanation) -> str:
+    """Ordinals count from 1, as words do; rank and layer from 0, as the columns do."""
+    if it.rank is None or it.layer is None:
+        return ""
+    place = f"{ordinal(it.rank + 1)} of {counted(it.chosen, 'row')} (rank {it.rank:,})"
+    if it.layers > 1:
+        place += f", in the {ordinal(it.layer + 1)} of {it.layers:,} layers (layer {it.layer:,})"
+    return place
 
 
 def _guarded(removed: Removed) -> Iterator[str]:
@@ -292,7 +301,7 @@ def _higher(count: int) -> str:
 def _rows(title: str, rows: Sequence[OtherRow]) -> Iterator[str]:
     yield from ("", title)
     for row in rows:
-        place = f"rank {row.rank:,}" if row.rank else "not in"
+        place = "not in" if row.rank is None else f"rank {row.rank:,}"
         label = shortened(row.label, _LABEL)
         yield f"  {number(row.score):>8}  row {row.id}  {place}  {label}".rstrip()
     if not rows:

@@ -145,7 +145,7 @@ def gain_figure(insight: Insight) -> GainFigure:
             round(100 * (rank + 0.5) / k, 3),
             place(float(gains[rank])),
             bool(opens[rank]) and several,
-            f"rank {rank + 1:,}: {number(float(gains[rank]))}",
+            f"rank {rank:,}: {number(float(gains[rank]))}",
         )
         for rank in shown
     ]

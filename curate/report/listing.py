@@ -32,7 +32,7 @@ class Helped:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A chosen row. Rank and layer count from 1."""
+    """A chosen row. Rank and layer count from 0, as its columns in the training set do."""
 
     rank: int
     id: str
@@ -50,12 +50,12 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A pool row as seen from a target; its rank counts from 1, 0 if it was not chosen."""
+    """A pool row as seen from a target; its rank counts from 0, None if it was not chosen."""
 
     id: str
     label: str
     score: float
-    rank: int
+    rank: int | None
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
         helped = np.argsort(order, kind="stable")[:_HELPED].tolist()
         rows.append(
             ListedRow(
-                rank + 1,
+                rank,
                 cut(text.id, _NAME),
                 cut(text.source, _NAME) or NO_SOURCE,
                 prompt,
@@ -111,7 +111,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
                 on_a_line(insight.targets[earner].label, _LABEL),
                 float(chosen.scores[rank]),
                 float(chosen.gains[rank]),
-                int(chosen.layers[rank]) + 1,
+                int(chosen.layers[rank]),
                 [
                     Helped(
                         x,
@@ -134,7 +134,10 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
         texts = [insight.texts[row] for row in rows]
         return [
             Neighbour(
-                cut(t.id, _NAME), on_a_line(t.label, _AMONG_OTHERS), score, int(ranks[row]) + 1
+                cut(t.id, _NAME),
+                on_a_line(t.label, _AMONG_OTHERS),
+                score,
+                int(ranks[row]) if ranks[row] >= 0 else None,
             )
             for t, row, score in zip(texts, rows, scores, strict=True)
         ]

@@ -9,6 +9,7 @@ import pytest
 from airrep.errors import ArgumentError
 from curate.report import explain
 from curate.report.insight import Removed
+from curate.report.wording import ordinal
 
 
 def _said(explanation):
@@ -23,14 +24,17 @@ def test_a_chosen_row_has_its_rank_gain_and_the_targets_that_it_helps_most(insig
     for rank, row in enumerate(insight.selection.indices.tolist()):
         found = explain(insight, row)
         scores = insight.overview.chosen[rank]
-        assert (found.status, found.rank, found.id) == ("chosen", rank + 1, str(row))
+        assert (found.status, found.rank, found.id) == ("chosen", rank, str(row))
         assert found.gain == insight.selection.gains[rank]
         assert found.earned_by.id == f"t{insight.selection.targets[rank]}"
         assert found.earned_by.score == pytest.approx(float(insight.selection.scores[rank]))
         assert [helped.id for helped in found.helps] == [
             f"t{x}" for x in sorted(range(4), key=lambda x: -scores[x])
         ]
-        assert f"row {row} (source {row % 2}) is in: rank {rank + 1} of 12" in str(found)
+        assert (
+            f"row {row} (source {row % 2}) is in: {ordinal(rank + 1)} of 12 rows (rank {rank})"
+            in str(found)
+        )
 
 
 def test_rivals_are_the_best_rows_that_are_not_in(make_insight):
@@ -79,7 +83,7 @@ def test_a_target_has_the_rows_that_help_it_most_and_least(insight, make_insight
         assert [row.id for row in found.most] == [str(r) for r in order[:5]]
         assert [row.id for row in found.least] == [str(r) for r in order[::-1][:5]]
         assert [row.rank for row in found.most] == [
-            ranks[r] + 1 if ranks[r] >= 0 else None for r in order[:5]
+            ranks[r] if ranks[r] >= 0 else None for r in order[:5]
         ]
         picked = [r for r in order if ranks[r] >= 0]
         assert [row.id for row in found.most_chosen] == [str(r) for r in picked[:5]]
@@ -141,5 +145,5 @@ def test_long_texts_are_cut_and_lines_stay_readable(make_insight):
 
 def test_a_single_row_and_a_single_target_can_be_explained(make_insight):
     insight = make_insight([[0.0]], 1)
-    assert "rank 1 of 1" in str(explain(insight, "0"))
+    assert "1st of 1 row (rank 0)" in str(explain(insight, "0"))
     assert "target t0 is served" in str(explain(insight, "t0", target=True))

@@ -156,7 +156,7 @@ def test_explanations_of_rows_that_hurt(found):
     assert (worst.gain_place, worst.higher, worst.harm) == (1, 0, True)
     assert [rival.id for rival in worst.rivals] == ["3", "1"], "not in, lowest for target 1 first"
     said = str(worst)
-    assert "row 2 (even) hurts: rank 1 of 3" in said
+    assert "row 2 (even) hurts: 1st of 3 rows (rank 0)" in said
     assert "hurts most  target 1" in said
     assert "no chosen row scores lower" in said
     assert "mean        −1.00 over the targets, the lowest of 3" in said

@@ -47,9 +47,30 @@ def test_the_command_line_explains_what_the_library_explains(saved, capsys):
     assert cli.main(["explain", str(directory), row]) == 0
     said = capsys.readouterr().out
     assert said == f"{chosen.explain(row)}\n"
-    assert "is in: rank 1 of 20" in said
+    assert "is in: 1st of 20 rows (rank 0)" in said
     assert cli.main(["explain", str(directory), "1", "--target"]) == 0
     assert "target 1 (email_reply) is served" in capsys.readouterr().out
+
+
+def test_ranks_and_layers_count_as_the_columns_do(rows, tmp_path):
+    chosen = curate.select(*rows, 30, scorer="tfidf", selector="layered_greedy")
+    columns = chosen.dataset
+    assert max(columns["curate_layer"]) > 0
+    for rank, row, layer in zip(
+        columns["curate_rank"], columns["curate_row"], columns["curate_layer"], strict=True
+    ):
+        found = chosen.explain(row)
+        assert (found.rank, found.layer) == (rank, layer)
+        assert f" (rank {rank})" in str(found)
+        assert f" (layer {layer})" in str(found)
+    page = chosen.report(tmp_path / "r.html").read_text("utf-8")
+    shown = re.findall(r'class="rank number" data-v="(\d+)">(\d+)<', page)
+    assert shown == [(str(rank), str(rank)) for rank in columns["curate_rank"]]
+    layers = re.findall(r'class="facts">row <b>\d+</b>, layer (\d+)', page)
+    assert list(map(int, layers)) == list(columns["curate_layer"])
+    target = chosen.explain(columns["curate_target"][0], target=True)
+    for row in target.most_chosen:
+        assert columns["curate_row"][row.rank] == int(row.id)
 
 
 def test_mistakes_get_one_line(saved, tmp_path, capsys):
@@ -66,7 +87,7 @@ def test_ids_that_columns_name_are_the_ones_to_ask_for(rows):
     pool = [{**row, "key": f"row-{i}"} for i, row in enumerate(rows[0])]
     targets = [{**row, "key": f"target-{i}"} for i, row in enumerate(rows[1])]
     chosen = curate.select(pool, targets, 5, scorer="tfidf", columns={"id": "key"})
-    assert chosen.explain(chosen.selection.ids[2]).rank == 3
+    assert chosen.explain(chosen.selection.ids[2]).rank == 2
     earned = int((chosen.selection.targets == 2).sum())
     assert chosen.explain("target-2", target=True).earned == earned
     with pytest.raises(ArgumentError, match=r"'row-0' to 'row-149'.*Did you mean"):
@@ -99,7 +120,7 @@ def test_rows_that_could_not_be_read_do_not_move_the_others(rows, tmp_path):
     pool = [{"prompt": "?", "completion": ""}, *rows[0]]
     chosen = curate.select(pool, rows[1], 5, scorer="tfidf", on_bad_row="skip", output=tmp_path)
     place = int(chosen.selection.indices[0])
-    assert chosen.explain(str(place + 1)).rank == 1
+    assert chosen.explain(str(place + 1)).rank == 0
     assert "1 pool row could not be read" in chosen.report(tmp_path / "r.html").read_text("utf-8")
 
 
