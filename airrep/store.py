@@ -39,6 +39,7 @@ from airrep.store_files import (
     FORMAT,
     MANIFEST,
     SETTINGS,
+    SHARD_FILE,
     adopt_shard,
     how_to_mend,
     only_writer,
@@ -187,6 +188,9 @@ class EmbeddingStore:
                 self._load()  # what another run added until it let go of the store
                 self._remove_leftovers()
                 self._claim(encoder)
+                if rank() == 0 and not self._manifest["shards"]:
+                    # Before any shard: shards without a manifest are nobody's, and stay untouched.
+                    write_json(self.directory / MANIFEST, self._manifest)
                 order = self._missing(digests)
                 encoded = len(order)
                 changed = sum(
@@ -211,7 +215,7 @@ class EmbeddingStore:
         if rank() == 0:
             known = {shard["name"] for shard in self._manifest["shards"]}
             for file in self.directory.glob("shard-*-*"):
-                if file.stem not in known:
+                if SHARD_FILE.fullmatch(file.name) and file.stem not in known:
                     file.unlink(missing_ok=True)
 
     def _missing(self, digests: list[bytes]) -> list[int]:
@@ -232,14 +236,16 @@ class EmbeddingStore:
             yield
 
     def _claim(self, encoder: FingerprintedEncoder) -> None:
-        """Refuse another encoder's store; a new one becomes this encoder's."""
+        """Refuse another encoder's store; one without rows becomes this encoder's."""
         mine = {
             "encoder": encoder.fingerprint,
             "template": encoder.template.fingerprint,
             "dim": encoder.dim,
         }
+        if not self._manifest["shards"]:
+            self._manifest.update(mine)
         for key, value in mine.items():
-            known = self._manifest.setdefault(key, value)
+            known = self._manifest[key]
             if known != value:
                 raise StoreError(
                     f"{self.directory}: this store was made by another model ({key} is {known}, "

@@ -21,6 +21,7 @@ from airrep.store_files import (
     FORMAT,
     MANIFEST,
     SETTINGS,
+    SHARD_FILE,
     only_writer,
     open_shard,
     read_manifest,
@@ -30,8 +31,6 @@ from airrep.store_files import (
 )
 
 _SHARD = re.compile(r"shard-\d{5,}\.(npy|parquet)")
-# also what workers of a killed run left, under names that no run uses again
-_UNNAMED = re.compile(r"shard-\d{5,}(-[0-9a-f]{8})?\.(npy|parquet)")
 
 
 def damaged_shards(directory: Path, manifest: dict[str, Any]) -> Iterator[tuple[int, Path, str]]:
@@ -58,7 +57,7 @@ def unnamed_shards(directory: Path, manifest: dict[str, Any] | None) -> list[Pat
     return [
         file
         for file in sorted(directory.iterdir())
-        if _UNNAMED.fullmatch(file.name) and file.stem not in named
+        if SHARD_FILE.fullmatch(file.name) and file.stem not in named
     ]
 
 

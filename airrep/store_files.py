@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ FORMAT = 1
 DTYPES = ("float32", "float16")
 ENDINGS = ("npy", "parquet")  # of a shard's files
 SETTINGS = ("encoder", "template", "dim", "dtype")
+# also what workers write until it counts, under names that no other run uses
+SHARD_FILE = re.compile(r"shard-\d{5,}(-[0-9a-f]{8})?\.(npy|parquet)")
 _KEY = b"curate"
 
 
@@ -122,15 +125,17 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
             f"{shortened(directory, 200)}: cannot be read ({error.strerror})."
         ) from error
     if not there:
-        if directory.exists() and (
+        strange = directory.exists() and (
             not directory.is_dir()
-            or any(not p.name.startswith((".", "shard-", MANIFEST)) for p in directory.iterdir())
-        ):
-            raise StoreError(
-                f"{directory}: something else than an embedding store (no {MANIFEST}); choose "
-                "another directory."
-            )
+            or any(not p.name.startswith((".", MANIFEST)) for p in directory.iterdir())
+        )
         if not file.exists():  # another run may have written it just now
+            if strange:
+                raise StoreError(
+                    f"{directory}: something else than an embedding store (no {MANIFEST}); choose "
+                    "another directory. If it is a store that lost the file, `curate verify "
+                    f"{directory} --repair` writes it anew."
+                )
             return None
     try:
         manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))

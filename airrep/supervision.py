@@ -14,6 +14,7 @@ Shapes: N pool rows, E evaluation examples, S subsets, R repeats (seeds) of each
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,9 +28,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from airrep.atomic import atomic_file, write_json
-from airrep.digests import content_digest
+from airrep.digests import content_digest, file_digest
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.locks import locked
+from airrep.paths import not_ours
 from airrep.records import Example
 from airrep.sealed import check_format
 from airrep.template import text_fingerprint
@@ -114,7 +116,8 @@ class SubsetPlan:
 
         Raises:
             SupervisionError: The directory holds another plan.
-            OutputError: The directory cannot be written to.
+            OutputError: The directory cannot be written to, or `plan.safetensors` is there without
+                a `plan.json`, and is another's.
         """
         directory = Path(directory)
         with locked(directory / ".lock"):  # of two plans at once, one is refused
@@ -128,8 +131,12 @@ class SubsetPlan:
                     "repeats); choose another directory, or delete this one."
                 )
             return
-        with atomic_file(directory / "plan.safetensors") as temporary:
+        file = directory / "plan.safetensors"
+        with atomic_file(file) as temporary:
             save_file(self._arrays(), temporary)
+            # A save that was killed left the very same file; anything else is not ours.
+            if os.path.lexists(file) and file_digest(file) != file_digest(temporary):
+                raise not_ours(file)
         write_json(directory / "plan.json", {"format": _FORMAT, **self._facts()})
 
     @classmethod

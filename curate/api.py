@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airrep.atomic import check_writable
 from airrep.engines import EngineName, check_engine, started
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
@@ -16,6 +15,7 @@ from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.choosing import Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
+from curate.destination import check_apart, check_directory
 from curate.engine_choice import check_engine_for
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.inputs import Source, read_input, read_inputs
@@ -144,8 +144,12 @@ def select(
     check_scorer(scorer, model, counts_tokens=budget)
     place = Path(output) / "embeddings" if output and not store else store
     check_engine_for(engine, scorer, encoder, place)
+    given = {"pool": pool, "targets": targets, "test": test, "encoder": encoder, "model": model}
+    if store is not None:
+        check_apart(store, given)
     if output is not None:
-        check_writable(Path(output))
+        check_apart(output, given)
+        check_directory(Path(output), format)
     with _timed(seconds, "read"):
         inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
         examples = inputs.pool.examples
@@ -234,6 +238,7 @@ def embed(
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
     check_engine(engine)
+    check_apart(store, {"pool": pool, "encoder": encoder})
     examples = read_input(pool, "pool", columns, on_bad_row).examples
     loaded = load_encoder(encoder)
     if not isinstance(loaded, FingerprintedEncoder):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airrep.errors import ArgumentError
 from curate.config_files import load_config
+from curate.destination import check_apart
 from curate.io import read_rows
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def benchmark(
     from eval_harness.benchmark.run import run_benchmark
 
     parsed = read_config(load_config(config, PATHS))
+    encoders = {
+        f"methods.{name}.encoder": options.get("encoder")
+        for name, options in parsed.methods.items()
+    }
+    given = {name: getattr(parsed, name) for name in ("model", "pool", "targets", "test")}
+    check_apart(output, given | encoders)
     pool, targets, test = (
         _rows(getattr(parsed, name), name, parsed.columns, parsed.template_field)
         for name in ("pool", "targets", "test")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from airrep.atomic import write_json
+from airrep.errors import FileFormatError
+from airrep.paths import not_ours
+from airrep.sealed import read_sealed, write_sealed
 from curate.guard import GuardReport, Leakage, examine
 from curate.inputs import Source, read_inputs
 from curate.io import OnBadRow
+
+_KEYS = {"leakage", "duplicates", "counts", "removed", "warned", "clusters"}  # of what it writes
 
 
 def check(
@@ -32,7 +37,8 @@ def check(
         columns: Which field is what, where that is not obvious; see `select`.
         target_columns: The same for targets and test rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
-        output: JSON file for all that was found.
+        output: JSON file for all that was found; one that is there is replaced if it holds what
+            an earlier check found, and refused if it is anything else.
 
     Returns:
         What was found; as text, the figures and the plainest cases.
@@ -40,10 +46,28 @@ def check(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
+    if output is not None:
+        _check_output(Path(output))
     inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
     leakage: Leakage = "warn" if inputs.others else "off"
     found = examine(inputs.pool.examples, inputs.against, leakage=leakage, duplicates="warn")
     report, _ = found.settle()
     if output is not None:
-        write_json(Path(output), report.to_dict())
+        write_sealed(Path(output), report.to_dict())
     return report
+
+
+def _check_output(file: Path) -> None:
+    """Refuse a file that is there and is not what an earlier check found.
+
+    Raises:
+        OutputError: It would be replaced.
+    """
+    if not os.path.lexists(file):
+        return
+    try:
+        found = read_sealed(file, FileFormatError, "")
+    except FileFormatError:
+        found = {}
+    if not found.keys() >= _KEYS:
+        raise not_ours(file)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError
+from airrep.paths import not_ours
 from airrep.records import Example, normalise
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
@@ -70,14 +72,20 @@ def demo(
 
     Raises:
         ArgumentError: The task is unknown, or a size cannot be had.
+        OutputError: The directory holds another pool or other targets.
     """
     if task not in TASKS:
         raise ArgumentError(f"task {task!r} is unknown; choose from {', '.join(TASKS)}.")
     check_seed(seed)
     directory = Path(output)
-    pool = demo_pool(rows, seed)
-    _write(directory / "pool.jsonl", pool)
-    _write(directory / "targets.jsonl", demo_targets(task, targets, seed))
+    pool, asked = demo_pool(rows, seed), demo_targets(task, targets, seed)
+    made = {directory / "pool.jsonl": _lines(pool), directory / "targets.jsonl": _lines(asked)}
+    for file, text in made.items():
+        if os.path.lexists(file) and not _holds(file, text):
+            raise not_ours(file)
+    for file, text in made.items():
+        with atomic_file(file) as temporary:
+            temporary.write_text(text, "utf-8")
     encoder = load_encoder(None)
     place = directory / "selection"
     chosen = select(
@@ -146,6 +154,10 @@ def _share(found: float | None) -> str:
     return "–" if found is None else f"{found:.3f}"
 
 
-def _write(file: Path, rows: Sequence[dict[str, str]]) -> None:
-    with atomic_file(file) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+def _lines(rows: Sequence[dict[str, str]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _holds(file: Path, text: str) -> bool:
+    """Whether an earlier demonstration, with the same arguments, wrote the file."""
+    return file.is_file() and file.read_bytes() == text.encode()

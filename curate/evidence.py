@@ -24,6 +24,7 @@ from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
 from airrep.seeds import check_seed
 from airrep.supervision import SubsetLosses
+from curate.destination import check_apart
 from curate.inputs import Source
 from curate.io import OnBadRow, Rows, read_rows
 from curate.own_scores import check_shape, own_scores
@@ -171,6 +172,7 @@ def record(
         )
     check_seed(seed)
     directory = Path(output)
+    check_apart(directory, {"pool": pool, "evaluation": evaluation, "model": model})
     check_writable(directory)
     pool_rows, examples = _read(pool, "pool", columns, on_bad_row)
     wanted = columns if evaluation_columns is None else evaluation_columns

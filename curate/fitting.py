@@ -8,9 +8,16 @@ from pathlib import Path
 
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
+from airrep.paths import not_ours
 from airrep.processes import processes
+from curate.api import replayable
+from curate.destination import check_apart
 from curate.inputs import Source
 from curate.io import OnBadRow, read_rows
+from curate.manifest import fingerprint
+from eval_harness.outputs import claim
+
+BINDING = "fit.json"  # what the encoder was fitted to; there before the checkpoint is
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ def fit(
 
     Raises:
         ArgumentError: Fewer than two rows, more dimensions than rows, or several processes.
+        OutputError: The directory cannot be written to, or holds something else.
         CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
     """
     from airrep.narrow import save_narrow  # here, because they bring torch
@@ -88,11 +96,33 @@ def fit(
     if processes() > 1:
         raise ArgumentError("fit does not run under accelerate or torchrun; start one process.")
     directory = Path(output)
+    check_apart(directory, {"pool": pool, "model": model})
+    _check_own(directory)
     check_writable(directory)
     examples, skipped = read_rows(pool, "pool").examples(columns, on_bad_row)
+    belongs = {
+        "pool": fingerprint(examples), "model": replayable({"model": str(model)})["model"],
+        "dim": dim, "separator": separator, "max_tokens": max_tokens, "seed": seed,
+    }  # fmt: skip
+    binding = directory / BINDING
+    if binding.exists():
+        claim(binding, belongs, "fitted encoder")
     encoder = gradient_encoder(
         model, examples, dim=dim, separator=separator, max_tokens=max_tokens,
         tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
     )  # fmt: skip
+    claim(binding, belongs, "fitted encoder")
     save_narrow(encoder, directory)
     return FittedEncoder(directory, str(model), len(examples), encoder.dim, skipped)
+
+
+def _check_own(directory: Path) -> None:
+    """Refuse a directory in which something else lies, a language model for instance.
+
+    Raises:
+        OutputError: It holds files, and no `fit` made it.
+    """
+    if directory.is_dir() and not (directory / BINDING).exists():
+        for file in sorted(directory.iterdir()):
+            if not file.name.startswith("."):
+                raise not_ours(file)

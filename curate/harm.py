@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
 from curate.api import replayable, select
+from curate.destination import check_apart, check_directory
 from curate.guard import Duplicates, Leakage
 from curate.inputs import Source
 from curate.io import OnBadRow
@@ -97,7 +97,8 @@ def harmful(
     _check_signed(scorer)
     check_format(format)
     if output is not None:
-        check_writable(Path(output))
+        check_apart(output, {"pool": pool, "targets": targets, "test": test, "model": model})
+        check_directory(Path(output), format)
     found = select(
         pool, targets, k, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
         model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,

@@ -6,6 +6,7 @@ import glob
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,6 +112,27 @@ def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.input
     return rows
 
 
+def places_of(given: object) -> list[Path]:
+    """The files and directories that `read_rows` would read; none for what is not on this disk.
+
+    Args:
+        given: Anything that `read_rows` takes, or that a model can be given as.
+    """
+    if isinstance(given, Dataset):
+        return [Path(mapped["filename"]) for mapped in given.cache_files]
+    if isinstance(given, str | Path):
+        given = [Path(given)]
+    if not isinstance(given, list | tuple):
+        return []
+    found: list[Path] = []
+    for path in given:
+        if isinstance(path, Path):
+            with suppress(OSError, RuntimeError, ValueError):  # of those the reader will speak
+                path = path.expanduser()
+                found += [path] if path.is_dir() else _files(path)
+    return found
+
+
 @dataclass(frozen=True)
 class _Unreadable:
     """A row with a value that no Python object can hold: a date of the year 1,000,000, say."""
@@ -149,25 +171,34 @@ def _from_name(given: str | Path, name: str) -> Rows:
         path = Path(given).expanduser()
         if path.is_dir():
             return Rows(_from_directory(path, name), str(path))
-        if path.is_file():
-            return _from_files([path], name)
+        files = _files(path)
     except (OSError, RuntimeError) as error:  # too long a name, a user that is not there
         if isinstance(error, MissingInputError):
             raise
         raise MissingInputError(
             f"{name}: {shown(text, 200)} cannot be read ({shortened(error, 200)})."
         ) from error
-    is_glob = any(sign in text for sign in "*?[")
-    if is_glob:
-        found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
-        files = [file for file in found if file.is_file()]
-        if files:
-            return _from_files(files, name)
+    if files:
+        return _from_files(files, name)
     if isinstance(given, str) and not text.lower().endswith((*SUFFIXES, ".gz")):
         match = _HUB_NAME.fullmatch(text)
-        if match and (match["split"] or not is_glob):  # a split may be a slice: train[:10%]
+        if match and (match["split"] or not _is_glob(path)):  # a split may be a slice: train[:10%]
             return Rows(_from_hub(text, **match.groupdict()), text)
     raise MissingInputError(f"{name}: no file matches {text!r} (looked in {Path.cwd()}).")
+
+
+def _is_glob(path: Path) -> bool:
+    return any(sign in str(path) for sign in "*?[")
+
+
+def _files(path: Path) -> list[Path]:
+    """The file of this name, or those that match it as a pattern."""
+    if path.is_file():
+        return [path]
+    if not _is_glob(path):
+        return []
+    found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
+    return [file for file in found if file.is_file()]
 
 
 def _from_files(files: list[Path], name: str) -> Rows:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from airrep.digests import content_digest
 from airrep.records import Example
 from airrep.version import __version__
 
@@ -58,6 +60,13 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"manifest_version": MANIFEST_VERSION, "verb": self.verb, **asdict(self)}
+
+
+def identity(manifest: Mapping[str, Any]) -> str:
+    """A digest of what was asked for and what was chosen; the same when the run is repeated."""
+    parts = [manifest.get("verb"), manifest["arguments"], manifest["inputs"]]
+    parts += [manifest["chosen"].get(key) for key in ("scorer", "selector", "scale", "fingerprint")]
+    return content_digest(json.dumps(parts, sort_keys=True).encode())
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.config_files import load_config
+from curate.destination import check_apart
 from curate.io import read_rows
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def train(
     """
     from eval_harness.encoder_training.run import train_and_test  # here, because it brings torch
 
-    return train_and_test(*read_training(config), output, progress=progress)
+    parsed, rows = read_training(config)
+    check_apart(output, {**_sources(parsed), "model": parsed.model})
+    return train_and_test(parsed, rows, output, progress=progress)
 
 
 def read_training(
@@ -57,14 +60,18 @@ def read_training(
     from eval_harness.settings import read_settings
 
     parsed = read_settings(EncoderTrainingConfig, load_config(config, PATHS, [BUILT_IN]))
+    files = {
+        name: read_rows(source, name).examples(parsed.columns)[0]
+        for name, source in _sources(parsed).items()
+    }
+    return parsed, files
+
+
+def _sources(parsed: EncoderTrainingConfig) -> dict[str, str]:
+    """The rows that a config names, by their settings."""
     held = parsed.evaluation
-    sources = {
+    named = {
         "pool": parsed.pool, "targets": parsed.targets, "evaluation.pool": held.pool,
         "evaluation.targets": held.targets, "evaluation.test": held.test,
     }  # fmt: skip
-    files = {
-        name: read_rows(source, name).examples(parsed.columns)[0]
-        for name, source in sources.items()
-        if source is not None
-    }
-    return parsed, files
+    return {name: source for name, source in named.items() if source is not None}

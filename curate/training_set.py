@@ -19,6 +19,7 @@ from airrep.errors import ArgumentError
 from airrep.locks import locked
 from airrep.records import Example, normalise, trl_record
 from airrep.sealed import write_sealed
+from curate.destination import LOCK, check_directory, check_replaceable, remember
 from curate.guard import GuardReport
 from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest
 from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
@@ -111,13 +112,13 @@ class TrainingSet:
         """Write a report: one HTML file that needs no network (docs/report.md).
 
         Args:
-            path: Of the file; replaced if it exists.
+            path: Of the file; a report that is there is replaced, any other file never.
 
         Returns:
             The path.
 
         Raises:
-            OutputError: It cannot be written to.
+            OutputError: It cannot be written to, or another file stands there.
         """
         from curate.report.page import write_report  # here, because it brings a template engine
 
@@ -155,23 +156,27 @@ class TrainingSet:
         select --config DIR/manifest.json`.
 
         Args:
-            directory: Created if need be; files of an earlier save are replaced.
+            directory: Created if need be; files of an earlier save are replaced, others never.
             format: "parquet" or "jsonl".
 
         Returns:
             The directory.
 
         Raises:
-            OutputError: The directory cannot be written to.
+            OutputError: The directory cannot be written to, or a file of one of these names is
+                there that no manifest of ours lists.
             ArgumentError: `format` is unknown.
         """
         check_format(format)
         directory = Path(directory)
-        with locked(directory / ".lock"):  # of two at once, the later is there as a whole
+        check_directory(directory, format)
+        with locked(directory / LOCK):  # of two at once, the later is there as a whole
             self._save(directory, format)
         return directory
 
     def _save(self, directory: Path, format: FileFormat) -> None:  # noqa: A002
+        check_replaceable(directory, format)
+        remember(directory, format)
         digests = {}
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:

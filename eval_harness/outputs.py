@@ -15,10 +15,39 @@ from airrep.atomic import atomic_file
 from airrep.digests import file_digest
 from airrep.errors import FileFormatError, OutputError
 from airrep.locks import locked
+from airrep.paths import not_ours
 from airrep.sealed import check_format, read_sealed, write_sealed
 
 CHECKSUMS = "checksums.json"
 _FORMAT = 1
+
+
+def check_own(directory: Path, names: Iterable[str]) -> None:
+    """Refuse to begin in a directory where results would replace what is not ours.
+
+    Args:
+        directory: For results; one that is bound already (see `claim`) is ours.
+        names: Patterns of the files and directories that will be written, but for those of runs:
+            runs may have been copied there, and are bound to their plan (see `SubsetPlan.save`).
+
+    Raises:
+        OutputError: One of them is there, and the directory is not ours.
+    """
+    if any(_binds(directory / name) for name in ("config.json", "inputs.json")):
+        return
+    for name in ("config.json", "inputs.json", CHECKSUMS, *names):
+        for there in sorted(directory.glob(name)):
+            if not there.is_dir() or any(there.iterdir()):
+                raise not_ours(there)
+
+
+def _binds(file: Path) -> bool:
+    """Whether this is a record of `claim`'s, also one of before there were digests."""
+    try:
+        known = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(known, dict) and ("digest" in known or known.keys() >= {"pool", "targets"})
 
 
 def claim(file: Path, mine: dict[str, Any], what: str) -> None:

@@ -36,6 +36,7 @@ from selection.result import Selection
 from selection.score_counts import ScoreCounts
 
 _FOLDER, _ROWS, _TARGETS, _REMOVED = "insight", "rows.parquet", "targets.parquet", "removed.parquet"
+INSIGHT_FILES = tuple(f"{_FOLDER}/{name}" for name in (_ROWS, _TARGETS, _REMOVED))
 _VERSION = 1
 _KEY = b"curate"
 _KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

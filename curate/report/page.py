@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -16,12 +17,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airrep.atomic import atomic_file
+from airrep.paths import not_ours
 from airrep.version import __version__
 from airrep.wording import counted, shortened
+from curate.manifest import identity
 from curate.report import figures, headline, listing, wording
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.coverage import coverage
 from curate.report.insight import Insight
+from curate.report.seal import read_seal, sealed
 
 _MOST_OPTIONS = 300  # of a filter's list
 _MANIFEST_BYTES = 200_000
@@ -38,10 +42,14 @@ def write_report(insight: Insight, path: str | Path) -> Path:
         The path.
 
     Raises:
-        OutputError: It cannot be written to.
+        OutputError: It cannot be written to, or is there and no report, or one that was edited.
     """
     path = Path(path)
-    page = render(insight)
+    if os.path.lexists(path):
+        seal = read_seal(path) if path.is_file() else None
+        if seal is None or not seal.intact:
+            raise not_ours(path)
+    page = sealed(render(insight), identity(insight.manifest))
     with atomic_file(path) as temporary:
         temporary.write_text(page, "utf-8", newline="\n")
     return path

@@ -15,7 +15,8 @@ def report(directory: str | Path, output: str | Path | None = None) -> Path:
 
     Args:
         directory: That `curate select --output` wrote.
-        output: HTML file to write; default report.html in that directory.
+        output: HTML file to write; default report.html in that directory. A report that is there is
+            replaced, any other file never.
 
     Returns:
         The file.
@@ -23,7 +24,7 @@ def report(directory: str | Path, output: str | Path | None = None) -> Path:
     Raises:
         MissingInputError: The directory holds no selection, or one without what a report needs.
         FileFormatError: What it holds is damaged.
-        OutputError: The file cannot be written to.
+        OutputError: The file cannot be written to, or something else stands there.
     """
     insight = read_insight(directory)
     return write_report(insight, Path(directory) / "report.html" if output is None else output)

@@ -24,7 +24,14 @@ from eval_harness.benchmark.tables import (
 )
 from eval_harness.benchmark.trials import Trials
 from eval_harness.held_out import check_disjoint
-from eval_harness.outputs import can_draw, claim, write_checksums, write_table, write_text
+from eval_harness.outputs import (
+    can_draw,
+    check_own,
+    claim,
+    write_checksums,
+    write_table,
+    write_text,
+)
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 
@@ -80,10 +87,12 @@ def run_benchmark(
 
     Raises:
         ArgumentError: A row is in two of the files, or the rows do not allow what is asked.
-        OutputError: The directory holds another benchmark.
+        OutputError: The directory holds another benchmark, or files of one's own that results
+            would replace.
         CurateError: Another of its kinds; see the stages.
     """
     directory = Path(directory)
+    check_own(directory, [*_RESULTS, "scores", "trials"])
     files_read = {"pool": pool, "targets": targets, "test": test}
     check_disjoint({name: rows.examples for name, rows in files_read.items()})
     check_writable(directory)

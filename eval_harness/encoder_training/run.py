@@ -35,7 +35,7 @@ from eval_harness.encoder_training.learning import check_teacher, learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.lds import lds_of_predictions
-from eval_harness.outputs import check_kept, claim, write_checksums, write_text
+from eval_harness.outputs import check_kept, check_own, claim, write_checksums, write_text
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 from eval_harness.subset_runs import run_subsets
@@ -86,7 +86,8 @@ def train_and_test(
     Raises:
         ArgumentError: A row is in two of the files, the rows do not allow what is asked, or a
             launcher started several processes.
-        OutputError: The directory holds another training.
+        OutputError: The directory holds another training, or files of one's own that results
+            would replace.
         CurateError: Another of its kinds; see the stages.
     """
     if processes() > 1:
@@ -95,6 +96,7 @@ def train_and_test(
             "(with CUDA_VISIBLE_DEVICES=0, 1 …), and the processes share the runs."
         )
     directory = Path(directory)
+    check_own(directory, ["results.md", "evaluation/attribution.*", "training", "encoder"])
     rows = share_out_rows(files, config)
     splits, evaluation = draw_all(rows, config, directory / "evaluation")
     check_writable(directory)

@@ -354,12 +354,13 @@ def test_a_directory_belongs_to_one_config_and_its_rows(whole, place, tmp_path, 
     shutil.copy(place / "pool.jsonl", tmp_path / "pool.jsonl")
     with (tmp_path / "pool.jsonl").open("a") as stream:
         stream.write('{"prompt": "new", "completion": "row", "task": "t"}\n')
+    (tmp_path / "out").mkdir()
     for name in ("config.json", "inputs.json"):
-        shutil.copy(whole[0] / name, tmp_path / name)
+        shutil.copy(whole[0] / name, tmp_path / "out" / name)
     recorded["pool"] = str(tmp_path / "pool.jsonl")
-    (tmp_path / "config.json").write_text(json.dumps(recorded))
+    (tmp_path / "out" / "config.json").write_text(json.dumps(recorded))
     with pytest.raises(OutputError, match=r"another training \(inputs\.json: pool differ\)"):
-        curate.train(recorded, tmp_path)
+        curate.train(recorded, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_saved_files_hold_what_the_result_holds(pool, targets, tmp_path, format)
     chosen = curate.select(pool, targets, 7, scorer="tfidf", output=tmp_path / "out", format=format)
     files = {file.name for file in (tmp_path / "out").iterdir()}
     written = {f"train.{format}", f"selection.{format}", "removed.jsonl", "manifest.json"}
-    assert files == {*written, "insight", ".lock"}
+    assert files == {*written, "insight", ".lock", ".files.json"}
 
     def load(name):
         file = tmp_path / "out" / f"{name}.{format}"
@@ -322,7 +322,7 @@ def test_a_full_disk_leaves_no_half_written_file(pool, targets, tmp_path, monkey
     monkeypatch.setattr("curate.training_set.pq.write_table", full)
     with pytest.raises(OutputError, match="No space left"):
         curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+    assert {file.name for file in tmp_path.iterdir()} == {".lock", ".files.json"}
 
 
 def test_a_store_of_another_model_is_refused(pool, targets, encoder, tmp_path):

@@ -1,0 +1,122 @@
+"""Where results go: never over an input, and never over a file that is not ours.
+
+DIR/.files.json   the names of the files that selections write to DIR; there before the first of
+                  them is, so that a run that was killed knows its own files again
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from airrep.atomic import check_writable
+from airrep.errors import ArgumentError, FileFormatError
+from airrep.locks import locked
+from airrep.paths import not_ours
+from airrep.sealed import read_sealed, write_sealed
+from curate.io import places_of
+from curate.manifest import FILES_KEY, MANIFEST_FILE
+from curate.manifest_check import check_manifest
+from curate.report.insight_file import INSIGHT_FILES
+
+RECORD = ".files.json"
+LOCK = ".lock"
+_FORMAT = 1
+_FORMATS = ("parquet", "jsonl")
+
+
+def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
+    """Refuse an output directory that is, or holds, one of the inputs.
+
+    Results could replace it, and a pattern that finds the input would find the results next time.
+
+    Args:
+        output: Directory for results.
+        inputs: For each input ("pool", "model"), what the user gave; what does not lie on this
+            disk is passed over.
+
+    Raises:
+        ArgumentError: An input lies inside.
+    """
+    directory = Path(os.path.realpath(output))
+    for name, given in inputs.items():
+        for place in places_of(given):
+            if Path(os.path.realpath(place)).is_relative_to(directory):
+                raise ArgumentError(
+                    f"{name}: {place} lies inside the output directory {output}; results could "
+                    "replace it. Choose an output directory that holds none of the inputs, for "
+                    f"instance {Path(output) / 'results'}."
+                )
+
+
+def check_directory(directory: Path, format: str) -> None:  # noqa: A002
+    """Find out before the work that a selection cannot be written to a directory.
+
+    Args:
+        directory: Made, if it is not there.
+        format: Of the files that will be written.
+
+    Raises:
+        OutputError: It cannot be written to, or holds files of these names that are not ours.
+    """
+    check_replaceable(directory, format)
+    check_writable(directory)
+    with locked(directory / LOCK):  # it will be needed, and may be somebody else's
+        check_replaceable(directory, format)
+
+
+def check_replaceable(directory: Path, format: str) -> None:  # noqa: A002
+    """Refuse a directory in which a file stands that would be replaced and is not ours.
+
+    Raises:
+        OutputError: Neither a manifest of ours nor the record beside it lists the file.
+    """
+    ours = listed(directory)
+    for name in (*file_names(format), MANIFEST_FILE):
+        file = directory / name
+        above = file.parent
+        if above != directory and os.path.lexists(above) and not above.is_dir():
+            file = above
+        if os.path.lexists(file) and (name not in ours or file.is_dir() or file == above):
+            raise not_ours(file)
+
+
+def file_names(format: str) -> tuple[str, ...]:  # noqa: A002
+    """What a selection writes beside its manifest."""
+    return (f"train.{format}", f"selection.{format}", "removed.jsonl", *INSIGHT_FILES)
+
+
+def listed(directory: Path) -> set[str]:
+    """The files of a directory that a selection wrote, or was about to write."""
+    found: set[str] = set()
+    with suppress(FileFormatError, KeyError, TypeError):  # there is none, or it is damaged
+        found |= set(read_sealed(directory / RECORD, FileFormatError, "")[FILES_KEY])
+    manifest = read_manifest(directory)
+    if manifest is not None:
+        everything = (name for ending in _FORMATS for name in file_names(ending))
+        found |= {MANIFEST_FILE, *manifest.get(FILES_KEY, everything)}
+    return found
+
+
+def remember(directory: Path, format: str) -> None:  # noqa: A002
+    """Write down what is about to be written.
+
+    Raises:
+        OutputError: The directory cannot be written to.
+    """
+    names = sorted(listed(directory) | {*file_names(format), MANIFEST_FILE})
+    write_sealed(directory / RECORD, {"format": _FORMAT, FILES_KEY: names})
+
+
+def read_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of the selection in a directory; None if there is none, or it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads((directory / MANIFEST_FILE).read_text("utf-8"))
+        check_manifest(content, directory / MANIFEST_FILE)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content

@@ -1,0 +1,49 @@
+"""The last line of a report: which selection it shows, and a digest of the page before it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from airrep.digests import content_digest
+
+_LINE = "\n<!-- airrep-curate: a report of selection {}; digest {} -->\n"
+_SEAL = re.compile(_LINE.format("([0-9a-f]{32})", "([0-9a-f]{32})").encode() + rb"\Z")
+_LENGTH = len(_LINE.format("0" * 32, "0" * 32))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a report says of itself.
+
+    Attributes:
+        selection: Identity of the selection that it shows (see `curate.manifest.identity`).
+        intact: Whether the page is what was written.
+    """
+
+    selection: str
+    intact: bool
+
+
+def sealed(page: str, selection: str) -> str:
+    """The page with its last line."""
+    return page + _LINE.format(selection, content_digest(page.encode("utf-8")))
+
+
+def read_seal(file: Path) -> Seal | None:
+    """The seal of a file; None if it is no report of ours.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _LENGTH))
+        found = _SEAL.search(stream.read())
+        if found is None:
+            return None
+        stream.seek(0)
+        page = stream.read(size - _LENGTH)
+    selection, digest = (part.decode() for part in found.groups())
+    return Seal(selection, content_digest(page) == digest)

@@ -1,0 +1,248 @@
+"""Outputs: what is never replaced, what belongs together, and what is refused before the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+import curate
+from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
+from airrep.store import EmbeddingStore
+from curate import cli
+from curate.demo_data import demo_pool, demo_targets
+from selection.scorers import TfidfScorer
+
+POOL, TARGETS = demo_pool(40), demo_targets("email_reply", 3)
+
+
+def _lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _all(directory):
+    """Every file and link below a directory, with its content."""
+    return {
+        str(file.relative_to(directory)): (file.read_bytes(), file.is_symlink())
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_scored(request, monkeypatch):
+    """Where a test is about refusals, scoring fails it."""
+    if "scores" not in request.fixturenames:
+        monkeypatch.setattr(TfidfScorer, "score", lambda *_: pytest.fail("it was scored"))
+
+
+@pytest.fixture
+def scores():
+    """Of a test that selects."""
+
+
+@pytest.fixture
+def selected(tmp_path, scores):
+    """A saved selection."""
+    curate.select(POOL, TARGETS, 5, scorer="tfidf", output=tmp_path / "out")
+    return tmp_path / "out"
+
+
+# --- an input is never overwritten, nor is any file that is not ours -----------------------------
+
+WRITTEN = [
+    "train.parquet", "selection.parquet", "removed.jsonl", "insight/rows.parquet", "manifest.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "pool.jsonl"])
+@pytest.mark.parametrize("through", ["itself", "link", "linked directory"])
+def test_an_input_inside_the_output_is_refused_and_stays(tmp_path, name, through):
+    place = tmp_path / "d"
+    place.mkdir()
+    rows = curate.io.read_rows(POOL, "pool").dataset
+    rows.to_parquet(place / name) if name.endswith("parquet") else rows.to_json(place / name)
+    pool, output = place / name, place
+    if through == "link":
+        pool = tmp_path / f"pool{pool.suffix}"
+        pool.symlink_to(place / name)
+    elif through == "linked directory":
+        output = tmp_path / "linked"
+        output.symlink_to(place)
+    before = _all(tmp_path)
+    for source in (str(pool), [pool], str(pool.with_name(f"*{pool.suffix}"))):
+        with pytest.raises(ArgumentError, match=f"pool: .*{pool.name} lies inside the output"):
+            curate.select(source, TARGETS, 5, scorer="tfidf", output=output)
+    with pytest.raises(ArgumentError, match=r"targets: .* lies inside the output"):
+        curate.select(POOL, pool, 5, scorer="tfidf", output=output)
+    with pytest.raises(ArgumentError, match=r"pool: .* lies inside the output"):
+        curate.embed(pool, output)
+    for verb in (curate.record, curate.harmful):
+        with pytest.raises(ArgumentError, match=r"pool: .* lies inside the output"):
+            verb(pool, TARGETS, model="no model", output=output)
+    with pytest.raises(ArgumentError, match=r"pool: .* lies inside the output"):
+        curate.fit(pool, "no model", output)
+    assert _all(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("how", ["file", "symbolic link", "broken link", "hard link", "directory"])
+def test_a_file_that_no_manifest_lists_is_never_replaced(tmp_path, name, how):
+    mine, there = tmp_path / "mine.parquet", tmp_path / "out" / name
+    there.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    if how == "directory":
+        there.mkdir()
+    elif how == "hard link":
+        os.link(mine, there)
+    elif how == "file":
+        there.write_text("{}")
+    else:
+        there.symlink_to(mine if how == "symbolic link" else tmp_path / "gone")
+    before = _all(tmp_path)
+    with pytest.raises(OutputError, match=rf"{name}: already there, and not known to be a result"):
+        curate.select(POOL, TARGETS, 5, scorer="tfidf", output=tmp_path / "out")
+    with pytest.raises(OutputError, match="already there"):
+        curate.harmful(POOL, TARGETS, 5, model="no model", output=tmp_path / "out")
+    assert _all(tmp_path) == before
+    assert os.path.lexists(there)
+
+
+def test_saving_replaces_only_what_a_save_wrote(scores, tmp_path):
+    chosen = curate.select(POOL, TARGETS, 5, scorer="tfidf")
+    chosen.save(tmp_path)
+    chosen.save(tmp_path)  # its own files
+    (tmp_path / "train.jsonl").write_text("mine")
+    before = _all(tmp_path)
+    with pytest.raises(OutputError, match=r"train\.jsonl: already there"):
+        chosen.save(tmp_path, format="jsonl")
+    assert _all(tmp_path) == before
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", ".files.json", "nothing, it was killed"])
+def test_a_selection_knows_its_files_when_one_of_its_lists_is_lost(selected, damaged):
+    before = (selected / "selection.parquet").read_bytes()
+    if (selected / damaged).is_file():
+        (selected / damaged).write_text("{")
+    else:
+        (selected / "manifest.json").unlink()
+    curate.select(POOL, TARGETS, 5, scorer="tfidf", output=selected)
+    assert (selected / "selection.parquet").read_bytes() == before
+    assert curate.verify(selected).fine
+
+
+def test_a_store_is_no_place_for_a_selection(scores, tmp_path, encoder):
+    curate.embed(POOL[:3], tmp_path / "s", encoder=encoder)
+    before = _all(tmp_path)
+    with pytest.raises(OutputError, match=r"manifest\.json: already there"):
+        curate.select(POOL, TARGETS, 5, scorer="tfidf", output=tmp_path / "s")
+    assert _all(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["shard-00000.parquet", "shard-00000.npy", "shard-00000-of-00002.parquet"]
+)
+def test_rows_that_are_named_like_a_stores_shards_stay(tmp_path, encoder, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(StoreError, match="something else than an embedding store"):
+        curate.embed(POOL[:3], tmp_path, encoder=encoder)
+    curate.embed(POOL[:3], tmp_path / "s", encoder=encoder)
+    theirs = tmp_path / "s" / "shard-00000-of-00002.parquet"
+    theirs.write_text("mine")
+    curate.embed(POOL[:6], tmp_path / "s", encoder=encoder)
+    assert _all(tmp_path)[name] == (b"mine", False)
+    assert theirs.read_text() == "mine"
+
+
+def test_a_store_that_is_killed_before_a_shard_counts_goes_on(tmp_path, encoder, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddingStore, "_add", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            curate.embed(POOL[:3], tmp_path, encoder=encoder)
+    assert (tmp_path / "shard-00000.npy").exists()
+    assert curate.embed(POOL[:3], tmp_path, encoder=encoder).encoded == 3
+    assert curate.verify(tmp_path).fine
+
+
+def test_a_report_replaces_reports_and_nothing_else(selected, tmp_path, capsys):
+    file = tmp_path / "report.html"
+    curate.report.saved.report(selected, file)
+    curate.report.saved.report(selected, file)
+    page = file.read_text()
+    file.write_text(page.replace("<body", "<!-- my notes --><body"))
+    mine = tmp_path / "mine.html"
+    mine.write_text("<html>mine</html>")
+    for there in (file, mine, selected / "manifest.json", selected / "train.parquet"):
+        before = there.read_bytes()
+        assert cli.main(["report", str(selected), "--output", str(there)]) == 1
+        assert f"{there}: already there" in capsys.readouterr().err
+        assert there.read_bytes() == before
+
+
+def test_a_check_replaces_what_a_check_wrote_and_nothing_else(tmp_path, capsys):
+    pool = tmp_path / "pool.json"
+    pool.write_text(json.dumps(POOL))
+    with pytest.raises(OutputError, match=r"pool\.json: already there"):
+        curate.check(pool, TARGETS, output=pool)
+    assert json.loads(pool.read_text()) == POOL
+    found = tmp_path / "found.json"
+    curate.check(pool, TARGETS, output=found)
+    command = ["check", "--pool", str(pool), "--output", str(found)]
+    assert cli.main(command) == 0
+    content = json.loads(found.read_text())
+    content["removed"] = "edited"
+    found.write_text(json.dumps(content))
+    assert cli.main(command) == 1
+    assert json.loads(found.read_text()) == content
+
+
+def test_the_demo_keeps_another_pool(tmp_path):
+    (tmp_path / "targets.jsonl").write_text("{}\n")
+    with pytest.raises(OutputError, match=r"targets\.jsonl: already there"):
+        curate.demo.demo(tmp_path, rows=60, k=3, targets=2)
+    assert _all(tmp_path) == {"targets.jsonl": (b"{}\n", False)}
+
+
+def test_a_fit_leaves_the_model_alone(tmp_path, tiny_lm):
+    for place, error in ((tiny_lm, ArgumentError), (tmp_path / "copy", OutputError)):
+        shutil.copytree(tiny_lm, tmp_path / "copy", dirs_exist_ok=True)
+        before = _all(place)
+        with pytest.raises(error, match=r"lies inside the output|already there"):
+            curate.fit(POOL, tiny_lm, place)
+        assert _all(place) == before
+
+
+def test_a_plan_is_not_written_over_another_file(tmp_path, tiny_lm):
+    (tmp_path / "plan.safetensors").write_text("mine")
+    with pytest.raises(OutputError, match=r"plan\.safetensors: already there"):
+        curate.record(POOL, TARGETS, tiny_lm, tmp_path, subsets=3, size=4)
+    assert (tmp_path / "plan.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("benchmark", "scores/a.npy"), ("train", "encoder/README.md")]
+    + [(verb, name) for verb in ("benchmark", "train") for name in ("config.json", "results.md")],
+)
+def test_benchmarks_and_trainings_begin_beside_files_of_ones_own_only(
+    tmp_path, tiny_lm, verb, name
+):
+    there = tmp_path / "out" / name
+    there.parent.mkdir(parents=True)
+    there.write_text('{"model_type": "gpt2"}')
+    for part, rows in (("pool", POOL), ("targets", TARGETS), ("test", TARGETS[:1])):
+        (tmp_path / f"{part}.jsonl").write_text(_lines(rows))
+    config = {
+        "model": str(tiny_lm), "pool": str(tmp_path / "pool.jsonl"),
+        "targets": str(tmp_path / "targets.jsonl"),
+    }  # fmt: skip
+    if verb == "benchmark":
+        config |= {"test": str(tmp_path / "test.jsonl"), "methods": {"random": {}},
+                   "attribution": {"subsets": 3, "size": 4}}  # fmt: skip
+    before = _all(tmp_path)
+    for output, error in ((tmp_path / "out", "already there"), (tmp_path, "lies inside")):
+        with pytest.raises(CurateError, match=error):
+            getattr(curate, verb)(config, output)
+    assert _all(tmp_path) == before
