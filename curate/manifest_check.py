@@ -111,6 +111,21 @@ def _is_encoder(value: object) -> bool:
     )
 
 
+def _are_standings(value: object) -> bool:
+    """Whether it is how a selection stands with constraints; manifests of old name none."""
+    return value is None or (isinstance(value, list) and all(map(_is_standing, value)))
+
+
+def _is_standing(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"what", "unit", "found", "least", "most"}
+        and all(_is_text(value[name]) for name in ("what", "unit"))
+        and _is_count(value["found"])
+        and all(value[name] is None or _is_count(value[name]) for name in ("least", "most"))
+    )
+
+
 _Kind = tuple[str, Callable[[Any], bool]]
 _PARTS: dict[str, _Kind] = {
     "arguments": ("any value", lambda value: True),
@@ -124,4 +139,5 @@ _CHOSEN: dict[str, _Kind] = {
     "scorer": ("text", _is_text),
     "selector": ("text", _is_text),
     "scale": ("a number", _is_amount),
+    "constraints": ("a list of how the selection stands with each", _are_standings),
 }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airrep.records import Example
-from airrep.wording import shortened
+from airrep.wording import counted, shortened
 from curate.guard import GuardReport
 from curate.manifest import Manifest
 from selection.result import Selection
@@ -141,11 +141,13 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
 
 
 def _constraints(manifest: Manifest) -> list[str]:
-    stands = manifest.chosen["constraints"]
-    shown = sorted(stands, key=lambda each: not each.binds)[:_MOST_LINES]  # those at a bound first
-    lines = [f"kept to {each}" for each in shown]
-    if len(stands) > _MOST_LINES:
-        lines.append(f"… and {len(stands) - _MOST_LINES} more constraints, all of them kept")
+    stands = sorted(
+        manifest.chosen["constraints"], key=lambda each: (each.met, not each.binds)
+    )  # those that are not met first, then those at a bound
+    lines = [f"{'kept to' if each.met else 'broke  '} {each}" for each in stands[:_MOST_LINES]]
+    if rest := stands[_MOST_LINES:]:
+        kept = "all of them kept" if all(each.met for each in rest) else "not all of them kept"
+        lines.append(f"… and {counted(len(rest), 'more constraint')}, {kept}")
     return ["", *lines] if lines else []
 
 

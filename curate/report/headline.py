@@ -10,6 +10,7 @@ import numpy as np
 
 from airrep.wording import counted
 from curate.report.composition import NO_SOURCE, composition
+from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import TargetCoverage
 from curate.report.insight import Insight, Removed
 from curate.report.wording import cut, duration, number, percent, points
@@ -99,6 +100,8 @@ def _reasons(removed: Sequence[Removed]) -> str:
 def findings(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str]:
     """What a reader should know before looking at any figure."""
     found = [*_of_targets(insight, covered), *_of_sources(insight), *_of_layers(insight)]
+    if standings := kept_constraints(insight.manifest):
+        found.append(in_words(standings))
     skipped = insight.manifest["inputs"].get("pool", {}).get("skipped", [])
     if skipped:
         found.append(f"{counted(len(skipped), 'pool row')} could not be read and was left out.")

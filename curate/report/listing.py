@@ -13,7 +13,7 @@ from curate.report.insight import REMOVED_TEXTS, Insight, Removed, RowText
 from curate.report.wording import cut, escaped_size, on_a_line
 
 # Listed at most; the report says how many there are, and where the others can be found.
-ROWS, TARGETS, REMOVED = 1500, 150, REMOVED_TEXTS
+ROWS, TARGETS, REMOVED, CONSTRAINTS = 1500, 150, REMOVED_TEXTS, 150
 _ALL_TEXTS = 1_800_000  # bytes of escaped text that all rows together may take
 _NAME, _LABEL, _AMONG_OTHERS = 60, 120, 80  # bytes of a name, of a label, of one among several
 _NEIGHBOURS = 3

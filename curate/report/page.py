@@ -23,6 +23,7 @@ from airrep.wording import counted, shortened
 from curate.manifest import identity
 from curate.report import figures, headline, listing, wording
 from curate.report.composition import NO_SOURCE, composition
+from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import coverage
 from curate.report.insight import Insight
 from curate.report.seal import read_seal, sealed
@@ -62,6 +63,7 @@ def render(insight: Insight) -> str:
     seconds: Mapping[str, float] = insight.manifest["seconds"]
     style, script = _part("report.css"), _part("report.js")
     sources = Counter(row.source for row in rows)
+    kept = kept_constraints(insight.manifest)
     return _environment().get_template("report.html.jinja").render(
         version=__version__,
         policy=_policy(style, script),
@@ -74,6 +76,9 @@ def render(insight: Insight) -> str:
         tiles=headline.tiles(insight, covered),
         findings=headline.findings(insight, covered),
         composition=composition(insight),
+        constraints=kept[: listing.CONSTRAINTS],
+        all_constraints=len(kept),
+        constraints_in_words=in_words(kept),
         has_sources=set(insight.sources) not in ({""}, {NO_SOURCE}),
         histogram=figures.score_histogram(insight),
         gains=figures.gain_figure(insight),

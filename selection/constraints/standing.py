@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from airrep.wording import counted
 from selection.constraints.bound import BoundConstraints, Integers, Limits
 from selection.result import Selection
 
@@ -42,13 +43,10 @@ class Standing:
         return self.found in (self.least, self.most)
 
     def __str__(self) -> str:
-        parts = [f"{self.what}: {self.found:,}"]
-        if self.least is not None:
-            parts.append(f"of at least {self.least:,}")
-        if self.most is not None:
-            both = self.least is not None
-            parts.append(f"and at most {self.most:,}" if both else f"of at most {self.most:,}")
-        return " ".join([*parts, self.unit])
+        unit = self.unit.removesuffix("s")
+        bounds = [("at least", self.least), ("at most", self.most)]
+        asked = [f"{which} {number:,}" for which, number in bounds if number is not None]
+        return f"{self.what}: {counted(self.found, unit)}, {' and '.join(asked)} asked for"
 
 
 def standings(

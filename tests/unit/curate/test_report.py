@@ -216,6 +216,35 @@ def test_where_no_share_changed_none_is_said_to_have_grown(make_insight):
     assert "grew most" not in said
 
 
+def _standing(what, found, least=None, most=None, unit="rows"):
+    return {"what": what, "unit": unit, "found": found, "least": least, "most": most}
+
+
+def _under(insight, *standings):
+    chosen = {**insight.manifest["chosen"], "constraints": list(standings)}
+    return replace(insight, manifest={**insight.manifest, "chosen": chosen})
+
+
+def test_a_selection_without_constraints_says_nothing_of_them(insight):
+    assert "onstraints" not in _Page(render(insight)).said().split("Manifest")[0]
+
+
+def test_constraints_are_listed_with_what_the_selection_holds_of_each(insight):
+    kept = _standing("source 'a'", 4, least=2, most=9)
+    bound = _standing("all rows", 1, most=1, unit="tokens")
+    page = _Page(render(_under(insight, kept, bound)))
+    said = page.said()
+    assert said.count("All 2 constraints are met; 1 is at its bound.") == 2, "finding and section"
+    assert "all rows 1 token 1 met, at the bound source 'a' 4 rows 2 9 met" in said
+    assert {"href": "#constraints"} in page.of("a")
+
+
+def test_a_constraint_that_is_not_met_is_said_to_be_so(insight):
+    said = _Page(render(_under(insight, _standing("target 't0'", 2, least=3)))).said()
+    assert "1 of 1 constraint is not met." in said
+    assert "target 't0' 2 rows 3 not met" in said
+
+
 def test_composition_adds_up_and_goes_from_growth_to_shrinkage(make_insight):
     sources = [f"s{i % 20}" for i in range(200)]
     insight = make_insight(np.random.default_rng(2).normal(size=(3, 200)), 37, sources=sources)

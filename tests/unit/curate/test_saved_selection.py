@@ -1,5 +1,6 @@
 """`report` and `explain`: on a selection in memory, on one that was saved, on the command line."""
 
+import html
 import json
 import re
 import shlex
@@ -15,6 +16,7 @@ import curate
 from airrep.errors import ArgumentError
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
+from curate.report import saved as saved_reports
 from selection.selectors import SELECTORS
 
 
@@ -71,6 +73,20 @@ def test_ranks_and_layers_count_as_the_columns_do(rows, tmp_path):
     target = chosen.explain(columns["curate_target"][0], target=True)
     for row in target.most_chosen:
         assert columns["curate_row"][row.rank] == int(row.id)
+
+
+def test_constraints_are_in_the_report_of_what_was_saved(rows, tmp_path):
+    asked = {"max_per_source": {"*": 2}, "min_per_target": 2, "include": ["7"], "exclude": ["1"]}
+    chosen = curate.select(*rows, 12, scorer="tfidf", constraints=asked, output=tmp_path)
+    standings = chosen.manifest.chosen["constraints"]
+    assert len(standings) > 5
+    page = saved_reports.report(tmp_path).read_text("utf-8")
+    listed = re.search(r'<table class="constraints".*?</table>', page, re.DOTALL)[0]
+    assert listed.count("<tr") == 1 + len(standings)
+    for each in standings:
+        assert html.escape(each.what, quote=False).replace("'", "&#39;") in listed
+    assert chosen.summary().count("kept to ") + len(standings[12:]) == len(standings)
+    assert "kept to include: 1 row, at least 1 asked for" in chosen.summary()
 
 
 def test_mistakes_get_one_line(saved, tmp_path, capsys):
