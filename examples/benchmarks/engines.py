@@ -61,6 +61,7 @@ def main() -> None:
     options.add_argument("--targets", type=int, default=200)
     options.add_argument("--k", type=int, default=1000)
     options.add_argument("--limit", default="512MB", help="memory limit of the selection")
+    options.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()
     if args.worker is not None:
@@ -68,8 +69,8 @@ def main() -> None:
         return
     file = find_data(args.data, "t0.parquet")
     described = machine(usable_cores())
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in ENGINES}
-    picks = set()
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in args.engines}
+    picks, certified = set(), True
     with tempfile.TemporaryDirectory() as scratch:
         select = {
             "pool": args.pool, "targets": args.targets, "k": args.k, "limit": args.limit,
@@ -77,7 +78,7 @@ def main() -> None:
         }  # fmt: skip
         run("local", scratch, {"select": select})  # makes the store, and warms the disk
         for repeat in range(args.repeats):
-            for name in ENGINES:
+            for name in args.engines:
                 store = f"{scratch}/{repeat}-{name}"
                 embed = {"file": str(file), "rows": args.rows, "store": store}
                 for task in ({"embed": embed}, {"select": select}):
@@ -85,6 +86,7 @@ def main() -> None:
                     for stage, seconds in told["seconds"].items():
                         found[name].setdefault(stage, []).append(seconds)
                     picks.add(json.dumps(told.get("picks")))
+                    certified = certified and told.get("certified", True)
                 print(
                     name, {stage: round(s[-1], 2) for stage, s in found[name].items()}, flush=True
                 )
@@ -99,14 +101,15 @@ def main() -> None:
         {
             name: value
             for name, value in vars(args).items()
-            if name not in ("worker", "output", "data")
+            if name not in ("worker", "output", "data", "engines")
         },
         described,
         [
             Table(
                 "Seconds", ["engine", *stages],
                 [[name, *(Spread(of[stage]) for stage in stages)] for name, of in found.items()],
-                f"All chose the same rows: {'yes' if same else 'NO'}.",
+                f"All chose the same rows: {'yes' if same else 'NO'}. The scores did not fit into "
+                f"the limit, and the selections are certified: {'yes' if certified else 'NO'}.",
             )
         ],
     ).write(args.output)  # fmt: skip
@@ -153,16 +156,16 @@ def work(
         pool = [{"text": f"row {i}"} for i in range(select["pool"])]
         targets = [{"text": f"target {i}"} for i in range(select["targets"])]
         chosen = curate.select(
-            pool, targets, select["k"], encoder=MadeUp(), store=select["store"], engine=engine,
-            memory_limit=select["limit"], leakage="off", duplicates="off",
+            pool, targets, select["k"], encoder=MadeUp(), selector="layered_greedy",
+            store=select["store"], engine=engine, memory_limit=select["limit"], leakage="off",
+            duplicates="off",
         )  # fmt: skip
         spent = chosen.manifest.seconds
         told = {
             "seconds": {"scores and selection": spent["score"] + spent["select"]},
             "picks": chosen.selection.indices.tolist(),
+            "certified": (chosen.manifest.chosen["certificate"] or {}).get("certified", False),
         }
-        if not (chosen.manifest.chosen["certificate"] or {}).get("certified"):
-            raise SystemExit("all scores fitted into --limit, or too little did: change it.")
     if rank() == 0:
         Path(answer).write_text(json.dumps(told))
 

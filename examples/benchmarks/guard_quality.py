@@ -36,7 +36,6 @@ from curate.guard import examine, find_leaks, near_duplicates
 from curate.guard.words import words
 
 PEERS = (13, 8)
-PLANTED = 300  # rows of each kind
 PARTNERS = 3  # other sources that each source's test rows are compared with, a seed
 # Sources made from the same texts: no wonder if they are found in one another.
 RELATED = (
@@ -60,6 +59,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("directory", nargs="?", type=Path, help="same as --data")
     options.add_argument("--rows", type=int, help="of the pool; all by default")
+    options.add_argument("--planted", type=int, default=300, help="rows of each kind")
     options.add_argument("--seed", type=int, default=0, help="the first of --seeds")
     options.add_argument("--seeds", type=int, default=3)
     args = options.parse_args()
@@ -72,9 +72,9 @@ def main() -> None:
     seeds = list(range(args.seed, args.seed + args.seeds))
     draws = [drawn(data, args.rows, seed) for seed in seeds]
     tables = [
-        leak_table(draws, data.test, seeds),
+        leak_table(draws, data.test, seeds, args.planted),
         paraphrase_table(draws[0], data),
-        duplicate_table(draws, seeds),
+        duplicate_table(draws, seeds, args.planted),
         *benign_tables(draws, data, seeds),
         speed_table(file, args.seeds),
     ]
@@ -83,7 +83,7 @@ def main() -> None:
         "Guard: what it finds, what it flags by mistake, how fast it is",
         f"T0: a pool of {len(draws[0]):,} rows of the `pool` split, {len(data.test):,} test rows. "
         f"Mean (min–max) over {args.seeds} seeds, which draw what is planted and how it is edited.",
-        {"rows": args.rows or "all", "seeds": seeds, "planted": PLANTED},
+        {"rows": args.rows or "all", "seeds": seeds, "planted": args.planted},
         described,
         tables,
     ).write(args.output)
@@ -245,7 +245,7 @@ def _runs(example: Example, size: int) -> set[int]:
 
 
 def leak_table(
-    draws: Sequence[Sequence[Example]], tests: Sequence[Example], seeds: Sequence[int]
+    draws: Sequence[Sequence[Example]], tests: Sequence[Example], seeds: Sequence[int], count: int
 ) -> Table:
     rows = []
     for kind in KINDS:
@@ -253,25 +253,25 @@ def leak_table(
         found: dict[str, list[float]] = defaultdict(list)
         for pool, seed in zip(draws, seeds, strict=True):
             rng = random.Random(f"leaks {kind} {seed}")
-            originals = rng.sample(list(tests), PLANTED)
+            originals = rng.sample(list(tests), count)
             mixed = planted(pool, originals, kind, rng)
             leaks = {removal.id for removal in find_leaks(mixed, {"test": originals})}
-            found["guard"].append(_recall(leaks))
+            found["guard"].append(_recall(leaks, count))
             for size in PEERS:
-                found[str(size)].append(_recall(shares_run(mixed, originals, size)))
+                found[str(size)].append(_recall(shares_run(mixed, originals, size), count))
         rows.append([kind, *(_percent(found[name]) for name in ("guard", *map(str, PEERS)))])
     return Table(
         "Planted leaks that are found, %",
         ["planted", "guard", *(f"{size}-gram" for size in PEERS)],
         rows,
-        f"{PLANTED} test rows a seed, planted in the pool and looked for one kind at a time; only "
+        f"{count} test rows a seed, planted in the pool and looked for one kind at a time; only "
         "those rows are the test set. The last three kinds are no light edits: they stand in for "
         "paraphrases made by rule. What the 13- and 8-gram rules flag by mistake is below.",
     )
 
 
-def _recall(ids: set[str]) -> float:
-    return sum(each.startswith("planted") for each in ids) / PLANTED
+def _recall(ids: set[str], count: int) -> float:
+    return sum(each.startswith("planted") for each in ids) / count
 
 
 def _percent(values: Sequence[float]) -> Spread:
@@ -319,14 +319,14 @@ def paraphrase_table(pool: Sequence[Example], data: Data) -> Table:
 # --- 2. near-duplicates ---
 
 
-def duplicate_table(draws: Sequence[Sequence[Example]], seeds: Sequence[int]) -> Table:
+def duplicate_table(draws: Sequence[Sequence[Example]], seeds: Sequence[int], count: int) -> Table:
     rows = []
     for kind in list(KINDS)[:3]:
         print(f"duplicates: {kind}", flush=True)
         recalls, kept = [], []
         for pool, seed in zip(draws, seeds, strict=True):
             rng = random.Random(f"duplicates {kind} {seed}")
-            originals = rng.sample(list(pool), PLANTED)
+            originals = rng.sample(list(pool), count)
             mixed = planted(pool, originals, kind, rng)
             cluster_of = {
                 row: cluster for cluster in near_duplicates(mixed) for row in cluster.rows
@@ -345,7 +345,7 @@ def duplicate_table(draws: Sequence[Sequence[Example]], seeds: Sequence[int]) ->
         "Planted near-duplicates, %",
         ["planted", "in its original's cluster", "both stay"],
         rows,
-        f"{PLANTED} copies of pool rows a seed, one kind at a time, in their own pool.",
+        f"{count} copies of pool rows a seed, one kind at a time, in their own pool.",
     )
 
 

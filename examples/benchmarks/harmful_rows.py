@@ -52,15 +52,38 @@ SOURCES = (
     "common_gen", "commonsense_qa", "glue_qqp", "paws_labeled_final", "quartz", "sciq",
     "social_i_qa",
 )  # fmt: skip
-OWN, OTHERS = 200, 100  # pool rows of the source with wrong labels, and of each other source
-SHARE = 0.1  # of them that get a wrong label
-TARGETS = 30
+SHARE = 0.1  # of the source's pool rows that get a wrong label
 LONGEST = 128  # tokens
 RECIPE = Recipe(epochs=1, learning_rate=6e-4, batch_size=20)  # docs/results.md's, one epoch
 OF_MODEL = ("gradient", "gradient_cosine", "gradient_adam", "own loss", "self-influence")
 OF_TEXT = ("airrep", "tfidf")
 MODELS = ("base", "tuned")
 WANTED = 3.0  # times random
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a problem is.
+
+    Attributes:
+        own: Pool rows of the source with wrong labels.
+        others: Pool rows of each other source.
+        targets: Clean rows of the source.
+    """
+
+    own: int
+    others: int
+    targets: int
+
+    @property
+    def pool(self) -> int:
+        """All pool rows."""
+        return self.own + self.others * (len(SOURCES) - 1)
+
+    @property
+    def wrong(self) -> int:
+        """Rows that get a wrong label."""
+        return round(SHARE * self.own)
 
 
 @dataclass(frozen=True)
@@ -104,12 +127,16 @@ def main() -> None:
         help="whose rows swap their completions",
     )  # fmt: skip
     options.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    options.add_argument("--own", type=int, default=200, help="pool rows of the source")
+    options.add_argument("--others", type=int, default=100, help="pool rows of each other one")
+    options.add_argument("--targets", type=int, default=30, help="clean rows of the source")
     options.add_argument("--try", dest="trial", action="store_true", help="not what is reported")
     args = options.parse_args()
     file = find_data(args.data, "t0.parquet")
     if not (args.model / "config.json").is_file():
         print(f"skipped: there is no language model in {args.model}; name one with --model.")
         return
+    sizes = Sizes(args.own, args.others, args.targets)
     described = machine(1)
     model = LanguageModel.from_pretrained(args.model, max_tokens=LONGEST)
     seeds = [s + (100 if args.trial else 0) for s in range(args.seeds)]
@@ -120,31 +147,34 @@ def main() -> None:
         rows["pool"] = {s: [replace(row, template="") for row in pool[s]] for s in pool}
     found: list[dict[str, float | str]] = []
     for seed in seeds:
-        for source, problem, scores in scored(model, rows["pool"], asked, args.sources, seed):
+        for source, problem, scores in scored(
+            model, rows["pool"], asked, args.sources, sizes, seed
+        ):
             found += measured(source, problem, scores)
     Report(
         f"harmful_rows_{args.plant}" + ("_try" if args.trial else ""),
         "Harmful rows: are planted wrong labels the rows of the lowest influence?",
-        introduction(len(seeds), args.plant),
+        introduction(len(seeds), args.plant, sizes),
         {
             "seeds": seeds,
             "planted within a": args.plant,
             "targets from": "target" if args.trial else "test",
         },
         described,
-        list(tables(found, args.sources)),
+        list(tables(found, args.sources, sizes)),
         {"measured": found},
     ).write(args.output)
 
 
-def introduction(seeds: int, plant: str) -> str:
-    k, pool = round(SHARE * OWN), OWN + OTHERS * (len(SOURCES) - 1)
+def introduction(seeds: int, plant: str, sizes: Sizes) -> str:
+    k = sizes.wrong
     return (
-        f"T0, rows of at most {LONGEST} tokens: a pool of {pool:,} rows, {OWN} of the source with "
-        f"wrong labels and {OTHERS} of each of the {len(SOURCES) - 1} others; {k} labels are wrong "
-        f"(swapped within a {plant}), so k = {k}; {TARGETS} clean targets of the source. "
-        f"Precision@k; mean (min–max) over {seeds} seeds, which draw rows, labels and targets. "
-        f"Random: {k / OWN:.3f} in the source, {k / pool:.3f} in the pool."
+        f"T0, rows of at most {LONGEST} tokens: a pool of {sizes.pool:,} rows, {sizes.own} of the "
+        f"source with wrong labels and {sizes.others} of each of the {len(SOURCES) - 1} others; "
+        f"{k} labels are wrong (swapped within a {plant}), so k = {k}; {sizes.targets} clean "
+        f"targets of the source. Precision@k; mean (min–max) over {seeds} seeds, which draw rows, "
+        f"labels and targets. Random: {k / sizes.own:.3f} in the source, {k / sizes.pool:.3f} in "
+        "the pool."
     )
 
 
@@ -165,17 +195,21 @@ def short_rows(file: Path, split: str, model: LanguageModel) -> dict[str, list[R
 
 
 def drawn(
-    pool: dict[str, list[Row]], asked: dict[str, list[Row]], source: str, seed: int
+    pool: dict[str, list[Row]],
+    asked: dict[str, list[Row]],
+    source: str,
+    sizes: Sizes,
+    seed: int,
 ) -> Problem:
     """A problem. The clean rows of a seed are the same for every source, or the first of them."""
     rows: list[Row] = []
     for name in SOURCES:
         order = np.random.default_rng([seed, SOURCES.index(name)]).permutation(len(pool[name]))
-        rows += [pool[name][i] for i in order[: OWN if name == source else OTHERS]]
+        rows += [pool[name][i] for i in order[: sizes.own if name == source else sizes.others]]
     own = np.array([row.example.source == source for row in rows])
     rng = np.random.default_rng([seed, SOURCES.index(source), 1])
     examples, wrong = with_wrong_labels(rows, np.flatnonzero(own), round(SHARE * own.sum()), rng)
-    chosen = rng.choice(len(asked[source]), TARGETS, replace=False)
+    chosen = rng.choice(len(asked[source]), sizes.targets, replace=False)
     return Problem(
         source, seed, examples, wrong, own, [asked[source][i].example for i in chosen]
     )  # fmt: skip
@@ -228,6 +262,7 @@ def scored(
     pool: dict[str, list[Row]],
     asked: dict[str, list[Row]],
     sources: Sequence[str],
+    sizes: Sizes,
     seed: int,
 ) -> Iterator[tuple[str, Problem, dict[tuple[str, str], np.ndarray]]]:
     """(source, problem, (model, method) -> (N,) harm) of every source.
@@ -239,7 +274,7 @@ def scored(
     known: KnownFeatures | None = None
     for source in sources:
         start = time.perf_counter()
-        problem = drawn(pool, asked, source, seed)
+        problem = drawn(pool, asked, source, sizes, seed)
         scores: dict[tuple[str, str], np.ndarray] = {}
         for name, scorer in (("airrep", EmbeddingScorer(encoder)), ("tfidf", TfidfScorer())):
             scores["", name] = -scorer.score(problem.targets, problem.pool).values().mean(axis=0)
@@ -310,9 +345,11 @@ def precision(harm: np.ndarray, wrong: np.ndarray) -> float:
     return float(wrong[np.argsort(-harm, kind="stable")[:k]].mean())
 
 
-def tables(found: list[dict[str, float | str]], sources: Sequence[str]) -> Iterator[Table]:
-    pool = OWN + OTHERS * (len(SOURCES) - 1)
-    for where, chance in (("in the source", SHARE), ("in the pool", SHARE * OWN / pool)):
+def tables(
+    found: list[dict[str, float | str]], sources: Sequence[str], sizes: Sizes
+) -> Iterator[Table]:
+    chances = (("in the source", SHARE), ("in the pool", sizes.wrong / sizes.pool))
+    for where, chance in chances:
         for model in MODELS:
             methods = [(model, m) for m in OF_MODEL] + [("", m) for m in OF_TEXT]
             rows = [
@@ -327,15 +364,19 @@ def tables(found: list[dict[str, float | str]], sources: Sequence[str]) -> Itera
                 f"Random: {chance:.3f}. The last line: mean over sources, and in brackets how many "
                 "times random that is, with Student's 95% interval over sources.",
             )
-    yield ratio_table(found, sources, pool)
+    yield ratio_table(found, sources, chances)
     yield sign_table(found, sources)
 
 
-def ratio_table(found: list[dict[str, float | str]], sources: Sequence[str], pool: int) -> Table:
+def ratio_table(
+    found: list[dict[str, float | str]],
+    sources: Sequence[str],
+    chances: Sequence[tuple[str, float]],
+) -> Table:
     rows = []
     for source in sources:
         cells = []
-        for where, chance in (("in the source", SHARE), ("in the pool", SHARE * OWN / pool)):
+        for where, chance in chances:
             for model in MODELS:
                 times = values(found, where, source, model, "gradient").values
                 cells.append(Spread([x / chance for x in times], mean, decimals=1))

@@ -20,7 +20,7 @@ from airrep import Example
 from selection import ScoreMatrix
 
 SELECTORS = ("layered_greedy", "coverage", "round_robin")
-K, TARGETS, SIZE = 1000, 20, 384
+TARGETS, SIZE = 20, 384
 
 
 class MadeUp:
@@ -42,6 +42,7 @@ class MadeUp:
 
 def main() -> None:
     options = parser(__doc__)
+    options.add_argument("--k", type=int, default=1000, help="rows to select")
     options.add_argument("--repeats", type=int, default=5)
     args = options.parse_args()
     file = find_data(args.data, "t0.parquet")
@@ -60,7 +61,7 @@ def main() -> None:
         shares, reads, writes, sizes = [], [], [], []
         for _ in range(args.repeats):
             chosen = curate.select(
-                pool, targets.head(TARGETS), K, scorer=MadeUp(), selector=selector
+                pool, targets.head(TARGETS), args.k, scorer=MadeUp(), selector=selector
             )
             spent = dict(chosen.manifest.seconds)
             del spent["score"]  # the embeddings exist already
@@ -78,8 +79,9 @@ def main() -> None:
     Report(
         "report_cost",
         "What reports cost",
-        f"{len(pool):,} T0 rows, {TARGETS} targets, k = {K:,}, {args.repeats} repeats (min–max).",
-        {"k": K, "targets": TARGETS, "rows": len(pool), "repeats": args.repeats},
+        f"{len(pool):,} T0 rows, {TARGETS} targets, k = {args.k:,}, "
+        f"{args.repeats} repeats (min–max).",
+        {"k": args.k, "targets": TARGETS, "rows": len(pool), "repeats": args.repeats},
         described,
         [Table("Selections, with embeddings that exist already", columns, lines)],
     ).write(args.output)

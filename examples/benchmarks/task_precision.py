@@ -32,9 +32,6 @@ from selection import SELECTORS, ScoreMatrix, make_selector
 from selection.scorers import Bm25Scorer, RandomScorer, TfidfScorer
 
 SCORERS = ("airrep", "minilm", "tfidf", "bm25", "random")
-K = 100
-POOL_PER_SOURCE = 133
-TARGETS_PER_SOURCE = 18
 SCALES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 TUNED = ("layered_greedy", "plain_greedy", "coverage")
 
@@ -59,6 +56,9 @@ def main() -> None:
     options.add_argument("--tune", action="store_true", help="sweep the attention scale")
     options.add_argument("--scorers", nargs="+", choices=SCORERS, help="default: all there are")
     options.add_argument("--draws", type=int, default=3, help="of pool and targets")
+    options.add_argument("--k", type=int, default=100, help="rows to select")
+    options.add_argument("--rows", type=int, default=133, help="of each source, balanced pool")
+    options.add_argument("--targets", type=int, default=18, help="of each source")
     args = options.parse_args()
     file = find_data(args.data, "t0.parquet")
     scorers = args.scorers or [s for s in SCORERS if s != "minilm" or minilm_directory()]
@@ -66,26 +66,27 @@ def main() -> None:
         scorers = [scorer for scorer in scorers if scorer != "random"]
     described = machine(usable_cores())
     split = "target" if args.tune else "test"
-    draws = [draw(file, seed, split, full=args.pool == "full") for seed in range(args.draws)]
+    rows = None if args.pool == "full" else args.rows
+    draws = [draw(file, seed, split, args.targets, rows) for seed in range(args.draws)]
     chance = mean(
         mean(example.source == source for example in drawn.pool)
         for drawn in draws
         for source in drawn.sources
     )
-    settings = {"pool": args.pool, "targets from": split, "draws": args.draws, "k": K}
+    settings = {"pool": args.pool, "targets from": split, "draws": args.draws, "k": args.k}
     introduction = (
-        f"Mean precision@{K} over {len(draws[0].sources)} sources of T0: {len(draws[0].pool):,} "
-        f"pool rows, {TARGETS_PER_SOURCE} targets of the `{split}` split per source. Chance is "
-        f"{chance:.3f}. Mean (min–max) over {args.draws} draws of "
+        f"Mean precision@{args.k} over {len(draws[0].sources)} sources of T0: "
+        f"{len(draws[0].pool):,} pool rows, {args.targets} targets of the `{split}` split "
+        f"per source. Chance is {chance:.3f}. Mean (min–max) over {args.draws} draws of "
         f"{'the targets' if args.pool == 'full' else 'pool and targets'}."
     )
     by_scorer = {}
     for name in scorers:
         by_scorer[name] = [scores_of(name, drawn, args.output / "embeddings") for drawn in draws]
     if args.tune:
-        name, tables = f"task_precision_tune_{args.pool}", tune_tables(by_scorer, draws)
+        name, tables = f"task_precision_tune_{args.pool}", tune_tables(by_scorer, draws, args.k)
     else:
-        name, tables = f"task_precision_{args.pool}", [final_table(by_scorer, draws)]
+        name, tables = f"task_precision_{args.pool}", [final_table(by_scorer, draws, args.k)]
     Report(
         name,
         "Task precision" + (": the attention scale" if args.tune else f", {args.pool} pool"),
@@ -96,17 +97,18 @@ def main() -> None:
 # --- rows ---
 
 
-def draw(file: Path, seed: int, target_split: str, *, full: bool) -> Draw:
+def draw(file: Path, seed: int, target_split: str, targets_each: int, rows: int | None) -> Draw:
+    """So many targets and pool rows of each source; all its pool rows where `rows` is None."""
     rng = np.random.default_rng(seed)
     targets = [
         example
         for of_source in by_source(file, target_split)
-        for example in chosen(rng, of_source, TARGETS_PER_SOURCE)
+        for example in chosen(rng, of_source, targets_each)
     ]
     pool = [
         example
         for of_source in by_source(file, "pool")
-        for example in (of_source if full else chosen(rng, of_source, POOL_PER_SOURCE))
+        for example in (of_source if rows is None else chosen(rng, of_source, rows))
     ]
     return Draw(seed, pool, targets)
 
@@ -167,27 +169,31 @@ def minilm_directory() -> Path | None:
 
 
 def precisions(
-    scores: ScoreMatrix, drawn: Draw, selector: str, scale: float | None = None
+    scores: ScoreMatrix, drawn: Draw, selector: str, k: int, scale: float | None = None
 ) -> list[float]:
-    """Precision@K for each source's targets."""
+    """Precision@k for each source's targets."""
     found, scores = [], scores.held()
     for i, source in enumerate(drawn.sources):
         mine = [row for row, target in enumerate(drawn.targets) if target.source == source]
         part = scores.for_targets(mine)
         chooser = make_selector(selector, scale=scale, seed=1000 * drawn.seed + i)
-        found.append(source_precision(chooser.select(part, K), drawn.pool, [source]))
+        found.append(source_precision(chooser.select(part, k), drawn.pool, [source]))
     return found
 
 
 def over_draws(
-    matrices: list[ScoreMatrix], draws: list[Draw], selector: str, scale: float | None = None
+    matrices: list[ScoreMatrix],
+    draws: list[Draw],
+    selector: str,
+    k: int,
+    scale: float | None = None,
 ) -> Spread | None:
     if selector == "herding" and matrices[0].embeddings is None:
         return None
     print(f"select: {matrices[0].method}, {selector}", flush=True)
     return Spread(
         [
-            mean(precisions(scores, drawn, selector, scale))
+            mean(precisions(scores, drawn, selector, k, scale))
             for scores, drawn in zip(matrices, draws, strict=True)
         ],
         mean,
@@ -195,14 +201,14 @@ def over_draws(
     )
 
 
-def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw]) -> Table:
+def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: int) -> Table:
     rows = [
-        [selector, *(over_draws(found, draws, selector) for found in by_scorer.values())]
+        [selector, *(over_draws(found, draws, selector, k) for found in by_scorer.values())]
         for selector in SELECTORS
     ]
     scales = ", ".join(f"{name} {number(found[0].scale)}" for name, found in by_scorer.items())
     return Table(
-        f"Precision@{K}",
+        f"Precision@{k}",
         ["selector", *by_scorer],
         rows,
         f"Attention scales of the greedy and coverage selectors: {scales}. The built-in encoder's "
@@ -211,14 +217,16 @@ def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw]) -> T
     )
 
 
-def tune_tables(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw]) -> Iterator[Table]:
+def tune_tables(
+    by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: int
+) -> Iterator[Table]:
     for name, found in by_scorer.items():
         rows = [
-            [number(scale), *(over_draws(found, draws, selector, scale) for selector in TUNED)]
+            [number(scale), *(over_draws(found, draws, selector, k, scale) for selector in TUNED)]
             for scale in SCALES
         ]
         rest = [selector for selector in SELECTORS if selector not in TUNED]
-        shares = {selector: over_draws(found, draws, selector) for selector in rest}
+        shares = {selector: over_draws(found, draws, selector, k) for selector in rest}
         others = ", ".join(f"{s} {share}" for s, share in shares.items() if share is not None)
         yield Table(
             f"Scores of {name} (its own scale is {number(found[0].scale)})",

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from airrep.gradients import reduced_gradients
 from airrep.language_model import LanguageModel
 from airrep.moments import second_moments
 from airrep.reductions import Sketch
 from airrep.supervision import SubsetLosses
+from curate.benchmarks import PATHS
+from curate.config_files import load_config
 from curate.io import read_rows
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
@@ -36,12 +37,12 @@ AT_ONCE = 128  # pool rows
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--config", type=Path, default=HERE / "encoder" / "seen.yaml")
     options.add_argument("--results", type=Path, default=Path("out/t0/evaluation/seen"))
     args = options.parse_args()
-    file = HERE / "encoder" / "seen.yaml"
-    config = read_config(yaml.safe_load(file.read_text("utf-8")))
+    config = read_config(load_config(args.config, PATHS))
     pool, targets, test = (
-        read_rows(file.parent / path, name).examples(None, "error")[0]
+        read_rows(path, name).examples(config.columns, "error")[0]
         for name, path in (
             ("pool", config.pool),
             ("targets", config.targets),
@@ -51,7 +52,7 @@ def main() -> None:
     part = Attribution.draw(config.attribution, pool, targets, test, args.results, config.seed)
     measured = SubsetLosses.load(args.results / f"runs-{config.recipe.trainable}")
     measured.plan.check(part.pool, part.evaluation)
-    model = LanguageModel.from_pretrained(file.parent / config.model, max_tokens=config.max_tokens)
+    model = LanguageModel.from_pretrained(config.model, max_tokens=config.max_tokens)
     positions, subsets = part.part("validation")
     validation = [part.evaluation[i] for i in positions]
     subsets = part.plan.subsets[subsets]

@@ -10,10 +10,10 @@ setting's best scale, and with the sum.
 import argparse
 from pathlib import Path
 
-import yaml
-
 from airrep.language_model import LanguageModel
 from airrep.supervision import SubsetLosses
+from curate.benchmarks import PATHS
+from curate.config_files import load_config
 from curate.io import read_rows
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
@@ -27,11 +27,12 @@ RANKS, DAMPINGS = (16, 32), (0.03, 0.3, 3.0, 30.0, 300.0)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--config", type=Path, default=HERE / "benchmark.yaml")
     options.add_argument("--results", type=Path, default=Path("out/t0/results"))
     args = options.parse_args()
-    config = read_config(yaml.safe_load((HERE / "benchmark.yaml").read_text("utf-8")))
+    config = read_config(load_config(args.config, PATHS))
     pool, targets, test = (
-        read_rows(HERE / path, name).examples(None, "error")[0]
+        read_rows(path, name).examples(config.columns, "error")[0]
         for name, path in (
             ("pool", config.pool),
             ("targets", config.targets),
@@ -41,7 +42,7 @@ def main() -> None:
     part = Attribution.draw(config.attribution, pool, targets, test, args.results, config.seed)
     measured = SubsetLosses.load(args.results / f"runs-{config.recipe.trainable}")
     measured.plan.check(part.pool, part.evaluation)
-    model = LanguageModel.from_pretrained(HERE / config.model, max_tokens=config.max_tokens)
+    model = LanguageModel.from_pretrained(config.model, max_tokens=config.max_tokens)
     positions, subsets = part.part("validation")
     validation = [part.evaluation[i] for i in positions]
     subsets = part.plan.subsets[subsets]

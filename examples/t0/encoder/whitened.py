@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     encoder = starting_point(args.backbone, token_pooling=args.token_pooling)
-    rows = [json.loads(line) for file in args.rows for line in file.open(encoding="utf-8")]
+    lines = [line for file in args.rows for line in file.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in lines]
     texts = [encoder.template.render(normalise(row, index=i)) for i, row in enumerate(rows)]
     start_projector(encoder, encoder.features(texts, progress=True), SETTINGS)
     save_narrow(encoder, args.output)
