@@ -190,6 +190,8 @@ def select(
             "scale": scores.scale if scale is None else scale,
             "rows": len(chosen),
             "layers": int(chosen.layers[-1]) + 1,
+            "objective": None if chosen.objective is None else chosen.objective.stated,
+            "best_size": chosen.best_size,
             "shortlist": chosen.shortlist,
             "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
             "constraints": [] if bound is None else standings(bound, chosen, k, share),

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from datasets.table import InMemoryTable
@@ -64,7 +65,9 @@ class TrainingSet:
 
         `curate_rank` (from 0), `curate_row` (position in the pool, from 0), `curate_target` (id
         of the target that earned the row), `curate_score` (the row's score for that target),
-        `curate_gain` (what the row added when it was chosen), `curate_layer` (from 0).
+        `curate_gain` (by how much the row improved the selector's objective when it was chosen,
+        below 0 where it made it worse), `curate_objective` (the objective's value after that; like
+        the gain empty where the selector has none), `curate_layer` (from 0).
         """
         chosen = self.selection
         positions = [self.pool[i].row for i in chosen.indices.tolist()]
@@ -76,11 +79,13 @@ class TrainingSet:
             "row": positions,
             "target": [self.targets[x].id for x in chosen.targets.tolist()],
             "score": chosen.scores.tolist(),
-            "gain": chosen.gains.tolist(),
+            "gain": None if chosen.objective is None else chosen.gains.tolist(),
+            "objective": None if chosen.objective is None else chosen.objective.values.tolist(),
             "layer": chosen.layers.tolist(),
         }
         for name, values in reasons.items():
-            rows = rows.add_column(COLUMN_PREFIX + name, values)
+            column: Any = pa.nulls(len(chosen), pa.float64()) if values is None else values
+            rows = rows.add_column(COLUMN_PREFIX + name, column)
         return rows
 
     def to_trl(self) -> Dataset:

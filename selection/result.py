@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selection.objective import ObjectiveCurve
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -52,7 +54,8 @@ class Selection:
 
     Attributes:
         indices: (k,) int64 positions in the pool; the position here is the rank.
-        gains: (k,) float64, what the row added to the selector's objective when it was chosen.
+        gains: (k,) float64, by how much the row changed the selector's objective for the better
+            when it was chosen, below 0 if for the worse; NaN of a selector without an objective.
         scores: (k,) float32, the row's score for the target that earned it.
         targets: (k,) int64, the target that earned the row: the one it helped most when chosen,
             or whose turn it was.
@@ -60,6 +63,7 @@ class Selection:
         ids: k pool ids.
         target_ids: The ids of all targets, in the order that `targets` counts in.
         method: Name of the selector.
+        objective: The selector's objective after every pick; None if it has none.
         shortlist: How many pool rows the selector saw, where it might have chosen otherwise had it
             seen all of them.
         certificate: Where it saw some only, and was checked against all: what came of that.
@@ -73,11 +77,23 @@ class Selection:
     ids: Sequence[str] = field(repr=False)
     target_ids: Sequence[str] = field(repr=False)
     method: str
+    objective: ObjectiveCurve | None = None
     shortlist: int | None = None
     certificate: Certificate | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def best_size(self) -> int | None:
+        """After how many rows the objective is best; None without an objective.
+
+        Of several layers, after how many rows of the first. Of equal values the first counts.
+        """
+        if self.objective is None:
+            return None
+        values = self.objective.values[self.layers == self.layers[0]]
+        return int(np.argmax(self.objective.objective.sign * values)) + 1
 
     def relocated(self, rows: npt.NDArray[np.int64]) -> Selection:
         """The same picks, made from the pool rows `rows`, as positions in the whole pool."""

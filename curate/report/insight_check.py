@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.report.insight import Insight, RowText
+from selection.result import Selection
 
 
 def check_insight(insight: Insight) -> None:
@@ -28,7 +29,7 @@ def check_insight(insight: Insight) -> None:
     _whole("rank", insight.ranks()[chosen.indices], (k,), k)
     _whole("target", chosen.targets, (k,), targets)
     _whole("layer", chosen.layers, (k,), k)
-    _finite("gain", chosen.gains, (k,))
+    _check_objective(chosen)
     _finite("score", chosen.scores, (k,))
     _finite("scores", seen.chosen, (k, targets))
     for name, left in (("best_left", seen.best_left), ("worst_left", seen.worst_left)):
@@ -52,6 +53,18 @@ def check_ranks(ranks: npt.NDArray[Any]) -> None:
     """
     if ranks.dtype.kind != "i" or not np.array_equal(np.sort(ranks), np.arange(len(ranks))):
         raise ValueError("the ranks are not 0, 1, 2 and so on")
+
+
+def _check_objective(chosen: Selection) -> None:
+    curve = chosen.objective
+    if curve is None:
+        if chosen.gains.dtype.kind != "f":
+            raise ValueError(f"gain is {chosen.gains.dtype}")
+        return
+    _finite("gain", chosen.gains, (len(chosen),))
+    _finite("objective", curve.values, (len(chosen),))
+    _kinds("objective", [curve.objective.name, curve.objective.meaning], str)
+    _finite("start", np.asarray(curve.start, dtype=np.float64), ())
 
 
 def _check_texts(insight: Insight) -> None:

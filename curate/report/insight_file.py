@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -31,9 +32,12 @@ from curate.manifest import FILES_KEY, MANIFEST_FILE
 from curate.manifest_check import check_manifest
 from curate.report.insight import Insight, Removed, RowText
 from curate.report.insight_check import check_insight, check_ranks
+from selection.objective import Objective, ObjectiveCurve
 from selection.overview import ScoreOverview, TargetRows
 from selection.result import Selection
 from selection.score_counts import ScoreCounts
+from selection.selectors.base import NO_GAIN
+from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _FOLDER, _ROWS, _TARGETS, _REMOVED = "insight", "rows.parquet", "targets.parquet", "removed.parquet"
 INSIGHT_FILES = tuple(f"{_FOLDER}/{name}" for name in (_ROWS, _TARGETS, _REMOVED))
@@ -52,11 +56,13 @@ def write_insight(insight: Insight, directory: Path) -> dict[str, str]:
     Raises:
         OutputError: The directory cannot be written to.
     """
+    curve = insight.selection.objective
     about = {
         "version": _VERSION,
         "fingerprint": insight.manifest["chosen"]["fingerprint"],
         "selector": insight.selection.method,
         "shortlist": insight.selection.shortlist,
+        "objective": None if curve is None else curve.stated,
         "edges": insight.overview.distribution.edges[:2].tolist(),
     }
     digests = {}
@@ -114,6 +120,9 @@ def _row_columns(insight: Insight) -> dict[str, Any]:
         "target": of_chosen(chosen.targets, pa.int64()),
         "score": of_chosen(chosen.scores, pa.float32()),
         "gain": of_chosen(chosen.gains, pa.float64()),
+        "objective": pa.nulls(len(ranks), pa.float64())
+        if chosen.objective is None
+        else of_chosen(chosen.objective.values, pa.float64()),
         "layer": of_chosen(chosen.layers, pa.int64()),
         "scores": scores.take(pa.array(ranks, mask=out)),
         **{name: [getattr(text, name, None) for text in texts] for name in _TEXTS},
@@ -158,15 +167,17 @@ def _assemble(
     indices = indices[np.argsort(ranks[indices])]
     chosen = rows.take(indices)
     names = targets["id"].to_pylist()
+    gains, objective = _objective(about, chosen)
     selection = Selection(
         indices=indices,
-        gains=np.asarray(chosen["gain"]),
+        gains=gains,
         scores=np.asarray(chosen["score"]),
         targets=np.asarray(chosen["target"]),
         layers=np.asarray(chosen["layer"]),
         ids=[ids[i] for i in indices],
         target_ids=names,
         method=about["selector"],
+        objective=objective,
         shortlist=about["shortlist"],
     )
     first, second = about["edges"]
@@ -185,6 +196,22 @@ def _assemble(
         dict(zip(kept.tolist(), _texts(rows.take(kept)), strict=True)), _texts(targets),
         selection, overview, tuple(Removed(**each) for each in removed.to_pylist()),
     )  # fmt: skip
+
+
+def _objective(
+    about: Mapping[str, Any], chosen: pa.Table
+) -> tuple[npt.NDArray[np.float64], ObjectiveCurve | None]:
+    """The gains, and the objective that they are changes of.
+
+    Files of versions that kept no objective have gains that need not be changes of one: they are
+    left out, but for those of rows that hurt, which are their mean scores.
+    """
+    gains, stated = np.asarray(chosen["gain"]), about.get("objective")
+    if stated is None:
+        kept = about["selector"] == LOWEST_MEAN
+        return gains if kept else np.full(len(gains), NO_GAIN), None
+    objective = Objective(stated["name"], stated["meaning"], stated["better"])
+    return gains, ObjectiveCurve(objective, stated["start"], np.asarray(chosen["objective"]))
 
 
 def _texts(table: pa.Table) -> list[RowText]:

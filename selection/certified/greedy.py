@@ -124,5 +124,7 @@ class _Run:
             recorder = Recorder(group, self._settled)
             picks = grow(group, steps, self._share, layered=True, known=known, observe=recorder)
             trajectory = recorder.trajectory(self.rows)
-        self._chosen = picks.selection(self._selector.name, scores).relocated(self.rows)
+        self._chosen = picks.selection(
+            self._selector.name, scores, self._selector.objective
+        ).relocated(self.rows)
         return trajectory

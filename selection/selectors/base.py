@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
+from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
 from selection.scores import ScoreMatrix
+
+NO_GAIN = float("nan")  # of a pick, where the selector has no objective
 
 Weights = Sequence[float] | npt.NDArray[np.floating]
 
@@ -22,6 +25,11 @@ class Selector(Protocol):
     @property
     def name(self) -> str:
         """What reports and manifests call it."""
+        ...
+
+    @property
+    def objective(self) -> Objective | None:
+        """What the gains of its picks are changes of; None if it follows no such number."""
         ...
 
     @property
@@ -106,15 +114,20 @@ class Picks:
         self._rows: list[tuple[int, float, int, int]] = []
 
     def add(self, row: int, gain: float, target: int, layer: int = 0) -> None:
-        """Row, its gain, the target that earned it, and its group."""
+        """Row, its gain or `NO_GAIN`, the target that earned it, and its group."""
         self._rows.append((row, gain, target, layer))
 
-    def selection(self, name: str, scores: ScoreMatrix) -> Selection:
-        """The picks as the selector's result."""
+    def selection(
+        self,
+        name: str,
+        scores: ScoreMatrix,
+        objective: Objective | ObjectiveCurve | None = None,
+    ) -> Selection:
+        """The picks as the selector's result; see `build`."""
         rows, gains, targets, layers = (
             np.array(column) for column in zip(*self._rows, strict=True)
         )
-        return build(name, scores, rows, gains, targets, layers)
+        return build(name, scores, rows, gains, targets, layers, objective)
 
 
 def earner(
@@ -150,16 +163,32 @@ def build(
     gains: npt.NDArray[np.floating],
     targets: npt.NDArray[np.int64],
     layers: npt.NDArray[np.int64] | None = None,
+    objective: Objective | ObjectiveCurve | None = None,
 ) -> Selection:
-    """Assemble a `Selection` from picks in order."""
+    """Assemble a `Selection` from picks in order.
+
+    Args:
+        name: Of the selector.
+        scores: That it chose by.
+        indices: (k,) rows.
+        gains: (k,) changes of the objective, or `NO_GAIN`.
+        targets: (k,) who earned the rows.
+        layers: (k,) groups of the rows; default one.
+        objective: The selector's, and its values where it is not 0 of no rows.
+    """
     indices = np.asarray(indices, dtype=np.int64)
+    changes = np.asarray(gains, dtype=np.float64)
+    layers = np.zeros(len(indices), dtype=np.int64) if layers is None else layers
+    if isinstance(objective, Objective):
+        objective = ObjectiveCurve.adding_up(objective, changes, layers)
     return Selection(
         indices=indices,
-        gains=np.asarray(gains, dtype=np.float64),
+        gains=changes,
         scores=scores_of(scores, indices, targets),
         targets=np.asarray(targets, dtype=np.int64),
-        layers=np.zeros(len(indices), dtype=np.int64) if layers is None else layers,
+        layers=layers,
         ids=[scores.pool_ids[i] for i in indices],
         target_ids=scores.target_ids,
         method=name,
+        objective=objective,
     )

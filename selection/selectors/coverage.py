@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints
+from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
 from selection.selectors.base import Picks, Weights, begin, earner
@@ -37,6 +38,7 @@ class Coverage:
     scale: float | None = None
     name = "coverage"
     needs_matrix = True
+    objective = Objective("coverage", "coverage of the targets, C(S)")
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -101,7 +103,7 @@ class Coverage:
             bounds[row] = -np.inf
             covered = new
             steps.take(row, target)
-        return picks.selection(self.name, scores)
+        return picks.selection(self.name, scores, self.objective)
 
 
 def _softplus(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

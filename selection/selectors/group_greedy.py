@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from selection.constraints import BoundConstraints, Pass
 from selection.group import GroupInfluence
+from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
 from selection.selectors.base import Picks, Weights, begin, earner
@@ -35,6 +36,9 @@ class GroupGreedy:
     layered: bool = True
     scale: float | None = None
     needs_matrix = True
+    objective = Objective(
+        "group influence", "influence of the chosen rows, as one group, on the targets"
+    )
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -60,7 +64,8 @@ class GroupGreedy:
         share = target_weights(weights, scores.shape[0])
         steps = begin(scores, k, share, constraints)
         with GroupInfluence(scores.values(), share, self.scale_of(scores)) as group:
-            return grow(group, steps, share, layered=self.layered).selection(self.name, scores)
+            picks = grow(group, steps, share, layered=self.layered)
+        return picks.selection(self.name, scores, self.objective)
 
     def scale_of(self, scores: ScoreMatrix) -> float:
         """The inverse temperature that these scores are pooled at."""

@@ -14,7 +14,10 @@ hundred rows that all pull one way: for targets answered yes or no, rows of one 
 embeddings are gradients, D is how far the mean step of the set is from the step that the targets
 ask for.
 
-Gains change with every pick. But they change by no more than the direction they are taken along
+These g_i order the rows that can be picked next; what a selection states as a row's gain is by how
+much it lowered D, which is below 0 where even the best row moves the mean away.
+
+The g_i change with every pick. But they change by no more than the direction they are taken along
 moves, times a row's length: so a row far below the best need not be looked at until the direction
 has moved that far. A pool that fits into memory is read once; a larger one again and again, a few
 dozen times where few rows come near the best, and up to k times where most do. The picks are those
@@ -35,6 +38,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints, Pass
+from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
 from selection.scores import BLOCK, ScoreMatrix, check_finite
 from selection.selectors.base import Picks, Weights, begin, earner
@@ -53,6 +57,11 @@ class Herding:
 
     name = HERDING
     needs_matrix = False
+    objective = Objective(
+        "distance",
+        "squared distance between the mean embedding of the chosen rows and that of the targets",
+        "lower",
+    )
 
     def without_embeddings(self, method: str) -> ArgumentError:
         """What is wrong with herding by a method's scores that are of no embeddings."""
@@ -69,7 +78,9 @@ class Herding:
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
     ) -> Selection:
-        """See `Selector.select`. A row's gain is g_i.
+        """See `Selector.select`. A row's gain is by how much it lowered D.
+
+        D of no rows is that of a mean of 0.
 
         For targets that have not earned their least, the pick is the row of the largest score for
         one of them.
@@ -86,23 +97,29 @@ class Herding:
         wanted = share[counted] @ targets[counted]
         total = np.zeros_like(wanted)
         front, of_target, picks = _Front(scores, steps), BestRows(scores, steps), Picks()
+        start = float(wanted @ wanted)
+        distances: list[float] = []
         count = 0
         while not steps.done:
             count += 1
             direction = wanted - total / count
             if steps.needy is None:
-                row, gain, embedding = front.best(direction, count)
+                row, embedding = front.best(direction, count)
             else:
                 found = [(int(x), *of_target.of(int(x))) for x in steps.needy]
                 row = max(found, key=lambda each: share[each[0]] * each[2])[1]
                 embedding = np.asarray(scores.embeddings[1][row : row + 1], dtype=np.float64)[0]
-                gain = float(_gains(embedding[None], direction, count)[0])
             target = earner(share * ((targets - total / count) @ embedding), share, steps.needy)
-            picks.add(row, gain, target)
+            before = wanted - total / max(1, count - 1)
             total += embedding
+            after = wanted - total / count
+            distances.append(float(after @ after))
+            # D before less D after; their difference would lose digits as rows add up
+            picks.add(row, float((before - after) @ (before + after)), target)
             steps.take(row, target)
             front.close(row)
-        return picks.selection(self.name, scores)
+        curve = ObjectiveCurve(self.objective, start, np.array(distances))
+        return picks.selection(self.name, scores, curve)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +165,11 @@ class _Front:
         self._taken = np.zeros(scores.shape[1], dtype=bool)
         self._phase: int | None = None
 
-    def best(self, direction: Float64, count: int) -> tuple[int, float, Float64]:
-        """Of the open rows the one of the largest gain, the first of ties; its gain; its embedding.
+    def best(self, direction: Float64, count: int) -> tuple[int, Float64]:
+        """Of the open rows the one of the largest g_i, the first of ties; and its embedding.
 
         Args:
-            direction: (D,) that gains are taken along.
+            direction: (D,) that g_i are taken along.
             count: n + 1.
         """
         if self._phase != self._steps.phase:
@@ -161,7 +178,7 @@ class _Front:
         if not gain > self._most_of_others(direction, count):
             self._read(direction, count)
             place, gain = self._of_candidates(direction, count)
-        return int(self._found.rows[place]), gain, self._found.embeddings[place]
+        return int(self._found.rows[place]), self._found.embeddings[place]
 
     def close(self, row: int) -> None:
         """The row was picked."""

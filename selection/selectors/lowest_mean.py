@@ -14,6 +14,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
+from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix
 from selection.selectors.base import Picks, Weights, begin, build
@@ -33,6 +34,8 @@ class LowestMean:
     only_negative: bool = False
     name = LOWEST_MEAN
     needs_matrix = False
+    # That higher is better is said of training: what is looked for here lowers it most.
+    objective = Objective("score sum", "sum of the chosen rows' mean scores over the targets")
 
     def select(
         self,
@@ -67,7 +70,9 @@ class LowestMean:
                     f"{mean[ranking[0]]:.3g}, and only below 0 a row is expected to raise their "
                     "loss."
                 )
-            return build(self.name, scores, worst, mean[worst], hurt[worst])
+            return build(
+                self.name, scores, worst, mean[worst], hurt[worst], objective=self.objective
+            )
         picks, down = Picks(), InOrder(ranking, steps)
         while not steps.done:
             row = down.next()
@@ -77,7 +82,7 @@ class LowestMean:
                 target = int(steps.needy[np.argmin(merit[steps.needy])])
             picks.add(row, float(mean[row]), target)
             steps.take(row, target)
-        return picks.selection(self.name, scores)
+        return picks.selection(self.name, scores, self.objective)
 
 
 def _means(

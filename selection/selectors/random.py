@@ -10,7 +10,7 @@ from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
 from selection.result import Selection
 from selection.scores import ScoreMatrix
-from selection.selectors.base import Picks, Weights, begin, build
+from selection.selectors.base import NO_GAIN, Picks, Weights, begin, build
 from selection.weights import target_weights
 
 
@@ -21,6 +21,7 @@ class RandomSelector:
     seed: int = 0
     name = "random"
     needs_matrix = False
+    objective = None
 
     def select(
         self,
@@ -30,7 +31,7 @@ class RandomSelector:
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
     ) -> Selection:
-        """See `Selector.select`. Gains are 0: chance claims none."""
+        """See `Selector.select`. There are no gains: chance has no objective."""
         targets, pool = scores.shape
         share = target_weights(weights, targets)
         steps = begin(scores, k, share, constraints)
@@ -41,7 +42,7 @@ class RandomSelector:
             unique, place = np.unique(rows, return_inverse=True)
             weighted = scores.columns(unique).values()[counted] * share[counted, None]
             earners = counted[np.argmax(weighted, axis=0)][place]
-            return build(self.name, scores, rows, np.zeros(len(rows)), earners)
+            return build(self.name, scores, rows, np.full(len(rows), NO_GAIN), earners)
         liked = [counted[np.argmax(part[counted] * share[counted, None], axis=0)]
                  for _, part in scores.blocks()]  # fmt: skip
         earner = np.concatenate(liked)
@@ -52,6 +53,6 @@ class RandomSelector:
             if steps.needy is not None:
                 merit = share * scores.columns(np.array([row])).values()[:, 0]
                 target = int(steps.needy[np.argmax(merit[steps.needy])])
-            picks.add(row, 0.0, target)
+            picks.add(row, NO_GAIN, target)
             steps.take(row, target)
         return picks.selection(self.name, scores)

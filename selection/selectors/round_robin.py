@@ -11,7 +11,7 @@ from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints
 from selection.result import Selection
 from selection.scores import ScoreMatrix
-from selection.selectors.base import Picks, Weights, begin
+from selection.selectors.base import NO_GAIN, Picks, Weights, begin
 from selection.weights import target_weights
 
 
@@ -21,6 +21,7 @@ class RoundRobin:
 
     name = "round_robin"
     needs_matrix = False
+    objective = None
 
     def select(
         self,
@@ -30,7 +31,9 @@ class RoundRobin:
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
     ) -> Selection:
-        """See `Selector.select`. A row's gain is its score for the target whose turn it was.
+        """See `Selector.select`. A row's target is the one whose turn it was.
+
+        There are no gains: turns follow no objective.
 
         While targets have not earned their least and need all that is left, only they have turns.
         """
@@ -46,7 +49,7 @@ class RoundRobin:
             heapq.heapreplace(due, ((turn + 1) / share[x], x, turn + 1))
             if steps.needy is not None and x not in steps.needy:
                 continue
-            row, score = best.of(x)
-            picks.add(row, score, x)
+            row, _ = best.of(x)
+            picks.add(row, NO_GAIN, x)
             steps.take(row, x)
         return picks.selection(self.name, scores)

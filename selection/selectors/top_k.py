@@ -10,6 +10,7 @@ import numpy as np
 from airrep.errors import ArgumentError
 from selection.best_rows import BestRows, InOrder
 from selection.constraints import BoundConstraints
+from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix
 from selection.selectors.base import Picks, Weights, begin, build
@@ -31,6 +32,12 @@ class TopK:
     def __post_init__(self) -> None:
         if self.over not in ("mean", "max"):
             raise ArgumentError(f"top-k over {self.over!r} is unknown; choose mean or max.")
+
+    @property
+    def objective(self) -> Objective:
+        """A sum: what a row adds does not depend on the others."""
+        pooled = "mean scores over the targets" if self.over == "mean" else "largest scores"
+        return Objective("score sum", f"sum of the chosen rows' {pooled}")
 
     @property
     def name(self) -> str:
@@ -66,7 +73,9 @@ class TopK:
         ranking = np.argsort(-pooled, kind="stable")
         if steps.open is None:
             best = ranking[: steps.most]
-            return build(self.name, scores, best, pooled[best], earner[best])
+            return build(
+                self.name, scores, best, pooled[best], earner[best], objective=self.objective
+            )
         picks, down, of_target = Picks(), InOrder(ranking, steps), BestRows(scores, steps)
         while not steps.done:
             if steps.needy is None:
@@ -77,4 +86,4 @@ class TopK:
                 target, row, _ = max(found, key=lambda each: factors[each[0]] * each[2])
             picks.add(row, float(pooled[row]), target)
             steps.take(row, target)
-        return picks.selection(self.name, scores)
+        return picks.selection(self.name, scores, self.objective)

@@ -37,6 +37,8 @@ def make_insight():
         ]
         names = {"target_ids": [e.id for e in asked], "pool_ids": [e.id for e in pool]}
         scores = ScoreMatrix.from_array(values, **names)
+        if selector == "herding":
+            scores = ScoreMatrix.from_embeddings(np.eye(targets), values.T.copy(), **names)
         chooser = make_selector(selector) if isinstance(selector, str) else selector
         chosen = chooser.select(scores, k, weights=weights)
         manifest = Manifest(

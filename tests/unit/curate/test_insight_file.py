@@ -56,6 +56,34 @@ def test_the_smallest_selections_come_back(make_insight, tmp_path, targets, rows
     _assert_same(insight, read_insight(tmp_path))
 
 
+@pytest.mark.parametrize("selector", ["herding", "coverage", "top_k_mean", "random"])
+def test_the_objective_comes_back(make_insight, tmp_path, selector):
+    insight = make_insight(np.random.default_rng(2).normal(size=(3, 40)), 15, selector)
+    write_insight(insight, tmp_path)
+    write_json(tmp_path / "manifest.json", insight.manifest)
+    back = read_insight(tmp_path)
+    _assert_same(insight, back)
+    assert (back.selection.objective is None) == (selector == "random")
+    assert back.selection.best_size == insight.selection.best_size
+
+
+def test_gains_of_a_version_that_kept_no_objective_are_left_out(make_insight, tmp_path):
+    """Of herding they were no changes of one."""
+    insight = make_insight(np.random.default_rng(2).normal(size=(3, 40)), 15, "herding")
+    write_insight(insight, tmp_path)
+    write_json(tmp_path / "manifest.json", insight.manifest)
+    file = tmp_path / "insight" / "rows.parquet"
+    table = pq.read_table(file)
+    about = json.loads(table.schema.metadata[b"curate"])
+    del about["objective"]
+    table = table.drop_columns(["objective"])
+    pq.write_table(table.replace_schema_metadata({b"curate": json.dumps(about)}), file)
+    back = read_insight(tmp_path).selection
+    assert back.objective is None
+    assert np.isnan(back.gains).all()
+    assert back.indices.tolist() == insight.selection.indices.tolist()
+
+
 def test_every_pool_row_is_a_line_with_what_it_helps_most(saved):
     _, directory = saved
     table = pq.read_table(directory / "insight" / "rows.parquet").to_pandas()

@@ -110,7 +110,9 @@ def test_rows_come_back_untouched_with_namespaced_columns(targets):
          for i in range(9)]
     )  # fmt: skip
     chosen = curate.select(pool, targets, 4, scorer="tfidf")
-    added = [f"curate_{c}" for c in ("rank", "row", "target", "score", "gain", "layer")]
+    added = [
+        f"curate_{c}" for c in ("rank", "row", "target", "score", "gain", "objective", "layer")
+    ]
     assert chosen.dataset.column_names == [*pool.column_names, *added]
     for row in chosen.dataset:
         own = {name: value for name, value in row.items() if name not in added}
@@ -118,10 +120,24 @@ def test_rows_come_back_untouched_with_namespaced_columns(targets):
     assert chosen.dataset["curate_rank"][:] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("selector", ["random", "round_robin"])
+def test_a_selector_without_an_objective_claims_no_gains(pool, targets, tmp_path, selector):
+    chosen = curate.select(pool, targets, 8, scorer="tfidf", selector=selector)
+    chosen.save(tmp_path)
+    chosen.save(tmp_path, format="jsonl")
+    lines = (tmp_path / "selection.jsonl").read_text("utf-8").splitlines()
+    for row in map(json.loads, lines):  # NaN would be no JSON
+        assert (row["curate_gain"], row["curate_objective"]) == (None, None)
+    table = pq.read_table(tmp_path / "selection.parquet")
+    assert str(table.schema.field("curate_gain").type) == "double"
+    assert chosen.manifest.chosen["objective"] is None
+
+
 def test_the_dataset_says_what_the_selection_says(pool, targets):
     chosen = curate.select(pool, targets, 8, scorer="tfidf")
     picks = chosen.selection
     assert chosen.dataset["curate_gain"][:] == picks.gains.tolist()
+    assert chosen.dataset["curate_objective"][:] == picks.objective.values.tolist()
     assert chosen.dataset["curate_score"][:] == picks.scores.tolist()
     assert chosen.dataset["curate_target"][:] == [str(x) for x in picks.targets.tolist()]
     assert _rows(chosen) == [chosen.pool[i].row for i in picks.indices.tolist()]

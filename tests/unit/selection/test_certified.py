@@ -55,6 +55,7 @@ def few(monkeypatch):
 def _same(found, whole):
     np.testing.assert_array_equal(found.indices, whole.indices)
     np.testing.assert_array_equal(found.gains, whole.gains)
+    np.testing.assert_array_equal(found.objective.values, whole.objective.values)
     np.testing.assert_array_equal(found.targets, whole.targets)
     np.testing.assert_array_equal(found.layers, whole.layers)
     np.testing.assert_array_equal(found.scores, whole.scores)

@@ -5,8 +5,11 @@ import pytest
 
 from airrep.errors import ArgumentError, EmbeddingError
 from selection import scores as scores_module
+from selection.constraints import BoundConstraints, Constraints
 from selection.scores import ScoreMatrix
 from selection.selectors import SELECTORS, make_selector
+from selection.selectors.lowest_mean import LowestMean
+from selection.weights import target_weights
 
 WEIGHTS = [1, 2, 0.5, 0.25, 4]
 
@@ -31,6 +34,8 @@ def _same(one, other):
     np.testing.assert_array_equal(one.scores, other.scores)
     np.testing.assert_array_equal(one.targets, other.targets)
     np.testing.assert_array_equal(one.layers, other.layers)
+    curves = one.objective, other.objective
+    assert curves == (None, None) or (curves[0].values == curves[1].values).all()
 
 
 @every_selector
@@ -70,6 +75,62 @@ def test_every_prefix_is_the_selection_of_its_own_size(name, normal_scores, scal
         part = selector.select(matrix, k, weights=WEIGHTS)
         for field in ("indices", "gains", "scores", "targets", "layers"):
             np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[:k])
+
+
+@pytest.mark.parametrize("name", [*SELECTORS, "lowest_mean"])
+@pytest.mark.parametrize("scale", [0.5, 5.0])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_gains_are_the_changes_of_the_objective(name, normal_scores, scale, constrained):
+    """Against the objective of every prefix, computed from its definition."""
+    values = normal_scores()
+    share = target_weights(WEIGHTS, 5)
+    selector = LowestMean() if name == "lowest_mean" else make_selector(name, scale=scale)
+    bound = None
+    if constrained:
+        asked = Constraints(include=["row 9"], max_per_source={"odd": 9}, min_per_target=2)
+        ids, sources = [f"row {i}" for i in range(40)], ["even", "odd"] * 20
+        bound = BoundConstraints.bind(asked, ids, sources)
+    chosen = selector.select(_matrix(values), 25, weights=WEIGHTS, constraints=bound)
+    curve = chosen.objective
+    if name in ("round_robin", "random"):
+        assert curve is None is selector.objective
+        assert np.isnan(chosen.gains).all()
+        assert chosen.best_size is None
+        return
+    assert curve.objective == selector.objective
+    values, rows = values.astype(np.float64), chosen.indices
+    expected, changes = [], []
+    for n in range(25):
+        first = int(np.argmax(chosen.layers == chosen.layers[n]))  # of the pick's layer
+        before, after = (_objective(name, values[:, rows[first:m]], share, scale)
+                         for m in (n, n + 1))  # fmt: skip
+        expected.append(after)
+        changes.append(curve.objective.sign * (after - before))
+    start = _objective(name, values[:, :0], share, scale)
+    assert curve.start == pytest.approx(start, rel=1e-12)
+    np.testing.assert_allclose(curve.values, expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(chosen.gains, changes, rtol=1e-6, atol=1e-6)
+    ends = np.flatnonzero(np.diff(chosen.layers, append=chosen.layers[-1] + 1))
+    whole = curve.objective.sign * (curve.values[ends] - curve.start).sum()
+    assert chosen.gains.sum() == pytest.approx(whole, rel=1e-12)
+
+
+def _objective(name, scores, share, scale):
+    """Of the chosen rows, whose scores (targets, n) these are."""
+    wanted = share @ np.eye(len(share))  # the targets' mean; rows are columns of the scores
+    match name:
+        case "herding":
+            mean = scores.mean(axis=1) if scores.size else np.zeros(len(share))
+            return np.square(wanted - mean).sum()
+        case "coverage":
+            return share @ np.log1p(np.exp(scale * scores).sum(axis=1)) / scale
+        case "layered_greedy" | "plain_greedy":
+            weights = np.exp(scale * np.abs(scores))
+            sums = weights.sum(axis=1) if scores.size else np.ones(len(share))
+            return share @ ((weights * scores).sum(axis=1) / sums)
+        case "top_k_max":
+            return (share[:, None] / share.max() * scores).max(axis=0).sum() if scores.size else 0
+    return (share @ scores).sum()
 
 
 @every_selector

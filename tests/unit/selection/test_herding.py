@@ -55,19 +55,19 @@ def test_every_pick_brings_the_means_closest(unit, weights):
     assert chosen.indices.tolist() == _searched(wanted, pool, 25, weights)
 
 
-def test_a_gain_is_half_of_what_the_distance_loses_times_the_rows():
-    """n² D(n) - (n+1)² D(n+1), summed up, is where 2 (n+1) g comes from."""
-    wanted, pool = _embeddings(40)
-    chosen = _selected(wanted, pool, 10)
-    mean, rows = wanted.astype(np.float64).mean(axis=0), pool.astype(np.float64)
-    for n in range(10):
-        row = rows[chosen.indices[n]]
-        before = rows[chosen.indices[:n]].sum(axis=0)
-        after = np.square((n + 1) * mean - before - row).sum()
-        without = np.square((n + 1) * mean - before).sum()
-        np.testing.assert_allclose(
-            chosen.gains[n], (without - after) / (2 * (n + 1)), rtol=1e-5, atol=1e-6
-        )
+@pytest.mark.parametrize("weights", [None, [1, 0, 2, 0.5, 3, 1]])
+def test_a_gain_is_what_the_distance_loses(weights):
+    wanted, pool = _embeddings(60)
+    chosen = _selected(wanted, pool, 60, weights=weights)
+    mean = target_weights(weights, len(wanted)) @ wanted.astype(np.float64)
+    rows = pool[chosen.indices].astype(np.float64)
+    means = rows.cumsum(axis=0) / np.arange(1, 61)[:, None]
+    distances = np.square(np.vstack([np.zeros_like(mean), means]) - mean).sum(axis=1)
+    np.testing.assert_allclose(chosen.objective.start, distances[0], rtol=1e-12)
+    np.testing.assert_allclose(chosen.objective.values, distances[1:], rtol=1e-10)
+    np.testing.assert_allclose(chosen.gains, -np.diff(distances), rtol=1e-9, atol=1e-13)
+    assert (chosen.gains < 0).any(), "no pick moves the mean away: the case shows too little"
+    assert chosen.best_size == np.argmin(distances[1:]) + 1
 
 
 def test_it_balances_what_ranking_by_score_does_not():

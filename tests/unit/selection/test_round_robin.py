@@ -34,7 +34,7 @@ def test_picks_are_those_made_turn_by_turn(normal_scores, weights, seed):
     picks, turns = _turn_by_turn(scores, 40, weights or [1] * 5)
     assert chosen.indices.tolist() == picks
     assert chosen.targets.tolist() == turns
-    np.testing.assert_array_equal(chosen.gains, scores[turns, picks])
+    np.testing.assert_array_equal(chosen.scores, scores[turns, picks])
 
 
 def test_equal_weights_take_turns_strictly(normal_scores):
@@ -54,4 +54,4 @@ def test_a_row_that_all_want_is_taken_once():
     chosen = _select(scores, 4)
     assert chosen.indices.tolist() == [0, 3, 1, 2]
     assert chosen.targets.tolist() == [0, 1, 0, 1]
-    assert chosen.gains.tolist() == [9, 4, 1, 1]
+    assert chosen.scores.tolist() == [9, 4, 1, 1]
