@@ -9,6 +9,7 @@ from airrep.records import Example
 from airrep.wording import counted, shortened
 from curate.guard import GuardReport
 from curate.manifest import Manifest
+from curate.report.objective import best_size
 from selection.result import Selection
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
@@ -94,6 +95,8 @@ def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
     lines = [f"chose   {len(selection):>18,} rows by {how}" + "".join(f", {d}" for d in details)]
     if selection.certificate is not None:
         lines.append(f"        {selection.certificate}")
+    if stands := best_size(selection):
+        lines.append(f"        {stands}")
     return lines
 
 

@@ -65,6 +65,8 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
     extremes = seen.worst_left if insight.of_harm else seen.best_left
     left = (extremes.rows[x, :_SHOWN], extremes.scores[x, :_SHOWN])
     sign = -1 if insight.of_harm else 1  # what comes first: the lowest scores and gains, or largest
+    gain = float(chosen.gains[rank]) if rank >= 0 and insight.has_gains else None
+    curve = chosen.objective
     helped = [_helped(insight, x, score)]
     if rank >= 0:
         best = np.argsort(-sign * seen.chosen[rank], kind="stable")[:_SHOWN].tolist()
@@ -79,10 +81,11 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
         rank=None if rank < 0 else rank,
         layer=None if rank < 0 else int(chosen.layers[rank]),
         layers=int(chosen.layers.max()) + 1,
-        gain=None if rank < 0 else float(chosen.gains[rank]),
-        gain_place=None
-        if rank < 0
-        else int((sign * (chosen.gains - chosen.gains[rank]) >= 0).sum()),
+        gain=gain,
+        gain_place=None if gain is None else int((sign * (chosen.gains - gain) >= 0).sum()),
+        objective=None if curve is None else curve.objective.name,
+        before=None if curve is None or rank < 0 else float(curve.before(chosen.layers)[rank]),
+        after=None if curve is None or rank < 0 else float(curve.values[rank]),
         earned_by=_helped(insight, x, score),
         helps=tuple(helped),
         rivals=_others(insight, *left),

@@ -10,10 +10,25 @@ from typing import Literal, TypeAlias
 from airrep.wording import counted, shortened
 from curate.report.coverage import Status
 from curate.report.insight import Removed, RowText
-from curate.report.wording import number, ordinal, percent
+from curate.report.wording import decimals, fixed, number, ordinal, percent
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _WIDTH = 96
+# What a selector goes by, beside a row's score for the target that it helps most.
+_HOW = {
+    "herding": "herding takes the row that brings the mean of the chosen rows closest to the "
+    "targets' mean, whatever its scores for single targets",
+    "layered_greedy": "layered_greedy takes the row that adds most to the influence of its layer, "
+    "summed over all targets",
+    "plain_greedy": "plain_greedy takes the row that adds most to the influence of the chosen "
+    "rows, summed over all targets",
+    "coverage": "coverage takes the row that adds most to what the chosen rows cover, summed over "
+    "all targets",
+    "round_robin": "round_robin gives each target's turns to its best free rows",
+    "top_k_max": "top_k_max takes the rows of the largest score, weighted by target",
+    "top_k_mean": "top_k_mean takes the rows of the largest mean score over all targets",
+    "random": "random draws rows whatever their scores",
+}
 _TEXT, _LABEL = 280, 64  # characters shown of a row's text, and of a label
 
 
@@ -65,8 +80,11 @@ class RowExplanation:
         rank: From 0 as in `curate_rank`, if it was chosen.
         layer: From 0 as in `curate_layer`, if it was chosen.
         layers: How many there are.
-        gain: What it added to the selector's objective, if it was chosen.
+        gain: By how much it improved the selector's objective, if it was chosen and there is one.
         gain_place: How many gains are as large or larger, itself included.
+        objective: Name of the selector's objective; None if it has none, as for the next two.
+        before: The objective before the row was chosen, if it was.
+        after: The objective after that.
         earned_by: If chosen, the target that earned it; if left out, the target it helps most;
             None if it was removed.
         helps: The targets that it helps most, best first; of a row that was left out, one.
@@ -91,6 +109,9 @@ class RowExplanation:
     layers: int = 1
     gain: float | None = None
     gain_place: int | None = None
+    objective: str | None = None
+    before: float | None = None
+    after: float | None = None
     earned_by: HelpedTarget | None = None
     helps: tuple[HelpedTarget, ...] = ()
     rivals: tuple[OtherRow, ...] = ()
@@ -202,7 +223,7 @@ def _guarded(removed: Removed) -> Iterator[str]:
 
 
 def _why(it: RowExplanation) -> Iterator[str]:
-    if it.earned_by is None or it.gain is None or it.gain_place is None:
+    if it.earned_by is None:
         return
     yield ""
     yield f"earned by  target {it.earned_by.id}  {shortened(it.earned_by.label, _LABEL)}"
@@ -210,10 +231,16 @@ def _why(it: RowExplanation) -> Iterator[str]:
         f"score      {number(it.earned_by.score)} for that target, {_beats(it.earned_by)}; "
         f"{_higher(it.higher)}"
     )
+    if it.gain is None or it.gain_place is None or it.before is None or it.after is None:
+        yield f"gain       none: {it.selector} follows no objective, or it was not kept"
+        return
     place = f"{ordinal(it.gain_place)} largest" if it.gain_place > 1 else "largest"
-    yield (
-        f"gain       {number(it.gain)} in the objective of {it.selector}, the {place} of "
-        f"{it.chosen:,}"
+    digits = max(3, decimals([it.gain], 2))
+    worse = ", for the worse" if it.gain < 0 else ""
+    yield from _wrapped(
+        f"{number(it.gain)}, the {place} of {it.chosen:,}: the {it.objective} went from "
+        f"{fixed(it.before, digits)} to {fixed(it.after, digits)}{worse}",
+        "gain       ",
     )
 
 
@@ -241,10 +268,7 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
         yield from _wrapped(reason, "why not     ")
         return
     if it.weakest is None:
-        reason = (
-            "That target earned no row. What it would have gained from this one was less than what "
-            "other targets gained from the rows that were chosen."
-        )
+        reason = f"That target earned no row. {_how(it.selector)}"
     elif best.score < it.weakest:
         reason = (
             f"All {counted(it.earned, 'row')} chosen for that target score higher, "
@@ -255,11 +279,15 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
     else:
         reason = (
             f"The rows chosen for that target ({it.earned:,}) score as low as "
-            f"{number(it.weakest)} for it. {it.selector} counts more than this one score: what a "
-            "row adds to those chosen before, for all targets, and any constraints."
+            f"{number(it.weakest)} for it. {_how(it.selector)}"
         )
     higher = _higher(it.higher)
     yield from _wrapped(f"{higher[0].upper()}{higher[1:]} for it. {reason}", "why not     ")
+
+
+def _how(selector: str) -> str:
+    """Why a row of a high score may be left out."""
+    return f"{_HOW.get(selector, f'{selector} chooses by more than one score')}, within any limits."
 
 
 def _of_target(it: TargetExplanation) -> Iterator[str]:

@@ -21,6 +21,7 @@ _BINS = 56
 _MOST_DOTS = 1500
 _BASELINE = 0.6  # what a logarithmic axis of counts starts at, so that 1 can be seen
 _HEADROOM = 1.15
+_APART = 7.0  # percent of a plot's height between two labels
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,32 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Band:
-    """A layer's extent along the ranks."""
-
-    x: float
-    width: float
-    y: float
-
-
-@dataclass(frozen=True)
 class GainFigure:
-    """What each row added when it was chosen, and what each layer reached."""
+    """What each row added when it was chosen, on an axis that is logarithmic away from 0."""
 
     dots: Sequence[Dot]
-    layers: Sequence[Band]
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
     sampled: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class ObjectiveFigure:
+    """The selector's objective after every row.
+
+    Attributes:
+        lines: For each layer the places of a line, "x,y x,y" in percent.
+        best: The place where it is best, unless there are several layers.
+        x_ticks: Of ranks.
+        y_ticks: Of values.
+        description: The figure in words.
+    """
+
+    lines: Sequence[str]
+    best: Dot | None
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
     description: str
 
 
@@ -125,21 +135,28 @@ def score_histogram(insight: Insight) -> Histogram:
     )
 
 
-def gain_figure(insight: Insight) -> GainFigure:
-    """Gains by rank, and what each layer reached: the sum of its rows' gains."""
+def gain_figure(insight: Insight) -> GainFigure | None:
+    """Gains by rank; None of a selector that has none.
+
+    The first gains may be a thousand times the later ones, and later ones below 0: the axis is
+    linear up to the median size of a gain, and logarithmic beyond (inverse hyperbolic sine).
+    """
+    if not insight.has_gains:
+        return None
     gains, layers = insight.selection.gains, insight.selection.layers
     k = len(gains)
-    totals = np.bincount(layers, gains)
-    bottom = min(0.0, float(gains.min()))
-    top = max(0.0, 1.05 * float(max(gains.max(), totals.max())))
+    sizes = np.abs(gains[gains != 0])
+    unit = float(np.median(sizes)) if sizes.size else 1.0
+    bottom = float(np.arcsinh(min(0.0, float(gains.min())) / unit))
+    top = 1.05 * float(np.arcsinh(max(0.0, float(gains.max())) / unit))
     top = top if top > bottom else bottom + 1.0
 
     def place(value: float) -> float:
-        return round(100 - 100 * (value - bottom) / (top - bottom), 2)
+        return round(100 - 100 * (math.asinh(value / unit) - bottom) / (top - bottom), 2)
 
     opens = np.diff(layers, prepend=-1) > 0
     shown = _sample(gains, opens)
-    several = len(totals) > 1
+    several = int(layers[-1]) > 0
     dots = [
         Dot(
             round(100 * (rank + 0.5) / k, 3),
@@ -149,33 +166,80 @@ def gain_figure(insight: Insight) -> GainFigure:
         )
         for rank in shown
     ]
-    starts = np.flatnonzero(opens)
-    stops = np.append(starts[1:], k)
-    bands = [
-        Band(round(100 * a / k, 3), round(100 * (b - a) / k, 3), place(float(total)))
-        for a, b, total in zip(starts.tolist(), stops.tolist(), totals.tolist(), strict=True)
-    ]
+    ticks = [Tick(place(0.0), "0")]
+    for value in _powers(gains, unit):
+        if min(abs(place(value) - tick.place) for tick in ticks) > _APART:
+            ticks.append(Tick(place(value), number(value, 1)))
     what = f"Gains of {counted(k, 'row')} by rank, from {number(float(gains[0]))} for the first "
-    last = f"to {number(float(gains[-1]))} for the last."
+    last = f"to {number(float(gains[-1]))} for the last; {int((gains < 0).sum()):,} are below 0."
+    return GainFigure(dots, _rank_ticks(k), ticks, len(shown) < k, what + last)
+
+
+def objective_figure(insight: Insight) -> ObjectiveFigure | None:
+    """The objective by rank; None of a selector that has none, and of rows that hurt.
+
+    The axis spans the values, not the one of no rows, beside which later changes could not be seen.
+    """
+    chosen = insight.selection
+    curve = chosen.objective
+    if curve is None or insight.of_harm:
+        return None
+    k, values = len(chosen), curve.values
+    bottom, top = float(values.min()), float(values.max())
+    margin = 0.06 * (top - bottom) or 0.5
+    bottom, top = bottom - margin, top + margin
+
+    def x(rank: int) -> float:
+        return round(100 * (rank + 0.5) / k, 3)
+
+    def y(value: float) -> float:
+        return round(100 - 100 * (value - bottom) / (top - bottom), 2)
+
+    starts = np.diff(chosen.layers, prepend=-1) > 0
+    shown, lines = _sample(values, starts), []
+    for layer in np.unique(chosen.layers).tolist():
+        ranks = [rank for rank in shown if chosen.layers[rank] == layer]
+        points = [(x(rank), y(float(values[rank]))) for rank in ranks]
+        if len(points) == 1:  # a line, so that it can be seen
+            place, height = points[0]
+            points = [(place - 20 / k, height), (place + 20 / k, height)]
+        lines.append(" ".join(f"{place:.3f},{height}" for place, height in points))
+    name, several, n = curve.objective.name, int(chosen.layers[-1]) > 0, chosen.best_size
+    what = (
+        f"The {name} by rank, from {number(float(values[0]))} with the first row to "
+        f"{number(float(values[-1]))} with the last; {curve.objective.better} is better."
+    )
+    best = None
     if several:
-        last += (
-            f" {len(totals):,} layers: the first reaches {number(float(totals[0]))}, the last "
-            f"whole one {number(float(totals[-2]))}."
-        )
-    return GainFigure(
-        dots, bands if several else (), _rank_ticks(k), _value_ticks(bottom, top), len(shown) < k,
-        what + last,
-    )  # fmt: skip
+        what += f" It starts anew in each of {int(chosen.layers[-1]) + 1:,} layers."
+    elif n is not None:
+        value = float(values[n - 1])
+        best = Dot(x(n - 1), y(value), True, f"best at rank {n:,}: {number(value)}")
+        what += f" It is best at rank {n:,}: {number(value)}."
+    return ObjectiveFigure(lines, best, _rank_ticks(k), _value_ticks(bottom, top), what)
 
 
-def _sample(gains: npt.NDArray[np.float64], opens: npt.NDArray[np.bool_]) -> list[int]:
-    """Ranks to show: all, or of each stretch of ranks the largest gain, the smallest, an opener."""
-    if len(gains) <= _MOST_DOTS:
-        return list(range(len(gains)))
+def _powers(gains: npt.NDArray[np.float64], unit: float) -> list[float]:
+    """Powers of ten from the largest gain's to the unit's, and the same below 0."""
+    found = []
+    for sign, most in ((1, float(gains.max())), (-1, -float(gains.min()))):
+        if most <= 0:
+            continue
+        last = math.floor(math.log10(most))
+        first = min(last, math.ceil(math.log10(unit)))
+        step = (last - first) // 4 + 1  # no more than four or five of them
+        found += [sign * 10.0**power for power in range(last, first - 1, -step)]
+    return found
+
+
+def _sample(values: npt.NDArray[np.float64], opens: npt.NDArray[np.bool_]) -> list[int]:
+    """Ranks to show: all, or of each stretch the largest value, the smallest, an opener."""
+    if len(values) <= _MOST_DOTS:
+        return list(range(len(values)))
     kept: set[int] = set()
-    for stretch in np.array_split(np.arange(len(gains)), _MOST_DOTS // 3):
+    for stretch in np.array_split(np.arange(len(values)), _MOST_DOTS // 3):
         first = int(stretch[0])
-        kept |= {first + int(np.argmax(gains[stretch])), first + int(np.argmin(gains[stretch]))}
+        kept |= {first + int(np.argmax(values[stretch])), first + int(np.argmin(values[stretch]))}
         kept |= {first + int(i) for i in np.flatnonzero(opens[stretch])[:1]}
     return sorted(kept)
 

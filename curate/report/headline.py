@@ -13,6 +13,7 @@ from curate.report.composition import NO_SOURCE, composition
 from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import TargetCoverage
 from curate.report.insight import Insight, Removed
+from curate.report.objective import best_size
 from curate.report.wording import cut, duration, number, percent, points
 
 
@@ -102,6 +103,8 @@ def findings(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str]:
     found = [*_of_targets(insight, covered), *_of_sources(insight), *_of_layers(insight)]
     if standings := kept_constraints(insight.manifest):
         found.append(in_words(standings))
+    if stands := best_size(insight.selection):
+        found.append(f"{stands[0].upper()}{stands[1:]}.")
     skipped = insight.manifest["inputs"].get("pool", {}).get("skipped", [])
     if skipped:
         found.append(f"{counted(len(skipped), 'pool row')} could not be read and was left out.")
@@ -183,6 +186,8 @@ def _of_sources(insight: Insight) -> list[str]:
 
 
 def _of_layers(insight: Insight) -> list[str]:
+    if insight.selection.objective is None:
+        return []
     totals = np.bincount(insight.selection.layers, insight.selection.gains)
     if len(totals) < 3 or totals[0] <= 0:
         return []

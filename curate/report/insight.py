@@ -160,6 +160,11 @@ class Insight:
         return self.selection.method == LOWEST_MEAN
 
     @property
+    def has_gains(self) -> bool:
+        """Whether rows have gains: changes of an objective, or mean scores of rows that hurt."""
+        return self.selection.objective is not None or self.of_harm
+
+    @property
     def weights(self) -> npt.NDArray[np.float64]:
         """(T,) how much each target counts; they sum to 1."""
         return target_weights(self.manifest["arguments"].get("weights"), len(self.targets))

@@ -82,6 +82,7 @@ def render(insight: Insight) -> str:
         has_sources=set(insight.sources) not in ({""}, {NO_SOURCE}),
         histogram=figures.score_histogram(insight),
         gains=figures.gain_figure(insight),
+        objective=figures.objective_figure(insight),
         strip=_strip(targets),
         targets=targets,
         statuses=Counter(each.status for each in covered),

@@ -171,13 +171,15 @@ def build(
         name: Of the selector.
         scores: That it chose by.
         indices: (k,) rows.
-        gains: (k,) changes of the objective, or `NO_GAIN`.
+        gains: (k,) changes of the objective; without one they are not kept.
         targets: (k,) who earned the rows.
         layers: (k,) groups of the rows; default one.
         objective: The selector's, and its values where it is not 0 of no rows.
     """
     indices = np.asarray(indices, dtype=np.int64)
     changes = np.asarray(gains, dtype=np.float64)
+    if objective is None:
+        changes = np.full(len(indices), NO_GAIN)  # of what would they be changes?
     layers = np.zeros(len(indices), dtype=np.int64) if layers is None else layers
     if isinstance(objective, Objective):
         objective = ObjectiveCurve.adding_up(objective, changes, layers)

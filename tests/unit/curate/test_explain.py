@@ -10,6 +10,7 @@ from airrep.errors import ArgumentError
 from curate.report import explain
 from curate.report.insight import Removed
 from curate.report.wording import ordinal
+from selection.selectors import SELECTORS
 
 
 def _said(explanation):
@@ -35,6 +36,35 @@ def test_a_chosen_row_has_its_rank_gain_and_the_targets_that_it_helps_most(insig
             f"row {row} (source {row % 2}) is in: {ordinal(rank + 1)} of 12 rows (rank {rank})"
             in str(found)
         )
+
+
+def test_a_gain_is_the_change_of_the_objective_and_is_ranked_by_it(make_insight):
+    """Under herding the row that moves the mean away most is the last, whatever its scores."""
+    insight = make_insight(np.random.default_rng(0).normal(size=(4, 60)), 30, "herding")
+    chosen = insight.selection
+    values = np.append(chosen.objective.start, chosen.objective.values)
+    gains = values[:-1] - values[1:]
+    for rank, row in enumerate(chosen.indices.tolist()):
+        found = explain(insight, row)
+        assert found.gain == pytest.approx(gains[rank], abs=1e-12)
+        assert found.gain_place == (gains >= gains[rank] - 1e-12).sum()
+        assert (found.before, found.after) == (values[rank], values[rank + 1])
+        assert ("for the worse" in _said(found)) == (gains[rank] < 0)
+    last = explain(insight, int(chosen.indices[gains.argmin()]))
+    assert "the 30th largest of 30: the distance went from" in _said(last)
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_what_is_said_of_a_row_is_true_of_every_selector(make_insight, selector):
+    insight = make_insight(np.random.default_rng(1).normal(size=(6, 60)), 20, selector)
+    follows = insight.selection.objective is not None
+    chosen = _said(explain(insight, int(insight.selection.indices[3])))
+    assert ("largest of 20: the" in chosen) == follows
+    assert ("gain none: " + selector + " follows no objective" in chosen) != follows
+    reasons = [_said(explain(insight, row)) for row in np.flatnonzero(insight.ranks() < 0)]
+    own = [said for said in reasons if "for it. All" not in said and "for it. The row " not in said]
+    assert own or selector in ("round_robin", "top_k_max")  # they go by one score
+    assert all(f"{selector} " in said.split("why not")[1] for said in own)
 
 
 def test_rivals_are_the_best_rows_that_are_not_in(make_insight):

@@ -18,7 +18,8 @@ from curate.guard import GuardReport, Removal
 from curate.report import guarded, wording
 from curate.report.composition import composition
 from curate.report.coverage import coverage
-from curate.report.figures import gain_figure, score_histogram
+from curate.report.figures import gain_figure, objective_figure, score_histogram
+from curate.report.objective import best_size
 from curate.report.page import render, write_report
 from selection.selectors.lowest_mean import LowestMean
 
@@ -267,8 +268,66 @@ def test_the_histogram_counts_all_rows_and_the_gains_are_in_the_plot(insight):
     gains = gain_figure(insight)
     assert len(gains.dots) == 12
     assert all(0 <= dot.x <= 100 and 0 <= dot.y <= 100 for dot in gains.dots)
-    assert sum(dot.opens for dot in gains.dots) == len(gains.layers)
-    assert sum(band.width for band in gains.layers) == pytest.approx(100, abs=0.01)
+    layers = len(set(insight.selection.layers.tolist()))
+    assert sum(dot.opens for dot in gains.dots) == layers > 1
+    lines = objective_figure(insight).lines
+    assert len(lines) == layers
+    assert sum(len(line.split()) for line in lines) >= 12
+
+
+@pytest.mark.parametrize("selector", ["herding", "coverage", "layered_greedy", "plain_greedy"])
+def test_the_figures_of_gains_and_objective_show_their_differences(make_insight, selector):
+    """A few large first gains used to press all others on to one line."""
+    values = 0.05 + 0.1 * np.random.default_rng(1).normal(size=(20, 400))
+    insight = make_insight(values, 200, selector)
+    figure, gains = gain_figure(insight), insight.selection.gains
+    heights = np.array([dot.y for dot in figure.dots])
+    assert np.ptp(np.quantile(heights, [0.05, 0.95])) > 5
+    assert (np.diff(heights[np.argsort(gains)]) <= 0).all(), "the larger gain stands higher"
+    objective = objective_figure(insight)
+    places = np.array(
+        [place.split(",") for line in objective.lines for place in line.split()], float
+    )
+    assert places.min() >= 0
+    assert places.max() <= 100
+    assert np.ptp(places[:, 1]) > 80
+    assert len(figure.y_ticks) >= 3
+    assert len(objective.y_ticks) >= 2
+
+
+@pytest.mark.parametrize("selector", ["random", "round_robin"])
+def test_a_selector_without_an_objective_has_no_gains_to_show(make_insight, selector):
+    insight = make_insight(np.random.default_rng(1).normal(size=(3, 40)), 10, selector)
+    said = _Page(html := render(insight)).said()
+    assert "follows no objective" in said
+    assert "gain" not in said.lower().replace("again", "").replace("gains", "", 2)
+    assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", html, flags=re.S)
+
+
+def test_the_report_says_where_the_objective_is_best(make_insight):
+    values = np.random.default_rng(4).normal(size=(4, 60))
+    values[:, 20:] -= 2.0
+    for selector, words in {
+        "herding": ("closest to the targets at", "rows; later rows move the mean away"),
+        "plain_greedy": ("group influence largest at", "rows; later rows make it worse"),
+        "coverage": ("coverage largest with", "all 30 rows"),
+    }.items():
+        insight = make_insight(values, 30, selector)
+        n = insight.selection.best_size
+        where = "" if selector == "coverage" else f"{n} "
+        assert (n == 30) == (selector == "coverage")
+        expected = f"{words[0]} {where}{words[1]}"
+        assert expected in best_size(insight.selection)
+        assert expected[1:] in _Page(render(insight)).said()
+    for selector in ("random", "layered_greedy"):
+        assert best_size(make_insight(values, 30, selector).selection) == ""
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_where_the_objective_is_best_of_rows_that_are_all_alike(make_insight, rows):
+    chosen = make_insight(np.full((2, 9), 0.5), rows, "herding").selection
+    expected = "the one row (" if rows == 1 else "1 row; later rows bring it no closer ("
+    assert f"closest to the targets {'with' if rows == 1 else 'at'} {expected}" in best_size(chosen)
 
 
 def test_the_guards_removals_are_shown_with_what_they_share(insight):

@@ -381,6 +381,15 @@ def test_the_summary_tells_what_was_read_chosen_and_how_long_it_took(pool, targe
         assert part in text
 
 
+def test_the_summary_tells_where_the_objective_is_best(pool, targets):
+    chosen = curate.select(pool, targets, 30, scorer="tfidf", selector="plain_greedy")
+    n = chosen.selection.best_size
+    assert 1 <= n < 30
+    assert f"group influence largest at {n} row" in chosen.summary()
+    assert chosen.manifest.chosen["best_size"] == n
+    assert chosen.manifest.chosen["objective"]["name"] == "group influence"
+
+
 def test_embed_counts_what_it_reused(pool, encoder, tmp_path):
     first = curate.embed(pool[:20], tmp_path / "s", encoder=encoder)
     second = curate.embed(pool[:30], tmp_path / "s", encoder=encoder)
