@@ -214,8 +214,8 @@ def objective_figure(insight: Insight) -> ObjectiveFigure | None:
         what += f" It starts anew in each of {int(chosen.layers[-1]) + 1:,} layers."
     elif n is not None:
         value = float(values[n - 1])
-        best = Dot(x(n - 1), y(value), True, f"best at rank {n:,}: {number(value)}")
-        what += f" It is best at rank {n:,}: {number(value)}."
+        best = Dot(x(n - 1), y(value), True, f"best after {counted(n, 'row')}: {number(value)}")
+        what += f" It is best after {counted(n, 'row')}: {number(value)}."
     return ObjectiveFigure(lines, best, _rank_ticks(k), _value_ticks(bottom, top), what)
 
 
