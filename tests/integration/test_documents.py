@@ -13,6 +13,7 @@ from curate import cli, demo_pool, demo_targets, select
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.settings import read_settings
 
+pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 # What the README leaves out because a user need not care, and a test has to.

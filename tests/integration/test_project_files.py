@@ -9,6 +9,7 @@ import yaml
 
 from airrep.version import __version__
 
+pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 HOME = PROJECT["urls"]["Source"]
