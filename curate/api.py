@@ -15,12 +15,12 @@ from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.choosing import Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
-from curate.destination import check_apart, check_directory
+from curate.destination import check_apart, check_directory, check_run
 from curate.engine_choice import check_engine_for
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.inputs import Source, read_input, read_inputs
 from curate.io import OnBadRow
-from curate.manifest import Manifest, fingerprint
+from curate.manifest import Manifest, fingerprint, run_of
 from curate.pool_guard import PoolGuard
 from curate.scorer_choice import (
     ScorerName,
@@ -69,6 +69,7 @@ def select(
     store: str | Path | None = None,
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
+    overwrite: bool = False,
     tokens_per_batch: int = 4096,
     memory_limit: str | int | None = None,
     engine: EngineName = "local",
@@ -112,6 +113,8 @@ def select(
             OUTPUT/embeddings if there is an output, else none.
         output: Directory to write the training set and its manifest to.
         format: Of the written files: parquet or jsonl.
+        overwrite: Replace the selection of another run that the output directory holds, and its
+            reports; by default that is refused. The same run may always be repeated.
         tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
         memory_limit: Bytes, or "4GB": what scores and selection may take beside the pool and its
             embeddings; default 4 GiB. Where the scores do not fit, layered_greedy certifies that
@@ -156,6 +159,12 @@ def select(
         if k is not None:
             check_k(k, len(examples))
         share = target_weights(weights, len(inputs.targets))
+    ours = {"scorer": scorer, "selector": selector, "encoder": encoder, "model": model}
+    objects = {n: each for n, each in ours.items() if each is not None and n not in arguments}
+    if output is not None:
+        run = run_of("select", arguments, inputs.records)
+        check_run(Path(output), run, objects, overwrite=overwrite)
+        wait_for_everyone()  # before one of several processes has written its result
     with _timed(seconds, "guard"):
         guard = PoolGuard(examples, inputs.against, leakage, duplicates)
         _check_left(k, guard)
@@ -168,6 +177,9 @@ def select(
             if chooser is None:
                 arguments["selector"] = name = default_selector(made, len(guard.to_score), scale)
                 chooser = make_selector(name, scale=scale, seed=seed)
+                if output is not None:
+                    run = run_of("select", arguments, inputs.records)
+                    check_run(Path(output), run, objects, overwrite=overwrite)
             check_selector(chooser, made)
             scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
@@ -204,7 +216,7 @@ def select(
         columns,
     )  # fmt: skip
     if output is not None and rank() == 0:
-        result.save(output, format=format)
+        result.save(output, format=format, overwrite=True)  # as was found before the work
     wait_for_everyone()
     return result
 
@@ -273,7 +285,7 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {}
     for name, value in call.items():
-        if name in ("output", "progress", "engine"):
+        if name in ("output", "overwrite", "progress", "engine"):
             continue
         if name in _PATHS and isinstance(value, str | Path) and _is_there(value):
             arguments[name] = str(Path(value).resolve())

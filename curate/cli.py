@@ -46,7 +46,10 @@ _POSITIONAL = {
     "report": ("directory",), "explain": ("directory", "name"), "verify": ("directory",),
 }  # fmt: skip
 # Options without a value.
-_FLAGS = {"explain": ("target",), "verify": ("repair",)}
+_FLAGS = {
+    "select": ("overwrite",), "harmful": ("overwrite",), "explain": ("target",),
+    "verify": ("repair",),
+}  # fmt: skip
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.

@@ -1,7 +1,8 @@
 """Where results go: never over an input, and never over a file that is not ours.
 
-DIR/.files.json   the names of the files that selections write to DIR; there before the first of
-                  them is, so that a run that was killed knows its own files again
+DIR/.files.json   the names of the files that selections write to DIR, and the run that writes
+                  them; there before the first of them is, so that a run that was killed knows its
+                  own files again
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from airrep.atomic import check_writable
-from airrep.errors import ArgumentError, FileFormatError
+from airrep.errors import ArgumentError, FileFormatError, OutputError
 from airrep.locks import locked
 from airrep.paths import not_ours
 from airrep.sealed import read_sealed, write_sealed
 from curate.io import places_of
-from curate.manifest import FILES_KEY, MANIFEST_FILE
+from curate.manifest import FILES_KEY, MANIFEST_FILE, identity, run_in
 from curate.manifest_check import check_manifest
 from curate.report.insight_file import INSIGHT_FILES
 
@@ -102,14 +104,94 @@ def listed(directory: Path) -> set[str]:
     return found
 
 
-def remember(directory: Path, format: str) -> None:  # noqa: A002
+def remember(directory: Path, format: str, manifest: Mapping[str, Any]) -> None:  # noqa: A002
     """Write down what is about to be written.
+
+    Args:
+        directory: Where.
+        format: Of the files.
+        manifest: Of the selection.
 
     Raises:
         OutputError: The directory cannot be written to.
     """
     names = sorted(listed(directory) | {*file_names(format), MANIFEST_FILE})
-    write_sealed(directory / RECORD, {"format": _FORMAT, FILES_KEY: names})
+    written = {"format": _FORMAT, FILES_KEY: names, "run": run_in(manifest)}
+    write_sealed(directory / RECORD, written)
+
+
+def check_run(
+    directory: Path,
+    run: Mapping[str, Any],
+    objects: Mapping[str, object] = MappingProxyType({}),
+    *,
+    overwrite: bool,
+) -> None:
+    """Refuse a directory that holds the selection of another run, unless it may be replaced.
+
+    Args:
+        directory: For the results.
+        run: See `curate.manifest.run_of`; a selector of None is one that is not known yet.
+        objects: Arguments that a manifest cannot hold, because they are no names: an encoder and a
+            language model are known by their fingerprint, others are never the same.
+        overwrite: Whether another run's selection may be replaced.
+
+    Raises:
+        OutputError: It holds another run's.
+    """
+    if overwrite or not holds_selection(directory):
+        return
+    manifest = read_manifest(directory)
+    known = _remembered_run(directory) if manifest is None else run_in(manifest)
+    if known is None:
+        return  # no manifest that could be replaced: the files of another are not listed
+    given = {**run["arguments"]}
+    if given.get("selector", "") is None:
+        given["selector"] = known["arguments"].get("selector")
+    asked = json.loads(json.dumps({**run, "arguments": given}))
+    others = [
+        name
+        for part in ("arguments", "inputs")
+        for name in sorted({*asked[part], *known[part]})
+        if name not in objects and asked[part].get(name) != known[part].get(name)
+    ]
+    prints = [each.get("fingerprint") for each in (manifest or {}).get("encoders", [])]
+    others += [n for n, each in objects.items() if getattr(each, "fingerprint", "") not in prints]
+    if asked["verb"] != known["verb"]:
+        others = [f"it is of curate {known['verb']}"]
+    if others:
+        raise OutputError(
+            f"{directory}: holds the selection of another run (other than now: "
+            f"{', '.join(others)}). Choose another directory, or replace it: overwrite=True "
+            "(--overwrite)."
+        )
+
+
+def holds_selection(directory: Path) -> bool:
+    """Whether a selection is there, whole or damaged."""
+    return os.path.lexists(directory / MANIFEST_FILE)
+
+
+def check_same_selection(directory: Path, manifest: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Refuse a directory that holds another selection, unless it may be replaced.
+
+    Raises:
+        OutputError: It holds another.
+    """
+    found = read_manifest(directory)
+    if not overwrite and found is not None and identity(found) != identity(manifest):
+        raise OutputError(
+            f"{directory}: holds another selection. Choose another directory, or replace it: "
+            "overwrite=True."
+        )
+
+
+def _remembered_run(directory: Path) -> dict[str, Any] | None:
+    """The run that the record beside a manifest names; None if it is damaged as well."""
+    with suppress(FileFormatError, KeyError):
+        found: dict[str, Any] = read_sealed(directory / RECORD, FileFormatError, "")["run"]
+        return found
+    return None
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:

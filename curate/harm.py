@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from airrep.errors import ArgumentError
 from airrep.processes import rank, wait_for_everyone
 from curate.api import replayable, select
-from curate.destination import check_apart, check_directory
+from curate.destination import check_apart, check_directory, check_run, holds_selection
 from curate.guard import Duplicates, Leakage
-from curate.inputs import Source
+from curate.inputs import Source, read_inputs
 from curate.io import OnBadRow
+from curate.manifest import run_of
 from curate.scorer_choice import ScorerName
 from curate.training_set import FileFormat, TrainingSet, check_format
 from selection.selectors.lowest_mean import LowestMean
@@ -52,6 +53,7 @@ def harmful(
     on_bad_row: OnBadRow = "error",
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
+    overwrite: bool = False,
     tokens_per_batch: int = 4096,
     seed: int = 0,
     progress: bool = False,
@@ -81,6 +83,7 @@ def harmful(
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         output: Directory to write the rows and their manifest to.
         format: Of the written files: parquet or jsonl.
+        overwrite: Replace the result of another run that the output directory holds; see `select`.
         tokens_per_batch: Tokens at once in the model; bounds memory.
         seed: Of the projections of gradients.
         progress: Show progress bars.
@@ -99,6 +102,13 @@ def harmful(
     if output is not None:
         check_apart(output, {"pool": pool, "targets": targets, "test": test, "model": model})
         check_directory(Path(output), format)
+        if holds_selection(Path(output)) and not overwrite:
+            inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+            given = {"scorer": scorer, "model": model}
+            objects = {n: each for n, each in given.items() if each and n not in arguments}
+            run = run_of("harmful", arguments, inputs.records)
+            check_run(Path(output), run, objects, overwrite=overwrite)
+        wait_for_everyone()  # before one of several processes has written its result
     found = select(
         pool, targets, k, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
         model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
@@ -108,7 +118,7 @@ def harmful(
     manifest = replace(found.manifest, verb="harmful", arguments=arguments)
     result = replace(found, manifest=manifest)
     if output is not None and rank() == 0:
-        result.save(output, format=format)
+        result.save(output, format=format, overwrite=True)  # as was found before the work
     wait_for_everyone()
     return result
 

@@ -18,6 +18,7 @@ from airrep.version import __version__
 MANIFEST_FILE = "manifest.json"
 FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
+_NO_MATTER = ("pool", "targets", "test", "store", "tokens_per_batch", "format")  # arguments
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
 
@@ -63,11 +64,34 @@ class Manifest:
         return {"manifest_version": MANIFEST_VERSION, "verb": self.verb, **asdict(self)}
 
 
+def run_of(
+    verb: str, arguments: Mapping[str, Any], inputs: Mapping[str, InputRecord | Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What tells one run from another: the verb, its arguments, and what the inputs hold.
+
+    Args:
+        verb: "select" or "harmful".
+        arguments: As a manifest keeps them; those that change no row are left out, and so is where
+            the inputs lie.
+        inputs: As a manifest keeps them.
+    """
+    records = {n: each if isinstance(each, Mapping) else asdict(each) for n, each in inputs.items()}
+    return {
+        "verb": verb,
+        "arguments": {name: arguments[name] for name in arguments if name not in _NO_MATTER},
+        "inputs": {name: record["fingerprint"] for name, record in records.items()},
+    }
+
+
+def run_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a manifest."""
+    return run_of(manifest.get("verb", "select"), manifest["arguments"], manifest["inputs"])
+
+
 def identity(manifest: Mapping[str, Any]) -> str:
     """A digest of what was asked for and what was chosen; the same when the run is repeated."""
-    parts = [manifest.get("verb"), manifest["arguments"], manifest["inputs"]]
-    parts += [manifest["chosen"].get(key) for key in ("scorer", "selector", "scale", "fingerprint")]
-    return content_digest(json.dumps(parts, sort_keys=True).encode())
+    chosen = [manifest["chosen"].get(key) for key in ("scorer", "selector", "scale", "fingerprint")]
+    return content_digest(json.dumps([run_in(manifest), chosen], sort_keys=True).encode())
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -20,10 +20,18 @@ from airrep.errors import ArgumentError
 from airrep.locks import locked
 from airrep.records import Example, normalise, trl_record
 from airrep.sealed import write_sealed
-from curate.destination import LOCK, check_directory, check_replaceable, remember
+from curate.destination import (
+    LOCK,
+    check_directory,
+    check_replaceable,
+    check_same_selection,
+    read_manifest,
+    remember,
+)
 from curate.guard import GuardReport
-from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest
+from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest, identity
 from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
+from curate.report.seal import reports_of_another
 from curate.summary import summarise
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -152,7 +160,13 @@ class TrainingSet:
         """One of the user's rows, perhaps of those that were removed."""
         return normalise(self._rows[row], index=row, columns=self._columns)
 
-    def save(self, directory: str | Path, *, format: FileFormat = "parquet") -> Path:  # noqa: A002
+    def save(
+        self,
+        directory: str | Path,
+        *,
+        format: FileFormat = "parquet",  # noqa: A002
+        overwrite: bool = False,
+    ) -> Path:
         """Write the training set; each file appears whole or not at all.
 
         `train.*` is what `to_trl` returns, `selection.*` is `dataset`, `removed.jsonl` has a line
@@ -161,27 +175,34 @@ class TrainingSet:
         select --config DIR/manifest.json`.
 
         Args:
-            directory: Created if need be; files of an earlier save are replaced, others never.
+            directory: Created if need be. The files of this selection are replaced, files that no
+                manifest of ours lists never.
             format: "parquet" or "jsonl".
+            overwrite: Whether another selection, which the directory holds, may be replaced: all
+                of it, with reports.
 
         Returns:
             The directory.
 
         Raises:
             OutputError: The directory cannot be written to, or a file of one of these names is
-                there that no manifest of ours lists.
+                there that no manifest of ours lists, or the directory holds another selection.
             ArgumentError: `format` is unknown.
         """
         check_format(format)
         directory = Path(directory)
+        check_same_selection(directory, self.manifest.to_dict(), overwrite=overwrite)
         check_directory(directory, format)
         with locked(directory / LOCK):  # of two at once, the later is there as a whole
-            self._save(directory, format)
+            self._save(directory, format, overwrite)
         return directory
 
-    def _save(self, directory: Path, format: FileFormat) -> None:  # noqa: A002
+    def _save(self, directory: Path, format: FileFormat, overwrite: bool) -> None:  # noqa: A002
+        manifest = self.manifest.to_dict()
+        check_same_selection(directory, manifest, overwrite=overwrite)
         check_replaceable(directory, format)
-        remember(directory, format)
+        earlier = read_manifest(directory)
+        remember(directory, format, manifest)
         digests = {}
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
@@ -191,8 +212,15 @@ class TrainingSet:
             _write_findings(self.guard, temporary)
             digests["removed.jsonl"] = file_digest(temporary)
         digests |= write_insight(self._insight, directory)
-        written = {**self.manifest.to_dict(), FILES_KEY: digests}
-        write_sealed(directory / MANIFEST_FILE, written)
+        known = {} if earlier is None else earlier.get(FILES_KEY, {})
+        same = earlier is not None and identity(earlier) == identity(manifest)
+        # In another format, perhaps: the same rows.
+        kept = {n: each for n, each in known.items() if same and (directory / n).is_file()}
+        write_sealed(directory / MANIFEST_FILE, {**manifest, FILES_KEY: kept | digests})
+        for name in known.keys() - kept.keys() - digests.keys():
+            (directory / name).unlink(missing_ok=True)
+        for file in reports_of_another(directory, manifest):
+            self.report(file)
 
 
 def check_format(format: str) -> None:  # noqa: A002

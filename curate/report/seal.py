@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airrep.digests import content_digest
+from curate.manifest import identity
 
 _LINE = "\n<!-- airrep-curate: a report of selection {}; digest {} -->\n"
 _SEAL = re.compile(_LINE.format("([0-9a-f]{32})", "([0-9a-f]{32})").encode() + rb"\Z")
@@ -47,3 +51,21 @@ def read_seal(file: Path) -> Seal | None:
         page = stream.read(size - _LENGTH)
     selection, digest = (part.decode() for part in found.groups())
     return Seal(selection, content_digest(page) == digest)
+
+
+def reports(directory: Path) -> dict[Path, Seal]:
+    """The reports of ours that lie in a directory."""
+    found = {}
+    for file in sorted(directory.glob("*.html")):
+        with suppress(OSError):  # a directory of that name, or a file that is closed to us
+            seal = read_seal(file)
+            if seal is not None:
+                found[file] = seal
+    return found
+
+
+def reports_of_another(directory: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """Those, as they were written, that show another selection than the manifest's."""
+    mine = identity(manifest)
+    found = reports(directory).items()
+    return [file for file, seal in found if seal.intact and seal.selection != mine]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 from airrep.digests import file_digest
 from airrep.errors import CurateError, FileFormatError
 from airrep.sealed import check_format, read_sealed
-from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION
+from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION, identity
 from curate.report.insight_file import read_insight
+from curate.report.seal import Seal, reports
 from curate.verification.findings import Finding, Place
 
 KIND = "saved selection"
@@ -42,7 +44,20 @@ def check_selection(directory: Path) -> Place:
         elif file_digest(part) != digest:
             problem = "not what was written (its digest differs)"
             findings.append(Finding(part, problem, f"if you did not edit it, {again}"))
-    return Place(directory, KIND, f"{len(digests)} files", findings)
+    shown = reports(directory)
+    findings += _reports(shown, identity(manifest), directory)
+    return Place(directory, KIND, f"{len(digests) + len(shown)} files", findings)
+
+
+def _reports(shown: dict[Path, Seal], mine: str, directory: Path) -> Iterator[Finding]:
+    """Reports that were altered, or show another selection."""
+    for file, seal in shown.items():
+        again = f"delete it, and make it anew: curate report {directory} --output {file}"
+        if seal.selection != mine:
+            yield Finding(file, "a report of another selection than the one beside it", again)
+        elif not seal.intact:
+            problem = "not what was written (its digest differs)"
+            yield Finding(file, problem, f"if you did not edit it, {again}")
 
 
 def _readable(directory: Path, again: str) -> list[Finding]:

@@ -18,6 +18,7 @@ from airrep.atomic import atomic_directory, atomic_file, write_json
 from airrep.engines import Launched
 from airrep.supervision import SubsetPlan, read_run, run_file, write_run
 from airrep.training_state import Progress, Validated, load_state, save_state
+from curate.report.seal import sealed
 from eval_harness.array_file import read_array, write_array
 from eval_harness.outputs import claim, read_checksums, write_checksums
 from eval_harness.subsets import Uniform, draw_plan
@@ -258,10 +259,11 @@ def test_a_saved_selection_stays_and_a_cut_one_can_be_saved_again(chosen, cuts):
 
 
 def test_a_report_is_the_old_one_or_the_new_one(chosen, cuts):
-    (cuts.root / "report.html").write_text("old")
+    old = sealed("old", "0" * 32)  # a report of another selection
+    (cuts.root / "report.html").write_text(old)
     with cuts.watched():
         chosen.report(cuts.root / "report.html")
         cuts.finished = 1
     new = (cuts.root / "report.html").read_text("utf-8")
     for place, finished in cuts:
-        assert (place / "report.html").read_text("utf-8") in ([new] if finished else ["old", new])
+        assert (place / "report.html").read_text("utf-8") in ([new] if finished else [old, new])

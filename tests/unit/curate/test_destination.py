@@ -246,3 +246,120 @@ def test_benchmarks_and_trainings_begin_beside_files_of_ones_own_only(
         with pytest.raises(CurateError, match=error):
             getattr(curate, verb)(config, output)
     assert _all(tmp_path) == before
+
+
+# --- the results of one run belong together -------------------------------------------------------
+
+OTHERS = {
+    "k": ({"k": 6}, "k"),
+    "scorer": ({"scorer": "bm25"}, "scorer"),
+    "selector": ({"selector": "top_k_max"}, "selector"),
+    "pool": ({"pool": POOL[1:]}, "pool"),
+    "targets": ({"targets": TARGETS[1:]}, "targets"),
+    "guard": ({"duplicates": "warn"}, "duplicates"),
+    "an object": ({"scorer": TfidfScorer()}, "scorer"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_the_directory_of_another_run_is_refused_before_the_work(selected, monkeypatch, case):
+    change, said = OTHERS[case]
+    before = _all(selected)
+    call = {"pool": POOL, "targets": TARGETS, "k": 5, "scorer": "tfidf", **change}
+    with monkeypatch.context() as patched:
+        patched.setattr("curate.api.scores_and_encoders", lambda *_: pytest.fail("it was scored"))
+        with pytest.raises(OutputError, match=rf"another run \(.*\b{said}\b.*overwrite=True"):
+            curate.select(**call, output=selected)
+    assert _all(selected) == before
+    chosen = curate.select(**call, output=selected, overwrite=True)
+    assert curate.verify(selected).fine
+    found = json.loads((selected / "manifest.json").read_text())["chosen"]
+    assert found == json.loads(json.dumps(chosen.manifest.to_dict()))["chosen"]
+
+
+def test_the_same_run_may_be_repeated(selected, tmp_path):
+    again = {"scorer": "tfidf", "output": selected, "selector": "layered_greedy"}
+    (tmp_path / "pool.jsonl").write_text(_lines(POOL))
+    for pool in (POOL, tmp_path / "pool.jsonl"):
+        curate.select(pool, TARGETS, 5, **again, tokens_per_batch=64, format="jsonl")
+    assert {"train.jsonl", "train.parquet"} <= {*_all(selected)}
+    assert curate.verify(selected).fine
+    assert "selection.parquet" in json.loads((selected / "manifest.json").read_text())["files"]
+
+
+def test_an_encoder_in_memory_is_known_again(scores, encoder, tmp_path):
+    for _ in range(2):
+        curate.select(POOL, TARGETS, 5, encoder=encoder, output=tmp_path)
+    with pytest.raises(OutputError, match=r"another run \(.*encoder"):
+        curate.select(POOL, TARGETS, 5, encoder=_Another(), output=tmp_path)
+
+
+class _Another:
+    """An encoder that no manifest names."""
+
+    def encode(self, texts):
+        raise AssertionError("it was asked")
+
+
+def test_saving_another_selection_is_refused_and_replaces_all_where_it_may(selected):
+    other = curate.select(POOL, TARGETS, 6, scorer="tfidf")
+    curate.report.saved.report(selected)
+    before = _all(selected)
+    with pytest.raises(OutputError, match="holds another selection"):
+        other.save(selected)
+    assert _all(selected) == before
+    other.save(selected, format="jsonl", overwrite=True)
+    assert not (selected / "train.parquet").exists(), "of the other selection"
+    page = (selected / "report.html").read_text()
+    assert page != before["report.html"][0].decode()
+    other.report(selected / "copy.html")
+    assert (selected / "copy.html").read_text() == page
+    assert curate.verify(selected).fine
+
+
+def test_verify_knows_which_selection_a_report_shows(selected, tmp_path):
+    file = selected / "report.html"
+    curate.select(POOL, TARGETS, 6, scorer="tfidf").report(file)
+    (selected / "mine.html").write_text("<html>not ours</html>")
+    found = curate.verify(selected).findings
+    assert [(each.file, each.problem) for each in found] == [
+        (file, "a report of another selection than the one beside it")
+    ]
+    assert f"curate report {selected}" in found[0].mend
+    file.unlink()
+    curate.report.saved.report(selected)
+    assert curate.verify(selected).fine
+    file.write_text(file.read_text().replace("<body", "<!-- my notes --><body"))
+    assert [each.problem for each in curate.verify(selected).findings] == [
+        "not what was written (its digest differs)"
+    ]
+
+
+def test_the_command_line_overwrites_when_told(selected, tmp_path, capsys):
+    for name, rows in (("pool", POOL), ("targets", TARGETS)):
+        (tmp_path / f"{name}.jsonl").write_text(_lines(rows))
+    command = [
+        "select", "--pool", str(tmp_path / "pool.jsonl"), "--targets",
+        str(tmp_path / "targets.jsonl"), "--scorer", "tfidf", "--output", str(selected),
+    ]  # fmt: skip
+    assert cli.main([*command, "--k", "5"]) == 0
+    assert cli.main([*command, "--k", "7"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--k", "7", "--overwrite"]) == 0
+    config = ["select", "--config", str(selected / "manifest.json"), "--output", str(selected)]
+    assert cli.main(config) == 0
+    assert "same rows as in the manifest" in capsys.readouterr().out
+
+
+def test_a_fit_belongs_to_its_pool_and_settings(tmp_path, tiny_lm, few_draws):
+    curate.fit(POOL[:8], tiny_lm, tmp_path / "fit")
+    before = _all(tmp_path)
+    with pytest.raises(OutputError, match=r"another fitted encoder \(fit\.json: dim differ\)"):
+        curate.fit(POOL[:8], tiny_lm, tmp_path / "fit", dim=3)
+    assert _all(tmp_path) == before
+    curate.fit(POOL[:8], tiny_lm, tmp_path / "fit")
+
+
+def test_harmful_keeps_the_result_of_another_run(selected):
+    with pytest.raises(OutputError, match="it is of curate select"):
+        curate.harmful(POOL, TARGETS, 5, model="no model", output=selected)
