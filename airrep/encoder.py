@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 from accelerate.utils import reduce
 from huggingface_hub import HfApi
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from airrep.atomic import atomic_directory
@@ -27,8 +26,10 @@ from airrep.fingerprints import model_fingerprint
 from airrep.hardware import default_device, fastest_dtype
 from airrep.language_model import Tokens
 from airrep.modeling import AirRepConfig, AirRepModel
+from airrep.parts import kept_rows
 from airrep.pooling import Pooling, group_influence
 from airrep.processes import process_group, processes, rank
+from airrep.progress import bar
 from airrep.reading import make_reader
 from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
@@ -115,6 +116,10 @@ class AirRep:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
+        return self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        """The fingerprint of what the encoder is now."""
         found = model_fingerprint(self.model, self.tokenizer)
         if self.model.config.token_pooling not in LANGUAGE_MODEL_POOLINGS:
             return found
@@ -256,22 +261,29 @@ class AirRep:
         progress: bool,
     ) -> Embeddings:
         """`function` of every text, (len(texts), width), the work shared by all processes."""
-        made = np.zeros((len(texts), width), dtype=np.float32)
         if not texts:
-            return made
+            return np.zeros((0, width), dtype=np.float32)
         tokens = self.reader.tokens(texts)
         lengths = [len(t.ids) for t in tokens]
         batches = plan_batches(lengths, tokens_per_batch, self.reader.longest)
         batches = batches[rank() :: processes()]
-        with tqdm(
-            total=sum(len(members) for _, members in batches), desc="encode", unit="row",
-            disable=not progress or rank() > 0,
-        ) as bar:  # fmt: skip
+        mine = sum(len(members) for _, members in batches)
+        with (
+            bar(mine, "encode", shown=progress) as counter,
+            kept_rows(
+                lambda: f"{function.__name__} {self._fingerprint()} {self.model.device.type}",
+                lambda: [text_fingerprint(text) for text in texts], (len(texts), width),
+            ) as rows,
+        ):  # fmt: skip
             for length, members in batches:
+                if rows.find(members):
+                    counter.skip(len(members))
+                    continue
                 with torch.inference_mode():
                     found = function(*self.batch([tokens[i] for i in members], length))
-                made[members] = found.float().cpu().numpy()
-                bar.update(len(members))
+                rows.put(members, found.float().cpu().numpy())
+                counter.advance(len(members))
+        made = rows.values
         if processes() > 1:
             # Every row is zero on all processes but one, so the sum is exact.
             shared = torch.from_numpy(made).to(process_group().device)

@@ -66,6 +66,7 @@ class _Spread:
     """A `Reduction` to nothing, which adds up the covariances of both scaled sides."""
 
     width = 0
+    identity = None  # it has to see every gradient
 
     def __init__(self, layer: ProjectedLayer, moment: torch.Tensor) -> None:
         self.name, self.sizes = layer.name, layer.sizes

@@ -26,6 +26,7 @@ from airrep.passes import (
     batches,
     check_features,
     check_options,
+    rows_of,
     tokens_once,
 )
 from airrep.projections import projected_layers
@@ -110,14 +111,22 @@ def reduced_gradients(
     start = last_blocks(network, layers)[0][1]
     different, which = tokens_once(model, examples)
     width = sum(reduction.width for reduction in reductions)
-    features = np.zeros((len(different), width), dtype=np.float32)
-    with left_as_found(network), recorder(network, reductions, start) as recorded:
-        for batch in batches(model, different, tokens_per_batch, "gradients" * progress):
+
+    def what() -> str | None:
+        parts = [reduction.identity for reduction in reductions]
+        return None if None in parts else f"gradients {dtype} {' '.join(map(str, parts))}"
+
+    with (
+        rows_of(model, different, width, what) as rows,
+        left_as_found(network),
+        recorder(network, reductions, start) as recorded,
+    ):
+        for batch in batches(model, different, tokens_per_batch, "gradients" * progress, rows):
             recorded.begin(*batch.ids.shape)
             with autocast(model, dtype):
                 losses = completion_losses(network, batch.ids, batch.mask, batch.start)
             losses.sum().backward()
-            features[batch.members] = recorded.features().float().cpu().numpy()
-    features = features[which]
+            rows.put(batch.members, recorded.features().float().cpu().numpy())
+    features = rows.values[which]
     check_features(features, examples, "gradients")
     return features

@@ -19,7 +19,15 @@ from torch.nn import functional
 
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
-from airrep.passes import Batch, autocast, batches, check_features, check_options, tokens_once
+from airrep.passes import (
+    Batch,
+    autocast,
+    batches,
+    check_features,
+    check_options,
+    rows_of,
+    tokens_once,
+)
 from airrep.records import Example
 
 Span = Literal["all", "completion"]
@@ -60,19 +68,20 @@ def hidden_state_features(
     check_span(tokens)
     different, which = tokens_once(model, examples)
     size = model.network.config.get_text_config().hidden_size
-    features = np.zeros((len(different), size), dtype=np.float32)
     body = model.network.base_model
-    for batch in batches(model, different, tokens_per_batch, "hidden states" * progress):
-        with torch.inference_mode():
-            with autocast(model, dtype):
-                states = body(
-                    batch.ids, attention_mask=batch.mask, use_cache=False
-                ).last_hidden_state
-            states = states.to(torch.promote_types(states.dtype, torch.float32))
-            weights = torch.from_numpy(_weights(batch, tokens)).to(states)
-            pooled = functional.normalize(torch.einsum("bl,bld->bd", weights, states), dim=-1)
-        features[batch.members] = pooled.float().cpu().numpy()
-    features = features[which]
+    with rows_of(model, different, size, lambda: f"hidden states {tokens} {dtype}") as rows:
+        title = "hidden states" * progress
+        for batch in batches(model, different, tokens_per_batch, title, rows):
+            with torch.inference_mode():
+                with autocast(model, dtype):
+                    states = body(
+                        batch.ids, attention_mask=batch.mask, use_cache=False
+                    ).last_hidden_state
+                states = states.to(torch.promote_types(states.dtype, torch.float32))
+                weights = torch.from_numpy(_weights(batch, tokens)).to(states)
+                pooled = functional.normalize(torch.einsum("bl,bld->bd", weights, states), dim=-1)
+            rows.put(batch.members, pooled.float().cpu().numpy())
+    features = rows.values[which]
     check_features(features, examples, "hidden states")
     return features
 

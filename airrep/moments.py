@@ -12,13 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers.pytorch_utils import Conv1D
 
+from airrep.digests import content_digest
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradient_recorder import left_as_found
 from airrep.language_model import LanguageModel, Tokens
-from airrep.passes import autocast, batches, check_options
+from airrep.parts import kept_steps
+from airrep.passes import autocast, batches, check_options, token_key
+from airrep.progress import bar
 from airrep.projections import projected_layers
 from airrep.records import Example
 from airrep.token_losses import completion_losses
@@ -76,14 +78,27 @@ def second_moments(
     with left_as_found(network), torch.inference_mode(False), torch.enable_grad():
         for weight in weights.values():
             weight.requires_grad_(True)
-        for _ in tqdm(range(draws), desc="moments", unit="batch", disable=not progress):
-            size = min(batch_size, len(tokens))
-            drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), size, replace=False))]
-            for total, gradient in zip(
-                sums, _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
-                strict=True,
-            ):  # fmt: skip
-                total += gradient.square() / draws
+        kept = kept_steps(
+            lambda: _made_by(
+                model, tokens, list(weights), batch_size, draws, seed, tokens_per_batch, dtype
+            )
+        )
+        begun, found = kept.find()
+        for total, array in zip(sums, found, strict=False):
+            total.copy_(torch.from_numpy(array))
+        with bar(draws, "moments", "batch", done=begun, shown=progress) as shown:
+            for number in range(draws):
+                size = min(batch_size, len(tokens))
+                drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), size, replace=False))]
+                if number < begun:
+                    continue
+                for total, gradient in zip(
+                    sums, _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
+                    strict=True,
+                ):  # fmt: skip
+                    total += gradient.square() / draws
+                shown.advance()
+                kept.put(number + 1, lambda: [total.cpu().numpy() for total in sums])
     broken = [name for name, found in zip(weights, sums, strict=True) if not found.isfinite().all()]
     if broken:
         raise EmbeddingError(
@@ -95,6 +110,12 @@ def second_moments(
         name: found.T if turn else found
         for name, found, turn in zip(weights, sums, turned, strict=True)
     }
+
+
+def _made_by(model: LanguageModel, tokens: Sequence[Tokens], *options: object) -> str:
+    """All that the moments depend on."""
+    rows = content_digest(*(token_key(each) for each in tokens))
+    return f"moments {model.fingerprint} {model.network.device.type} {rows} {options}"
 
 
 def _gradients(

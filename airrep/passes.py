@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm.auto import tqdm
 
 from airrep.batching import pad, plan_batches
+from airrep.digests import content_digest
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.hardware import fastest_dtype
 from airrep.language_model import LanguageModel, Tokens
+from airrep.parts import Rows, kept_rows
+from airrep.progress import bar
 from airrep.records import Example
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -75,19 +78,59 @@ def tokens_once(
     return different, which
 
 
+def token_key(tokens: Tokens) -> bytes:
+    """16 bytes, equal for equal tokens."""
+    return bytes.fromhex(content_digest(np.array([tokens.start, *tokens.ids]).tobytes()))
+
+
+def rows_of(
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    width: int,
+    what: Callable[[], str | None],
+    dtype: npt.DTypeLike = np.float32,
+) -> AbstractContextManager[Rows]:
+    """An array (len(tokens), width) to fill, parts of which may be kept (see `airrep.parts`).
+
+    Args:
+        model: What computes it.
+        tokens: Of the rows.
+        width: Numbers of a row.
+        what: All else that the numbers depend on; None if every row has to be computed.
+        dtype: Of the array.
+    """
+
+    def made_by() -> str | None:
+        asked = what()
+        return asked and f"{asked} {model.fingerprint} {model.network.device.type}"
+
+    shape = (len(tokens), width)
+    return kept_rows(made_by, lambda: [token_key(each) for each in tokens], shape, dtype)
+
+
 def batches(
-    model: LanguageModel, tokens: Sequence[Tokens], tokens_per_batch: int, progress: str = ""
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    tokens_per_batch: int,
+    progress: str = "",
+    rows: Rows | None = None,
 ) -> Iterator[Batch]:
-    """Batches of one padded length each (see `airrep.batching`), with a bar if it has a name."""
+    """Batches of one padded length each (see `airrep.batching`), with a bar if it has a name.
+
+    Those whose rows were found are left out.
+    """
     plan = plan_batches([len(t.ids) for t in tokens], tokens_per_batch, model.format.max_tokens)
     pad_id, device = int(model.tokenizer.pad_token_id), model.network.device
-    with tqdm(total=len(tokens), desc=progress, unit="row", disable=not progress) as bar:
+    with bar(len(tokens), progress, shown=bool(progress)) as shown:
         for length, members in plan:
+            if rows is not None and rows.find(members):
+                shown.skip(len(members))
+                continue
             chosen = [tokens[i] for i in members]
             ids, mask = pad([t.ids for t in chosen], length, pad_id)
             start = torch.tensor([t.start for t in chosen], dtype=torch.int64)
             yield Batch(members, chosen, ids.to(device), mask.to(device), start.to(device))
-            bar.update(len(members))
+            shown.advance(len(members))
 
 
 def check_features(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from airrep.digests import content_digest
 from airrep.errors import ArgumentError
 from airrep.projections import ProjectedLayer
 
@@ -30,6 +31,14 @@ class Reduction(Protocol):
     name: str
     sizes: tuple[int, int]
     width: int
+
+    @property
+    def identity(self) -> str | None:
+        """Equal for reductions that make the same of every gradient.
+
+        None for one that has to see all of them, so that no feature can stand for a gradient.
+        """
+        ...
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """What has to be remembered of the inputs x, (B, L, I) float32 or better."""
@@ -67,6 +76,11 @@ class TwoSided:
         )
         return cls(layer.name, layer.sizes, out_of, into)
 
+    @property
+    def identity(self) -> str:
+        """See `Reduction`."""
+        return f"two-sided {self.name} {_digest(self._out)} {_digest(self._in)}"
+
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
         return _project(inputs, self._in)
@@ -84,6 +98,12 @@ class Folded:
         self.name, self.sizes = reduction.name, reduction.sizes
         self.width = min(width, reduction.width)
         self._reduction, self._signs = reduction, drawn
+
+    @property
+    def identity(self) -> str | None:
+        """See `Reduction`."""
+        inner = self._reduction.identity
+        return inner and f"folded {self.width} {_digest(self._signs)} {inner}"
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
@@ -122,6 +142,11 @@ class Sketch:
             weights
         )
 
+    @property
+    def identity(self) -> str:
+        """See `Reduction`."""
+        return f"sketch {self.name} {self.sizes} {self.width} {_digest(self._weights)}"
+
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
         return inputs
@@ -142,6 +167,15 @@ def signs(name: str, count: int, seed: int) -> npt.NDArray[np.float32]:
         int.from_bytes(blake2b(f"{seed}/{name}/signs".encode(), digest_size=16).digest())
     )
     return (rng.integers(0, 2, count, dtype=np.int8) * 2 - 1).astype(np.float32)
+
+
+def _digest(matrix: torch.Tensor | None) -> str:
+    if matrix is None:
+        return "whole"
+    parts = matrix.detach().cpu().contiguous()
+    return (
+        f"{tuple(parts.shape)} {content_digest(parts.reshape(-1).view(torch.uint8).numpy().data)}"
+    )
 
 
 def _folded(features: torch.Tensor, weights: torch.Tensor, width: int) -> torch.Tensor:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import EmbeddingError
+from airrep.parts import kept_in
 from airrep.store_files import write_shard
+
+PARTS = "encoding"  # what files of parts are called, in the store's directory
+
+
+class TextEncoder(Protocol):
+    """What a shard needs of an encoder."""
+
+    def encode(self, inputs: Any, /, *, tokens_per_batch: int = ...) -> npt.NDArray[np.float32]:  # noqa: ANN401
+        """Texts to embeddings (n, D)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,11 @@ class NewShard:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def encoded(self, encoder: TextEncoder, *, tokens_per_batch: int) -> npt.NDArray[np.float32]:
+        """The texts' embeddings (n, D); an AirRep keeps parts of them in the store meanwhile."""
+        with kept_in(self.directory, PARTS):
+            return encoder.encode(self.texts, tokens_per_batch=tokens_per_batch)
 
     def write(self, embeddings: npt.NDArray[np.float32]) -> None:
         """Write the embeddings (n, D) of the texts; each file appears whole or not at all.

@@ -6,9 +6,10 @@
       shard-00000.npy         embeddings (rows, D), read a slice at a time
       shard-00000.parquet     id and text digest of each row
 
-A shard counts once the manifest names it; every file is written by rename. So a killed run loses
-the shard it was working on and nothing else. Opening a store looks at sizes and shapes; `curate
-verify` compares digests, and can drop a damaged shard (`airrep.store_check`). Rows are known by
+A shard counts once the manifest names it; every file is written by rename. What an AirRep has
+encoded of a shard is kept in parts meanwhile (`airrep.parts`), so that a killed run loses 15
+seconds of work and nothing else. Opening a store looks at sizes and shapes; `curate verify`
+compares digests, and can drop a damaged shard (`airrep.store_check`). Rows are known by
 their text's digest: a row that moved or is repeated is not encoded again, a row whose text changed
 is. One run at a time may add rows (a lock on `.lock`, which the system drops if the run is killed);
 reading needs no lock.
@@ -25,15 +26,16 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from airrep.atomic import check_writable, write_json
 from airrep.embedding_file import EmbeddingFile
 from airrep.engines import Engine, Launched
 from airrep.errors import ArgumentError, EmbeddingError, StoreError
+from airrep.parts import discard
 from airrep.processes import rank, wait_for_everyone
+from airrep.progress import bar, counted_by
 from airrep.records import Example
-from airrep.shards import NewShard
+from airrep.shards import PARTS, NewShard
 from airrep.store_files import (
     DTYPES,
     FORMAT,
@@ -142,6 +144,7 @@ class EmbeddingStore:
         self._shards: list[EmbeddingFile] = []
         self._place: dict[bytes, tuple[int, int]] = {}
         self._digest_of_id: dict[str, bytes] = {}
+        self._written: set[bytes] = set()  # texts of shards that were added and not yet read
         self._load()
 
     def __len__(self) -> int:
@@ -176,15 +179,7 @@ class EmbeddingStore:
         digests = [text_fingerprint(text) for text in texts]
         encoded = changed = 0
         if self._missing(digests):
-            with (
-                self._only_writer(),
-                tqdm(
-                    total=len(examples),
-                    desc="embed",
-                    unit="row",
-                    disable=not progress or rank() > 0,
-                ) as bar,
-            ):
+            with self._only_writer():
                 self._load()  # what another run added until it let go of the store
                 self._remove_leftovers()
                 self._claim(encoder)
@@ -196,13 +191,18 @@ class EmbeddingStore:
                 changed = sum(
                     self._digest_of_id.get(examples[i].id, digests[i]) != digests[i] for i in order
                 )
-                bar.update(len(examples) - encoded)
                 engine = engine or Launched()
                 shards = self._new_shards(order, examples, texts, digests, engine.at_once)
-                for shard in engine.write(shards, encoder, tokens_per_batch=tokens_per_batch):
-                    if rank() == 0:
-                        self._add(shard)
-                    bar.update(len(shard))
+                there = len(examples) - encoded
+                with (
+                    bar(len(examples), "embed", done=there, shown=progress) as shown,
+                    counted_by(shown),
+                ):
+                    for shard in engine.write(shards, encoder, tokens_per_batch=tokens_per_batch):
+                        if rank() == 0:
+                            self._add(shard)
+                        there += len(shard)
+                        shown.reach(there)
             wait_for_everyone()
             self._load()
         places = np.array([self._place[d] for d in digests], dtype=np.int64).reshape(-1, 2)
@@ -217,6 +217,7 @@ class EmbeddingStore:
             for file in self.directory.glob("shard-*-*"):
                 if SHARD_FILE.fullmatch(file.name) and file.stem not in known:
                     file.unlink(missing_ok=True)
+            self._discard_parts()
 
     def _missing(self, digests: list[bytes]) -> list[int]:
         """Positions, ascending, of the texts that the store lacks; of copies the first."""
@@ -286,6 +287,15 @@ class EmbeddingStore:
         shards = self._manifest["shards"]
         shards.append(adopt_shard(self.directory, shard.name, len(shards), len(shard)))
         write_json(self.directory / MANIFEST, self._manifest)
+        self._written.update(shard.digests)
+        self._discard_parts()
+
+    def _discard_parts(self) -> None:
+        """Remove what was kept of shards that count now; rows of other pools stay."""
+        discard(
+            self.directory, PARTS,
+            lambda keys: any(key not in self._place and key not in self._written for key in keys),
+        )  # fmt: skip
 
     def _load(self) -> None:
         """Read the manifest, and the shards that are not in memory yet."""

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm.auto import tqdm
 
 from airrep.cached_gradients import cached_backward
 from airrep.encoder import AirRep
@@ -33,8 +32,10 @@ from airrep.errors import ArgumentError, LossError
 from airrep.gradient_directions import fit_directions
 from airrep.lora import check_lora, with_adapters
 from airrep.modeling import AirRepModel
+from airrep.parts import Due, discard, kept_in
 from airrep.pooling_kind import Pooling
 from airrep.processes import rank, wait_for_everyone
+from airrep.progress import bar
 from airrep.projector import whitening_projector
 from airrep.ranking import group_scores, pairwise_ranking_loss
 from airrep.regression import regression_projector
@@ -50,6 +51,8 @@ from airrep.training_rows import (
     data_fingerprint,
 )
 from airrep.training_state import Progress, Validated, load_state, save_state
+
+_PARTS = "features"  # what files of parts are called, in the run's directory
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,15 @@ def train_encoder(
     run.update(data_fingerprint(texts, parts, others).encode())
     del encoder.fingerprint  # of what the encoder was
     frozen = config.trainable == "projector"
-    if encoder.model.gradient is not None:
-        rows = [example for split in supervision for example in split.pool]
-        fit_directions(encoder, rows, config.seed, progress=progress)
-    features = encoder.features(
-        texts.all() if frozen else texts.all()[:learned],
-        tokens_per_batch=config.tokens_per_batch,
-        progress=progress,
-    )
+    with kept_in(directory, _PARTS):
+        if encoder.model.gradient is not None:
+            rows = [example for split in supervision for example in split.pool]
+            fit_directions(encoder, rows, config.seed, progress=progress)
+        features = encoder.features(
+            texts.all() if frozen else texts.all()[:learned],
+            tokens_per_batch=config.tokens_per_batch,
+            progress=progress,
+        )
     start_projector(encoder, features[:learned], config)
     if on_start is not None:
         on_start(encoder)
@@ -148,6 +152,8 @@ def train_encoder(
         state = trainer.run(directory, run.hexdigest(), progress=progress)
         student.load_state_dict(state.weights, strict=False)
         student.fold()
+    if rank() == 0:
+        discard(directory, _PARTS)
     return Trained(state.history, state.best, learned)
 
 
@@ -266,36 +272,40 @@ class _Trainer:
         config = self._config
         state = load_state(directory, fingerprint, self._trained, self._optimiser)
         wait_for_everyone()  # before the first writes what the others are yet to look for
-        losses: list[float] = []
-        with tqdm(
-            total=config.steps, initial=state.step, desc="training",
-            disable=not progress or rank() > 0,
-        ) as bar:  # fmt: skip
+        due = Due()
+
+        def save() -> None:
+            with due.writing():
+                save_state(directory, fingerprint, state, self._trained, self._optimiser)
+
+        with bar(config.steps, "training", "step", done=state.step, shown=progress) as shown:
             while True:
-                due = state.step % config.evaluate_every == 0 or state.step == config.steps
-                if due and (not state.history or state.history[-1].step < state.step):
-                    self._validate(state, losses)
-                    losses = []
+                evaluated = state.step % config.evaluate_every == 0 or state.step == config.steps
+                if evaluated and (not state.history or state.history[-1].step < state.step):
+                    self._validate(state)
                     if rank() == 0:
-                        save_state(directory, fingerprint, state, self._trained, self._optimiser)
+                        save()
                     wait_for_everyone()
-                    bar.set_postfix(lds=f"{state.history[-1].lds:.3f}")
+                    shown.note(f"LDS {state.history[-1].lds:.3f}")
+                elif due and rank() == 0:
+                    save()
                 since = [v.step for v in state.history].index(state.best)
                 worse = len(state.history) - 1 - since
                 if state.step == config.steps or worse >= config.patience:
                     return state
-                losses.append(self._step(state.step))
+                state.losses.append(self._step(state.step))
                 state.step += 1
-                bar.update()
+                shown.advance()
 
-    def _validate(self, state: Progress, losses: Sequence[float]) -> None:
+    def _validate(self, state: Progress) -> None:
         lds = self._validation.lds(self._student, self._config.pooling)
         if not np.isfinite(lds):
             raise LossError(
                 f"step {state.step}: the LDS on validation data is {lds}; the validation subsets "
                 "or their losses do not vary."
             )
-        loss = float(np.mean(losses)) if losses else None
+        loss = float(np.mean(state.losses)) if state.losses else None
+        state.losses = []
         best = max((v.lds for v in state.history), default=-np.inf)
         state.history.append(Validated(state.step, loss, float(lds)))
         if lds > best:

@@ -1,8 +1,8 @@
 """A training run on disk, so that a killed one goes on and ends where it would have ended.
 
     training.json           what the run is (a fingerprint) and the figures so far
-    training.safetensors    weights, optimiser moments and the best weights, at the last validation,
-                            with a digest of them
+    training.safetensors    weights, optimiser moments and the best weights, at the last validation
+                            or, if validations are far apart, since; with a digest of them
 
 The random draws of a step depend on the seed and the step's number alone.
 """
@@ -26,7 +26,7 @@ from airrep.sealed import check_format, write_sealed
 
 STATE_FILE = "training.safetensors"
 FIGURES_FILE = "training.json"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no losses since the last validation, and was written at validations alone
 _BROKEN = (
     OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError,
 )  # fmt: skip
@@ -51,12 +51,14 @@ class Progress:
         history: Validations, in order.
         best: Step of the best validation.
         weights: Of that step, by name.
+        losses: Of the steps since the last validation.
     """
 
     step: int = 0
     history: list[Validated] = field(default_factory=list)
     best: int = 0
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
 
 
 def save_state(
@@ -74,7 +76,7 @@ def save_state(
             tensors |= {f"{part}.{name}": state[part] for part in _ADAM}
     described = {
         "format": _FORMAT, "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
-        "history": [asdict(v) for v in progress.history],
+        "history": [asdict(v) for v in progress.history], "losses": progress.losses,
     }  # fmt: skip
     kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     # In this order: a run killed in between does the last steps again and writes both.
@@ -118,7 +120,8 @@ def load_state(
             )
         history = [Validated(**v) for v in described["history"]]
         best = {name: tensors[f"best.{name}"] for name in trained}
-        found = Progress(int(described["step"]), history, int(described["best"]), best)
+        losses = [float(loss) for loss in described.get("losses", [])]
+        found = Progress(int(described["step"]), history, int(described["best"]), best, losses)
         with torch.no_grad():
             for name, parameter in trained.items():
                 if parameter.shape != tensors[f"weight.{name}"].shape:

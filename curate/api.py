@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airrep.engines import EngineName, check_engine, started
 from airrep.errors import ArgumentError
+from airrep.parts import discard, kept_in
 from airrep.processes import rank, wait_for_everyone
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _PATHS = ("pool", "targets", "test", "encoder", "model", "store")  # arguments that can be one
 DEFAULT_K = 1000
+PARTS = "scoring"  # what files of parts are called, in the output directory
 
 
 def select(
@@ -181,7 +183,8 @@ def select(
                     run = run_of("select", arguments, inputs.records)
                     check_run(Path(output), run, objects, overwrite=overwrite)
             check_selector(chooser, made)
-            scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
+            with kept_in(output, PARTS):
+                scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
             kept, scores = guard.settled(scores)
             _check_left(k, guard)
@@ -217,6 +220,7 @@ def select(
     )  # fmt: skip
     if output is not None and rank() == 0:
         result.save(output, format=format, overwrite=True)  # as was found before the work
+        discard(output, PARTS)
     wait_for_everyone()
     return result
 

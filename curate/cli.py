@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CurateError as error:
         return _complain(f"curate {parsed.verb}: {error}", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on where it stopped", 130)
+        return _complain("interrupted; the same command goes on from what it has written", 130)
 
 
 class _Parser(ArgumentParser):
@@ -149,7 +149,7 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(**options: Any) -> Any:  # noqa: ANN401
         return function(**options)
 
-    on_a_terminal = {"progress": sys.stderr.isatty()}
+    shown = {"progress": True}  # a bar on a terminal, a line now and then in a log
     given = inspect.signature(function).parameters.values()
     command.__annotations__ = {p.name: _AS_TEXT.get(p.annotation, p.annotation) for p in given}
     types = get_type_hints(command, vars(sys.modules[function.__module__]))
@@ -157,7 +157,7 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
         [
             parameter.replace(
                 annotation=types[parameter.name],
-                default=on_a_terminal.get(parameter.name, parameter.default),
+                default=shown.get(parameter.name, parameter.default),
                 kind=inspect.Parameter.KEYWORD_ONLY,
             )
             for parameter in given

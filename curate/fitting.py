@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
+from airrep.parts import discard, kept_in
 from airrep.paths import not_ours
 from airrep.processes import processes
 from curate.api import replayable
@@ -18,6 +19,8 @@ from curate.manifest import fingerprint
 from eval_harness.outputs import claim
 
 BINDING = "fit.json"  # what the encoder was fitted to; there before the checkpoint is
+
+_PARTS = "fitting"  # what files of parts are called, in the output directory
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,14 @@ def fit(
     binding = directory / BINDING
     if binding.exists():
         claim(binding, belongs, "fitted encoder")
-    encoder = gradient_encoder(
-        model, examples, dim=dim, separator=separator, max_tokens=max_tokens,
-        tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
-    )  # fmt: skip
+    with kept_in(directory, _PARTS):
+        encoder = gradient_encoder(
+            model, examples, dim=dim, separator=separator, max_tokens=max_tokens,
+            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
+        )  # fmt: skip
     claim(binding, belongs, "fitted encoder")
     save_narrow(encoder, directory)
+    discard(directory, _PARTS)
     return FittedEncoder(directory, str(model), len(examples), encoder.dim, skipped)
 
 

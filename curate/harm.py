@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airrep.errors import ArgumentError
+from airrep.parts import discard, kept_in
 from airrep.processes import rank, wait_for_everyone
-from curate.api import replayable, select
+from curate.api import PARTS, replayable, select
 from curate.destination import check_apart, check_directory, check_run, holds_selection
 from curate.guard import Duplicates, Leakage
 from curate.inputs import Source, read_inputs
@@ -109,16 +110,18 @@ def harmful(
             run = run_of("harmful", arguments, inputs.records)
             check_run(Path(output), run, objects, overwrite=overwrite)
         wait_for_everyone()  # before one of several processes has written its result
-    found = select(
-        pool, targets, k, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
-        model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
-        target_columns=target_columns, on_bad_row=on_bad_row, tokens_per_batch=tokens_per_batch,
-        seed=seed, progress=progress,
-    )  # fmt: skip
+    with kept_in(output, PARTS):
+        found = select(
+            pool, targets, k, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
+            model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
+            target_columns=target_columns, on_bad_row=on_bad_row,
+            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
+        )  # fmt: skip
     manifest = replace(found.manifest, verb="harmful", arguments=arguments)
     result = replace(found, manifest=manifest)
     if output is not None and rank() == 0:
         result.save(output, format=format, overwrite=True)  # as was found before the work
+        discard(output, PARTS)
     wait_for_everyone()
     return result
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError, MissingInputError, SupervisionError
+from airrep.parts import discard, kept_in
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
 from airrep.supervision import SubsetLosses
@@ -46,7 +47,8 @@ def remember_model(
     if known and len(known["losses"]) == len(evaluation):
         before = np.array(known["losses"], dtype=np.float64)
     else:
-        before = completion_losses(loaded, evaluation, dtype=precision)
+        with kept_in(directory, MODEL_FILE):
+            before = completion_losses(loaded, evaluation, dtype=precision)
     place = Path(model)
     content = {
         "model": str(place.resolve()) if place.exists() else str(model),
@@ -57,6 +59,7 @@ def remember_model(
     }
     if content != known:
         write_sealed(directory / MODEL_FILE, content)
+    discard(directory, MODEL_FILE)
     return before
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from airrep.batching import BUCKET
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.language_model import LanguageModel
-from airrep.passes import Batch, autocast, batches, check_options
+from airrep.passes import Batch, autocast, batches, check_options, rows_of
 from airrep.records import Example
 
 Reduction = Literal["mean", "sum"]
@@ -61,15 +61,21 @@ def completion_losses(
         raise ArgumentError(f"reduction {reduction!r} is unknown; choose mean or sum.")
     check_options(dtype, tokens_per_batch)
     tokens = model.tokenise(examples)
-    losses = np.zeros(len(tokens))
     # Rows whose completions start alike share a batch, so that few positions need logits.
     order = np.argsort([each.start for each in tokens], kind="stable")
     ordered = [tokens[i] for i in order]
     title = "losses" if progress else ""
-    with evaluation_mode(model.network), torch.inference_mode(), autocast(model, dtype):
-        for batch in batches(model, ordered, tokens_per_batch, title):
-            each = _token_losses(model, batch)
-            losses[order[batch.members]] = [getattr(row, reduction)() for row in each]
+    losses = np.zeros(len(tokens))
+    with (
+        rows_of(model, ordered, 1, lambda: f"losses {reduction} {dtype}", np.float64) as kept,
+        evaluation_mode(model.network),
+        torch.inference_mode(),
+        autocast(model, dtype),
+    ):
+        for batch in batches(model, ordered, tokens_per_batch, title, kept):
+            each = [getattr(row, reduction)() for row in _token_losses(model, batch)]
+            kept.put(batch.members, np.array(each)[:, None])
+    losses[order] = kept.values[:, 0]
     for i in np.flatnonzero(~np.isfinite(losses))[:1].tolist():
         raise EmbeddingError(
             f"example {i} (id {examples[i].id!r}, row {examples[i].row}): expected a finite loss "

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from airrep.atomic import check_writable
 from airrep.errors import EmbeddingError, LossError, SupervisionError
+from airrep.progress import bar
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
 from eval_harness.jobs import take_jobs
@@ -56,14 +56,16 @@ def run_subsets(
         if (file := run_file(directory, *run)).exists():
             _check_provenance(file, plan, made_by)
 
+    def finished() -> int:
+        return sum(run_file(directory, *run).exists() for run in plan.runs)
+
     def done(name: str) -> bool:
         return all(run_file(directory, *run).exists() for run in names[name])
 
-    with tqdm(total=len(plan.runs), desc="runs", disable=not progress) as bar:
+    with bar(len(plan.runs), "runs", "run", done=finished(), shown=progress) as shown:
         for name in take_jobs(directory, list(names), done):
             _run_stack(plan, pool, evaluation, runner, directory, names[name])
-            bar.n = sum(run_file(directory, *run).exists() for run in plan.runs)
-            bar.refresh()
+            shown.reach(finished())
     return SubsetLosses.load(directory, model=runner.model.fingerprint)
 
 

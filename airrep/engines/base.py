@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from airrep.shards import NewShard
+from airrep.shards import NewShard, TextEncoder
 
 Part = TypeVar("Part")
-
-
-class TextEncoder(Protocol):
-    """What an engine needs of an encoder."""
-
-    def encode(self, inputs: Any, /, *, tokens_per_batch: int = ...) -> npt.NDArray[np.float32]:  # noqa: ANN401
-        """Texts to embeddings (n, D)."""
-        ...
 
 
 class Engine(Protocol):

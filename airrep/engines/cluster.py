@@ -23,9 +23,9 @@ from typing import Any
 import pyarrow as pa
 
 from airrep import errors
-from airrep.engines.base import Part, TextEncoder
+from airrep.engines.base import Part
 from airrep.errors import ArgumentError, CurateError
-from airrep.shards import NewShard
+from airrep.shards import NewShard, TextEncoder
 
 _PATIENCE = 10.0  # seconds for a connection to the cluster
 _TASKS_EACH = 4  # for every worker: who is slower gets fewer
@@ -181,7 +181,7 @@ class _Writer:
                 Path(row["directory"]), row["name"], json.loads(row["settings"]), row["texts"],
                 row["ids"], row["digests"],
             )  # fmt: skip
-            shard.write(self._encoder.encode(shard.texts, tokens_per_batch=self._tokens))
+            shard.write(shard.encoded(self._encoder, tokens_per_batch=self._tokens))
         except CurateError as found:  # Ray would wrap it in errors of its own
             error, message = type(found).__name__, str(found)
         return pa.table(

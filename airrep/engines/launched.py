@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from airrep.engines.base import Part, TextEncoder
+from airrep.engines.base import Part
 from airrep.processes import process_group, processes, rank
-from airrep.shards import NewShard
+from airrep.shards import NewShard, TextEncoder
 
 
 class Launched:
@@ -19,7 +19,7 @@ class Launched:
     ) -> Iterator[NewShard]:
         """See `Engine.write`. All encode a share of each shard; process 0 writes it."""
         for shard in shards:
-            embeddings = encoder.encode(shard.texts, tokens_per_batch=tokens_per_batch)
+            embeddings = shard.encoded(encoder, tokens_per_batch=tokens_per_batch)
             if rank() == 0:
                 shard.write(embeddings)
             yield shard

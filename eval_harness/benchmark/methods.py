@@ -14,6 +14,7 @@ from airrep.encoder import AirRep
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
 from airrep.locks import locked
+from airrep.parts import discard, kept_in
 from airrep.records import Example
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
@@ -209,7 +210,8 @@ class ScoreFiles:
         beside: Path | None,
     ) -> None:
         start = time.perf_counter()
-        scores = method.scorer.score(targets, pool)
+        with kept_in(file.parent, file.stem):
+            scores = method.scorer.score(targets, pool)
         values = scores.values()
         if beside is not None:  # first: who finds the scores takes for granted that they are there
             parts = () if scores.embeddings is None else (rows[:] for rows in scores.embeddings)
@@ -223,6 +225,7 @@ class ScoreFiles:
             "scale": scores.scale,
         }
         write_array(file, values, facts)
+        discard(file.parent, file.stem)
 
 
 def _digest(examples: Sequence[Example]) -> str:

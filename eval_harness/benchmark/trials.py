@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
+from airrep.progress import bar
 from airrep.records import Example
 from airrep.sealed import write_sealed
 from eval_harness.accuracy import accuracy
@@ -106,12 +106,17 @@ class Trials:
         def done(name: str) -> bool:
             return (place / f"{name}.json").exists()
 
-        with tqdm(total=len(self.jobs), desc="selections", disable=not progress) as bar:
+        with bar(
+            len(self.jobs),
+            "selections",
+            "selection",
+            done=sum(map(done, self.jobs)),
+            shown=progress,
+        ) as shown:
             for name in take_jobs(place, list(self.jobs), done):
                 rows = self._run(*self.jobs[name])
                 write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
-                bar.n = sum(map(done, self.jobs))
-                bar.refresh()
+                shown.reach(sum(map(done, self.jobs)))
         return [row for name in self.jobs for row in read_trial(place / f"{name}.json")]
 
     def check(self) -> None:

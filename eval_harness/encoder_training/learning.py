@@ -28,6 +28,7 @@ from airrep.errors import ArgumentError, FileFormatError
 from airrep.language_model import LanguageModel
 from airrep.locks import locked
 from airrep.narrow import save_narrow
+from airrep.parts import discard, kept_in
 from airrep.ranking import influence_labels
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
@@ -207,8 +208,10 @@ def _teacher(
     """The teacher, and the seconds it took when it was made."""
     if not file.exists():
         began = time.perf_counter()
-        vectors = _directions(config, model, examples, progress=progress)
+        with kept_in(file.parent, file.stem):
+            vectors = _directions(config, model, examples, progress=progress)
         write_array(file, vectors, {"seconds": time.perf_counter() - began})
+        discard(file.parent, file.stem)
     vectors, facts = read_array(file)
     pointing = np.flatnonzero(vectors.any(axis=1))  # an example may have no gradient at all
     if len(pointing) < len(examples):

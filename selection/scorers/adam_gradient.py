@@ -32,6 +32,7 @@ from airrep.gradients import reduced_gradients
 from airrep.language_model import LanguageModel
 from airrep.moments import second_moments
 from airrep.passes import check_options
+from airrep.progress import bar, counted_by
 from airrep.projections import projected_layers
 from airrep.records import Example
 from airrep.reductions import Sketch
@@ -95,11 +96,13 @@ class AdamGradientScorer:
         values = np.empty((len(targets), len(pool)), dtype=np.float32)
         sizes = np.empty(len(pool))
         step = max(1, _BYTES_AT_ONCE // (4 * queries.shape[1]))
-        for start in range(0, len(pool), step):
-            part = pool[start : start + step]
-            rows, lengths = rooted(self.features(part, sketches), self._tokens(part))
-            values[:, start : start + step] = queries @ rows.T
-            sizes[start : start + step] = lengths
+        with bar(len(pool), "gradients", shown=self.progress) as whole, counted_by(whole):
+            for start in range(0, len(pool), step):
+                part = pool[start : start + step]
+                rows, lengths = rooted(self.features(part, sketches), self._tokens(part))
+                values[:, start : start + step] = queries @ rows.T
+                sizes[start : start + step] = lengths
+                whole.reach(start + len(part))
         values /= np.sqrt(sizes.mean() or 1.0).astype(np.float32)
         return ScoreMatrix.from_array(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=_SCALE

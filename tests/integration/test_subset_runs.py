@@ -222,12 +222,13 @@ def test_training_that_diverges_names_the_run(kind, tiny_lm, tmp_path):
         run_subsets(plan, pool, evaluation, runner, tmp_path)
 
 
-def test_progress_is_counted_in_runs(tiny_lm, tmp_path, capfd):
+def test_progress_is_counted_in_runs(tiny_lm, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
     runner = make_runner(tiny_lm)
     run_subsets(make_plan(1), *rows(), runner, tmp_path, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "4/4" in err
+    assert "runs: 4 of 4 runs (100%)" in err
     run_subsets(make_plan(1), *rows(), runner, tmp_path)
     assert capfd.readouterr().err == ""
 

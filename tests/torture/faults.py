@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from bench import Bench
 from children import die_at
-from power import cut_at
 from stages import STAGES, differences, results
 
 from curate.verification import verify
@@ -45,6 +44,8 @@ def kills(bench: Bench, name: str, count: int) -> None:
 
 def power_cuts(bench: Bench, name: str, count: int) -> None:
     """What a cut may leave (see `power`), right before or after a random call, or at the end."""
+    from power import cut_at  # of tests/doubles, see program.py
+
     stage, whole = STAGES[name], bench.undisturbed(name)
     tally = bench.tally("power cut", name)
     for _ in range(count):

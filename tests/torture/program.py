@@ -61,6 +61,7 @@ def main() -> int:
     parser.add_argument("--only", help="one fault, by its function's name")
     parser.add_argument("--stage", help="one stage")
     asked = parser.parse_args()
+    sys.path.append(str(Path(__file__).parents[1] / "doubles"))  # what pytest has there anyway
     import_everything()
     bench = Bench(asked.inputs.resolve(), asked.work.resolve(), asked.seed)
     mounts = faults.can_mount()

@@ -210,7 +210,8 @@ def test_one_number_that_is_not_finite_is_enough(make_encoder):
         encoder.encode("river")
 
 
-def test_progress_is_silent_unless_asked_for(tiny, capfd):
+def test_progress_is_silent_unless_asked_for(tiny, capfd, monkeypatch):
+    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
     tiny.encode(["x"])
     assert capfd.readouterr() == ("", "")
     tiny.encode(["x"], progress=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from airrep import AirRep
+from airrep import AirRep, parts
 from airrep import student as student_module
 from airrep import training as training_module
 from airrep.errors import ArgumentError, EmbeddingError, LossError, OutputError, SupervisionError
@@ -388,6 +388,35 @@ def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, changes, monkeypa
     resumed = make_encoder(token_pooling="segments")
     assert learn(resumed, problem, tmp_path / "part", config, **given) == expected
     assert done == [4, 5, 6], "from the last validation"
+    assert resumed.fingerprint == whole.fingerprint
+
+
+def test_between_validations_a_run_is_kept_every_fifteen_seconds(
+    make_encoder, problem, tmp_path, monkeypatch
+):
+    """Losses since the last validation too, which its figures are a mean of."""
+    config = replace(QUICK, trainable="all", steps=7, evaluate_every=6)
+    whole = make_encoder(token_pooling="segments")
+    expected = learn(whole, problem, tmp_path / "whole", config)
+    step, now, done = training_module._Trainer._step, [0.0], []
+
+    def slow(trainer, number):
+        if number == stop_at:
+            raise KeyboardInterrupt
+        now[0] += 8.0
+        done.append(number)
+        return step(trainer, number)
+
+    monkeypatch.setattr(parts, "clock", lambda: now[0])
+    monkeypatch.setattr(training_module._Trainer, "_step", slow)
+    stop_at = 5
+    with pytest.raises(KeyboardInterrupt):
+        learn(make_encoder(token_pooling="segments"), problem, tmp_path / "part", config)
+    stop_at = None
+    done.clear()
+    resumed = make_encoder(token_pooling="segments")
+    assert learn(resumed, problem, tmp_path / "part", config) == expected
+    assert done == [4, 5, 6], "two steps take 16 seconds: four of the five were kept"
     assert resumed.fingerprint == whole.fingerprint
 
 

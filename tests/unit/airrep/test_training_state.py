@@ -91,11 +91,12 @@ def test_the_figures_so_far_can_be_read(tmp_path):
     steps(run, 2).validate()
     run.save(tmp_path)
     assert read_sealed(tmp_path / "training.json", SupervisionError, "") == {
-        "format": 1,
+        "format": 2,
         "fingerprint": "this run",
         "step": 2,
         "best": 2,
         "history": [{"step": 0, "loss": None, "lds": 0.0}, {"step": 2, "loss": 0.5, "lds": 0.2}],
+        "losses": [],
     }
     assert sorted(p.name for p in tmp_path.iterdir()) == ["training.json", FILE]
 
@@ -190,10 +191,10 @@ def test_a_state_of_before_there_were_digests_and_one_of_a_later_version(tmp_pat
     run.validate()
     run.save(tmp_path)
     described = read_sealed(tmp_path / "training.json", SupervisionError, "")
-    del described["format"]
+    del described["format"], described["losses"]
     save_file(load_file(tmp_path / FILE), tmp_path / FILE, {"state": json.dumps(described)})
     assert Run().load(tmp_path).progress.step == 2
-    described["format"] = 2
+    described["format"] = 3
     save_file(load_file(tmp_path / FILE), tmp_path / FILE, {"state": json.dumps(described)})
-    with pytest.raises(SupervisionError, match="format 2 is of a later version"):
+    with pytest.raises(SupervisionError, match="format 3 is of a later version"):
         Run().load(tmp_path)
