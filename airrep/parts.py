@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,6 +35,7 @@ from airrep.errors import OutputError
 
 SECONDS = 15.0  # of work, at most, that are lost when a process is killed
 _KEY_BYTES = 16
+_ANY_NUMBER = 8 * "[0-9a-f]"  # of a part, in the pattern of its name
 _SHARE = 0.05  # of the time, at most, that writing may take
 _BROKEN = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 clock = time.monotonic
@@ -48,7 +50,7 @@ class Place:
 
     def files(self) -> list[Path]:
         """The parts that are there."""
-        return sorted(self.directory.glob(f".{self.name}.*.part"))
+        return sorted(self.directory.glob(f".{escape(self.name)}.{_ANY_NUMBER}.part"))
 
 
 _PLACE: ContextVar[Place | None] = ContextVar("_PLACE", default=None)
