@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath, PureWindowsPath
+
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number and what it counts: 1 row, 1,234 rows.
@@ -46,6 +48,17 @@ def whole_words(text: str, size: int) -> int:
         return min(size, len(text))
     ends = (place for place in range(size, size // 2, -1) if text[place - 1].isspace())
     return next(ends, size)
+
+
+def named(place: str) -> str:
+    """What a file, directory or model is called where others may read it.
+
+    An absolute path says how somebody's machine is laid out, so that only its last part is shown;
+    relative paths and hub ids stay as they are.
+    """
+    on_windows = PureWindowsPath(place)
+    path = on_windows if on_windows.drive else PurePosixPath(place)
+    return (path.name or place) if path.is_absolute() else place
 
 
 def _beginning(text: str, size: int) -> str:

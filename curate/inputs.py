@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airrep.records import Example
+from airrep.wording import named
 from curate.io import OnBadRow, Rows, read_rows
 from curate.manifest import InputRecord, fingerprint
 
@@ -46,7 +47,7 @@ def read_input(
     """
     rows = read_rows(given, name)
     examples, skipped = rows.examples(columns, on_bad_row)
-    record = InputRecord(rows.name, len(rows.dataset), fingerprint(examples), skipped)
+    record = InputRecord(named(rows.name), len(rows.dataset), fingerprint(examples), skipped)
     return Input(rows, examples, record)
 
 

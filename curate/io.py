@@ -18,7 +18,7 @@ from datasets.table import InMemoryTable
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
 from airrep.records import Example, normalise
-from airrep.wording import shortened, shown
+from airrep.wording import named, shortened, shown
 from curate.columns import table_of
 from curate.files import SUFFIXES, read_file
 from curate.saved_dataset import read_saved
@@ -74,12 +74,14 @@ class Rows:
             except RecordError as error:
                 if on_bad_row == "error":
                     raise
-                skipped.append(str(error))
+                skipped.append(named(file) + str(error).removeprefix(file))
                 continue
-            named = "id" in (columns or {})
+            own_ids = "id" in (columns or {})
             source = read.source or (Path(file).name.split(".")[0] if self.files else "")
-            example = replace(read, id=read.id if named else str(number), source=source, row=number)
-            if named and first_with.setdefault(example.id, number) != number:
+            example = replace(
+                read, id=read.id if own_ids else str(number), source=source, row=number
+            )
+            if own_ids and first_with.setdefault(example.id, number) != number:
                 raise RecordError(
                     f"{file}, row {local} (counting from 0): the id {example.id!r} is taken by "
                     f"row {first_with[example.id]}; ids have to be unique."

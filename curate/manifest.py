@@ -24,7 +24,11 @@ _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "fais
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One input: its name, its rows, those skipped and why, and a digest of what was read."""
+    """One input: its name, its rows, those skipped and why, and a digest of what was read.
+
+    Of a file that was named by an absolute path this is the last part (`airrep.wording.named`);
+    the whole path is among the arguments, for those who repeat the run.
+    """
 
     name: str
     rows: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
+from airrep.wording import named
 from selection import scorers
 
 if TYPE_CHECKING:
@@ -229,5 +230,5 @@ def _encoder_record(scorer: Scorer, scores: ScoreMatrix) -> list[dict[str, Any]]
         name, fingerprint, precision = model.name, model.fingerprint, getattr(scorer, "dtype", "")
         if precision == "auto":
             precision = str(fastest_dtype(model.network.device)).removeprefix("torch.")
-    identity = {"scorer": scorer.name, "name": name, "fingerprint": fingerprint}
+    identity = {"scorer": scorer.name, "name": named(name), "fingerprint": fingerprint}
     return [{**identity, "dtype": precision, **counts}]

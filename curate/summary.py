@@ -52,7 +52,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _read(manifest: Manifest) -> list[str]:
     lines = []
     for role, record in manifest.inputs.items():
-        skipped = f", {len(record.skipped):,} unreadable rows skipped" if record.skipped else ""
+        skipped = (
+            f", {counted(len(record.skipped), 'unreadable row')} skipped" if record.skipped else ""
+        )
         lines.append(f"read    {role:<8}{record.rows:>10,} rows from {record.name}{skipped}")
     return lines
 

@@ -26,6 +26,7 @@ from curate.report.composition import NO_SOURCE, composition
 from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import coverage
 from curate.report.insight import Insight
+from curate.report.places import without_places
 from curate.report.seal import read_seal, sealed
 
 _MOST_OPTIONS = 300  # of a filter's list
@@ -64,14 +65,15 @@ def render(insight: Insight) -> str:
     style, script = _part("report.css"), _part("report.js")
     sources = Counter(row.source for row in rows)
     kept = kept_constraints(insight.manifest)
+    manifest = without_places(insight.manifest)
     return _environment().get_template("report.html.jinja").render(
         version=__version__,
         policy=_policy(style, script),
         style=style,
         script=script,
         insight=insight,
-        manifest=insight.manifest,
-        manifest_text=_manifest_text(insight.manifest),
+        manifest=manifest,
+        manifest_text=_manifest_text(manifest),
         weighted=insight.manifest["arguments"].get("weights") is not None,
         tiles=headline.tiles(insight, covered),
         findings=headline.findings(insight, covered),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airrep.wording import counted, noun_for, shortened, shown, whole_words
+from airrep.wording import counted, named, noun_for, shortened, shown, whole_words
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,23 @@ def test_values_are_shown_as_they_are_written_up_to_a_word():
     assert shown("two  spaces") == "'two  spaces'"
     assert shown("word " * 40) == "'" + " ".join(["word"] * 15) + "…"
     assert shown(10**5000) == "int of enormous size"
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/home/ann/data/pool.jsonl", "pool.jsonl"),
+        ("/home/ann/models/qwen/", "qwen"),
+        ("/home/ann/data/*.jsonl", "*.jsonl"),
+        (r"C:\Users\ann\pool.jsonl", "pool.jsonl"),
+        ("data/pool.jsonl", "data/pool.jsonl"),
+        ("../pool.jsonl", "../pool.jsonl"),
+        ("~/pool.jsonl", "~/pool.jsonl"),
+        ("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B"),
+        ("2 files", "2 files"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_of_an_absolute_path_the_last_part_is_shown(place, name):
+    assert named(place) == name

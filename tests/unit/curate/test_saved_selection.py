@@ -89,6 +89,48 @@ def test_constraints_are_in_the_report_of_what_was_saved(rows, tmp_path):
     assert "kept to include: 1 row, at least 1 asked for" in chosen.summary()
 
 
+def test_what_people_read_does_not_say_where_files_are(rows, encoder, tmp_path):
+    """Only the arguments in manifest.json do, because repeating the run needs them."""
+    lines = [json.dumps(row) for row in rows[0][:40]]
+    (tmp_path / "pool.jsonl").write_text("\n".join([*lines, '{"prompt": "?", "completion": ""}']))
+    (tmp_path / "targets.jsonl").write_text("\n".join(json.dumps(row) for row in rows[1]))
+    encoder.save_pretrained(tmp_path / "my-encoder")
+    chosen = curate.select(
+        tmp_path / "pool.jsonl", str(tmp_path / "targets.jsonl"), 5,
+        test=tmp_path / "targets.jsonl", encoder=tmp_path / "my-encoder",
+        store=tmp_path / "store", on_bad_row="skip", output=tmp_path / "out",
+    )  # fmt: skip
+    page = saved_reports.report(tmp_path / "out").read_text("utf-8")
+    own = chosen.report(tmp_path / "own.html").read_text("utf-8")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    arguments = manifest.pop("arguments")
+    assert Path(arguments["pool"]) == tmp_path / "pool.jsonl"
+    told = [chosen.explain(0), chosen.explain(0, target=True), chosen.guard]
+    for text in (page, own, chosen.summary(), json.dumps(manifest), *map(str, told)):
+        assert str(tmp_path) not in text
+    assert "from pool.jsonl, for targets.jsonl" in page
+    assert "41 rows from pool.jsonl, 1 unreadable row skipped" in chosen.summary()
+    assert "rows with my-encoder (" in chosen.summary()
+    assert manifest["inputs"]["pool"]["skipped"][0].startswith("pool.jsonl, row 40 ")
+
+
+def test_an_older_manifest_is_shown_without_places(saved, tmp_path):
+    shutil.copytree(saved[1], tmp_path / "old")
+    file = tmp_path / "old" / "manifest.json"
+    manifest = json.loads(file.read_text("utf-8"))
+    manifest["arguments"] |= {"pool": "/home/zqx/pool.jsonl", "encoder": "/home/zqx/encoder"}
+    manifest["inputs"]["pool"]["name"] = "/home/zqx/pool.jsonl"
+    manifest["inputs"]["pool"]["skipped"] = ["/home/zqx/pool.jsonl, row 3 (counting from 0): no"]
+    manifest["encoders"] = [
+        {"scorer": "airrep", "name": "/home/zqx/encoder", "fingerprint": "f", "dtype": "float32",
+         "encoded": 1, "reused": 0},
+    ]  # fmt: skip
+    file.write_text(json.dumps(manifest), "utf-8")
+    page = saved_reports.report(tmp_path / "old").read_text("utf-8")
+    assert "zqx" not in page
+    assert "pool.jsonl, row 3 (counting from 0): no" in html.unescape(page)
+
+
 def test_mistakes_get_one_line(saved, tmp_path, capsys):
     _, directory = saved
     assert cli.main(["explain", str(directory), "100", "--target"]) == 1

@@ -77,7 +77,7 @@ def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, m
     assert cli.main(command) == 1
     assert "model=... (--model ...)" in capsys.readouterr().err
     assert cli.main([*command, "--model", str(tiny_lm), "--output", "out"]) == 0
-    assert f"30 rows with {tiny_lm}" in capsys.readouterr().out
+    assert f"30 rows with {tiny_lm.name} (" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["arguments"]["model"] == str(tiny_lm)
     (record,) = manifest["encoders"]
@@ -170,7 +170,7 @@ def test_a_list_on_the_command_line_in_a_config_and_in_a_manifest(
     assert cli.main([*command, "--scorer", "[bm25, gradient]", "--output", "out"]) == 0
     shown = capsys.readouterr().out
     assert "on bm25 + gradient scores" in shown
-    assert f"30 rows with {tiny_lm}" in shown
+    assert f"30 rows with {tiny_lm.name} (" in shown
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["arguments"]["scorer"] == ["bm25", "gradient"]
     assert cli.main(["select", "--config", "out/manifest.json"]) == 0

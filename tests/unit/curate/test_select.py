@@ -147,7 +147,7 @@ def test_positions_count_the_users_rows_when_some_are_skipped(targets):
     pool = [{"text": ""}, *({"text": f"number {i} is here"} for i in range(5))]
     chosen = curate.select(pool, targets, 5, scorer="tfidf", on_bad_row="skip")
     assert sorted(_rows(chosen)) == [1, 2, 3, 4, 5]
-    assert "1 unreadable rows skipped" in chosen.summary()
+    assert "1 unreadable row skipped" in chosen.summary()
     assert len(chosen.manifest.inputs["pool"].skipped) == 1
 
 
