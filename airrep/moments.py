@@ -88,8 +88,8 @@ def second_moments(
             total.copy_(torch.from_numpy(array))
         with bar(draws, "moments", "batch", done=begun, shown=progress) as shown:
             for number in range(draws):
-                size = min(batch_size, len(tokens))
-                drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), size, replace=False))]
+                rows = min(batch_size, len(tokens))
+                drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), rows, replace=False))]
                 if number < begun:
                     continue
                 for total, gradient in zip(
@@ -98,7 +98,8 @@ def second_moments(
                 ):  # fmt: skip
                     total += gradient.square() / draws
                 shown.advance()
-                kept.put(number + 1, lambda: [total.cpu().numpy() for total in sums])
+                size = sum(total.nbytes for total in sums)
+                kept.put(number + 1, size, lambda: [total.cpu().numpy() for total in sums])
     broken = [name for name, found in zip(weights, sums, strict=True) if not found.isfinite().all()]
     if broken:
         raise EmbeddingError(

@@ -36,6 +36,7 @@ from airrep.errors import OutputError
 SECONDS = 15.0  # of work, at most, that are lost when a process is killed
 _KEY_BYTES = 16
 _ANY_NUMBER = 8 * "[0-9a-f]"  # of a part, in the pattern of its name
+_LARGEST = 1 << 31  # bytes of a state that is kept: nobody expects the disk to hold more
 _SHARE = 0.05  # of the time, at most, that writing may take
 _BROKEN = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 clock = time.monotonic
@@ -233,8 +234,8 @@ class Steps:
         """How many steps were found to be done, and the arrays then; (0, []) if none were."""
         return 0, []
 
-    def put(self, done: int, arrays: Callable[[], Sequence[npt.NDArray[Any]]]) -> None:
-        """So many steps are done; the arrays are asked for if it is time to write them."""
+    def put(self, done: int, size: int, arrays: Callable[[], Sequence[npt.NDArray[Any]]]) -> None:
+        """So many steps are done; arrays of `size` bytes are asked for if it is time to write."""
 
 
 class KeptSteps(Steps):
@@ -260,13 +261,13 @@ class KeptSteps(Steps):
             return 0, []
         return done, arrays
 
-    def put(self, done: int, arrays: Callable[[], Sequence[npt.NDArray[Any]]]) -> None:
-        """See `Steps`.
+    def put(self, done: int, size: int, arrays: Callable[[], Sequence[npt.NDArray[Any]]]) -> None:
+        """See `Steps`; very large arrays are not kept.
 
         Raises:
             OutputError: It cannot be written.
         """
-        if not self._due:
+        if size > _LARGEST or not self._due:
             return
         with self._due.writing():
             kept = [np.ascontiguousarray(array) for array in arrays()]

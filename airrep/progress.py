@@ -25,9 +25,9 @@ clock = time.monotonic
 class Bar:
     """What was done of a piece of work; shows nothing."""
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int, unit: str, done: int = 0) -> None:
         """`done` of `total` was there before."""
-        self.total, self.done, self.found = total, done, done
+        self.total, self.unit, self.done, self.found = total, unit, done, done
 
     def advance(self, count: int = 1) -> None:
         """So many more were done."""
@@ -54,7 +54,7 @@ class _Drawn(Bar):
     """On a terminal, or in a notebook."""
 
     def __init__(self, total: int, what: str, unit: str, done: int) -> None:
-        super().__init__(total, done)
+        super().__init__(total, unit, done)
         self._bar = tqdm(total=total, desc=what, unit=unit, initial=done, dynamic_ncols=True)
 
     def advance(self, count: int = 1) -> None:
@@ -79,8 +79,8 @@ class _Logged(Bar):
     """In a log."""
 
     def __init__(self, total: int, what: str, unit: str, done: int) -> None:
-        super().__init__(total, done)
-        self._what, self._unit, self._note = what, unit, ""
+        super().__init__(total, unit, done)
+        self._what, self._note = what, ""
         self._began = clock()
         self._next = self._began + _FIRST
 
@@ -104,12 +104,12 @@ class _Logged(Bar):
             return f"{duration(seconds)} so far"
         left = duration(max(0, self.total - self.done) / rate)
         if rate < 1:
-            return f"{1 / rate:,.1f} seconds a {self._unit}, {left} left"
-        return f"{rate:,.1f} {self._unit}s a second, {left} left"
+            return f"{1 / rate:,.1f} seconds a {self.unit}, {left} left"
+        return f"{rate:,.1f} {self.unit}s a second, {left} left"
 
     def _write(self, pace: str) -> None:
         share = f" ({self.done / self.total:.0%})" if self.total else ""
-        parts = [f"{self.done:,} of {self.total:,} {self._unit}s{share}", pace]
+        parts = [f"{self.done:,} of {self.total:,} {self.unit}s{share}", pace]
         parts += [self._note] if self._note else []
         sys.stderr.write(f"{self._what}: {', '.join(parts)}\n")
         sys.stderr.flush()
@@ -118,9 +118,11 @@ class _Logged(Bar):
 class _Counted(Bar):
     """Part of what another bar counts."""
 
-    def __init__(self, total: int, whole: Bar) -> None:
-        super().__init__(total)
+    def __init__(self, total: int, done: int, whole: Bar) -> None:
+        super().__init__(total, whole.unit)
         self._whole = whole
+        if done:
+            self.skip(done)
 
     def advance(self, count: int = 1) -> None:
         super().advance(count)
@@ -140,7 +142,7 @@ def bar(
 ) -> Iterator[Bar]:
     """Show how far a piece of work is; of several processes of a launcher, the first does.
 
-    Within `counted_by` another bar counts, and this one is not shown.
+    Within `counted_by` another bar counts, if it is of the same unit, and this one is not shown.
 
     Args:
         total: How much there is.
@@ -177,10 +179,11 @@ def duration(seconds: float) -> str:
 
 
 def _open(total: int, what: str, unit: str, done: int, *, shown: bool) -> Bar:
-    if (whole := _WHOLE.get()) is not None:
-        return _Counted(total, whole)
-    if not shown or rank() > 0:
-        return Bar(total, done)
+    whole = _WHOLE.get()
+    if whole is not None and whole.unit == unit:
+        return _Counted(total, done, whole)
+    if whole is not None or not shown or rank() > 0:
+        return Bar(total, unit, done)
     if sys.stderr.isatty() or _in_a_notebook():
         return _Drawn(total, what, unit, done)
     return _Logged(total, what, unit, done)

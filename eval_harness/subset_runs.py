@@ -10,7 +10,8 @@ import numpy as np
 
 from airrep.atomic import check_writable
 from airrep.errors import EmbeddingError, LossError, SupervisionError
-from airrep.progress import bar
+from airrep.parts import discard, kept_in
+from airrep.progress import bar, counted_by
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
 from eval_harness.jobs import take_jobs
@@ -56,16 +57,25 @@ def run_subsets(
         if (file := run_file(directory, *run)).exists():
             _check_provenance(file, plan, made_by)
 
-    def finished() -> int:
-        return sum(run_file(directory, *run).exists() for run in plan.runs)
-
     def done(name: str) -> bool:
         return all(run_file(directory, *run).exists() for run in names[name])
 
-    with bar(len(plan.runs), "runs", "run", done=finished(), shown=progress) as shown:
+    def finished() -> tuple[int, str]:
+        """Steps of the runs that are there, and how many runs that is."""
+        there = [run for run in plan.runs if run_file(directory, *run).exists()]
+        return sum(map(steps_of, there)), f"{len(there):,} of {len(plan.runs):,} runs"
+
+    def steps_of(run: tuple[int, int]) -> int:
+        return runner.recipe.steps(len(plan.subsets[run[0]]))
+
+    total, there = sum(map(steps_of, plan.runs)), finished()
+    with bar(total, "runs", "step", done=there[0], shown=progress) as shown, counted_by(shown):
+        shown.note(there[1])
         for name in take_jobs(directory, list(names), done):
             _run_stack(plan, pool, evaluation, runner, directory, names[name])
-            shown.reach(finished())
+            there = finished()
+            shown.note(there[1])
+            shown.reach(there[0])
     return SubsetLosses.load(directory, model=runner.model.fingerprint)
 
 
@@ -91,8 +101,11 @@ def _run_stack(
         for s, r in stack
     ]
     names = [f"subset {s}, repeat {r} (seed {plan.run_seed(s, r)})" for s, r in stack]
+    # a place of its own: other processes keep parts of other runs
+    place, parts = directory / "runs", run_file(directory, *stack[0]).stem
     try:
-        losses = runner.train(runs).losses(evaluation)
+        with kept_in(place, parts):
+            losses = runner.train(runs).losses(evaluation)
     except (EmbeddingError, LossError) as error:
         raise LossError(f"training on {'; '.join(names)}: {error}") from error
     seconds = (time.perf_counter() - start) / len(stack)
@@ -107,6 +120,7 @@ def _run_stack(
             "seed": run.seed, "seconds": round(seconds, 4),
         }  # fmt: skip
         write_run(run_file(directory, subset, repeat), plan, row, facts)
+    discard(place, parts)
 
 
 def _check_provenance(file: Path, plan: SubsetPlan, expected: dict[str, object]) -> None:

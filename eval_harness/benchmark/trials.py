@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
-from airrep.progress import bar
+from airrep.parts import discard, kept_in
+from airrep.progress import bar, counted_by
 from airrep.records import Example
 from airrep.sealed import write_sealed
 from eval_harness.accuracy import accuracy
@@ -106,17 +107,28 @@ class Trials:
         def done(name: str) -> bool:
             return (place / f"{name}.json").exists()
 
-        with bar(
-            len(self.jobs),
-            "selections",
-            "selection",
-            done=sum(map(done, self.jobs)),
-            shown=progress,
-        ) as shown:
+        def steps_of(name: str) -> int:
+            return len(self.arms) * self.runner.recipe.steps(self.jobs[name][3])
+
+        def finished() -> tuple[int, str]:
+            """Steps of the selections that are done, and how many these are."""
+            there = [name for name in self.jobs if done(name)]
+            return sum(map(steps_of, there)), f"{len(there):,} of {len(self.jobs):,} selections"
+
+        total, there = sum(map(steps_of, self.jobs)), finished()
+        with (
+            bar(total, "selections", "step", done=there[0], shown=progress) as shown,
+            counted_by(shown),
+        ):
+            shown.note(there[1])
             for name in take_jobs(place, list(self.jobs), done):
-                rows = self._run(*self.jobs[name])
+                with kept_in(place, name):
+                    rows = self._run(*self.jobs[name])
                 write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
-                shown.reach(sum(map(done, self.jobs)))
+                discard(place, name)
+                there = finished()
+                shown.note(there[1])
+                shown.reach(there[0])
         return [row for name in self.jobs for row in read_trial(place / f"{name}.json")]
 
     def check(self) -> None:

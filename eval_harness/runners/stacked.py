@@ -10,7 +10,7 @@ the rounding of batched products (tests bound it at 1e-4 nats in float32).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,9 +20,13 @@ import torch
 from torch.func import functional_call, grad_and_value, vmap
 
 from airrep.batching import BUCKET, pad, plan_batches
+from airrep.digests import content_digest
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel, Tokens
 from airrep.lora import ALPHA_OVER_RANK, first_down_projection
+from airrep.parts import kept_rows, kept_steps
+from airrep.passes import token_key
+from airrep.progress import bar
 from airrep.records import Example
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 from eval_harness.runners.base import (
@@ -31,8 +35,10 @@ from eval_harness.runners.base import (
     check_model,
     check_runs,
     compute_dtype,
+    provenance,
 )
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
+from eval_harness.runners.stack_state import keep, take_up
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
 _THROUGH_TRUNK_AT_ONCE = 2048  # tokens
@@ -98,28 +104,53 @@ class StackedRunner:
         )
         step = vmap(grad_and_value(self._batch_loss), in_dims=(0, 0, 0, 0))
         steps = self.recipe.steps(size)
-        for number in range(steps):
-            part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
-            batch = _collate(
-                [[mine[i] for i in order[part]] for mine, order in zip(rows, orders, strict=True)],
-                self._pad_id,
-                self.model.format.max_tokens,
-            )
-            gradients, losses = step(weights, *(x.to(self._device) for x in batch))
-            if not bool(torch.isfinite(losses).all()):
-                bad = int(torch.nonzero(~torch.isfinite(losses))[0])
-                raise LossError(
-                    f"run {bad} of the stack (seed {runs[bad].seed}): the training loss is "
-                    f"{float(losses[bad])} at step {number} of {steps}; lower the learning rate, "
-                    "or look for broken weights in the model."
+        told = self._told(runs, rows)
+        kept = kept_steps(told)
+        begun = take_up(kept, weights, optimiser)
+        with bar(
+            steps * len(runs), "training", "step", done=begun * len(runs), shown=False
+        ) as counter:
+            for number in range(begun, steps):
+                part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
+                batch = _collate(
+                    [
+                        [mine[i] for i in order[part]]
+                        for mine, order in zip(rows, orders, strict=True)
+                    ],
+                    self._pad_id,
+                    self.model.format.max_tokens,
                 )
-            _clip(gradients)
-            for name, parameter in weights.items():
-                parameter.grad = gradients[name]
-            for group in optimiser.param_groups:
-                group["lr"] = self.recipe.rate(number, steps)
-            optimiser.step()
-        return _StackedModels(self, weights, len(runs))
+                gradients, losses = step(weights, *(x.to(self._device) for x in batch))
+                if not bool(torch.isfinite(losses).all()):
+                    bad = int(torch.nonzero(~torch.isfinite(losses))[0])
+                    raise LossError(
+                        f"run {bad} of the stack (seed {runs[bad].seed}): the training loss is "
+                        f"{float(losses[bad])} at step {number} of {steps}; lower the learning "
+                        "rate, or look for broken weights in the model."
+                    )
+                _clip(gradients)
+                for name, parameter in weights.items():
+                    parameter.grad = gradients[name]
+                for group in optimiser.param_groups:
+                    group["lr"] = self.recipe.rate(number, steps)
+                optimiser.step()
+                keep(kept, number + 1, weights, optimiser)
+                counter.advance(len(runs))
+        return _StackedModels(self, weights, len(runs), told)
+
+    def _told(
+        self, runs: Sequence[TrainingRun], rows: Sequence[Sequence[_Row]]
+    ) -> Callable[[], str]:
+        """All that what is trained depends on, for whom parts of it are kept."""
+
+        def told() -> str:
+            trained = [
+                (run.seed, content_digest(*(token_key(row.tokens) for row in mine)))
+                for run, mine in zip(runs, rows, strict=True)
+            ]
+            return f"{provenance(self)} {self._device.type} {trained}"
+
+        return told
 
     @property
     def _device(self) -> torch.device:
@@ -263,32 +294,40 @@ def _clip(gradients: Mapping[str, torch.Tensor]) -> None:
 class _StackedModels:
     """See `TrainedModels`."""
 
-    def __init__(self, runner: StackedRunner, weights: Weights, count: int) -> None:
-        self._runner, self._weights, self._count = runner, weights, count
+    def __init__(
+        self, runner: StackedRunner, weights: Weights, count: int, told: Callable[[], str]
+    ) -> None:
+        self._runner, self._weights, self._count, self._told = runner, weights, count, told
 
     def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
         runner = self._runner
         rows = runner._prepared(examples)
-        found = np.empty((self._count, len(rows)))
         lengths = [len(row.tokens.ids) for row in rows]
         budget = max(1, _EVALUATED_AT_ONCE // self._count)
         forward = vmap(partial(runner._forward, exact=True), in_dims=(0, None, None))
-        for _, members in plan_batches(lengths, budget, runner.model.format.max_tokens):
-            batch = [rows[i] for i in members]
-            content, positions, labels = (
-                x[0].to(runner._device)
-                for x in _collate([batch], runner._pad_id, runner.model.format.max_tokens)
-            )
-            with torch.no_grad():
-                logits = forward(self._weights, content, positions)
-                flat = torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1), labels.clamp(min=0).repeat(self._count), reduction="none"
+        with kept_rows(
+            lambda: f"losses after {self._told()}",
+            lambda: [token_key(row.tokens) for row in rows], (len(rows), self._count), np.float64,
+        ) as kept:  # fmt: skip
+            for _, members in plan_batches(lengths, budget, runner.model.format.max_tokens):
+                if kept.find(members):
+                    continue
+                batch = [rows[i] for i in members]
+                content, positions, labels = (
+                    x[0].to(runner._device)
+                    for x in _collate([batch], runner._pad_id, runner.model.format.max_tokens)
                 )
-            tokens = flat.view(self._count, -1).double().cpu().numpy()
-            ends = np.cumsum([0, *(len(row.tokens.completion) for row in batch)])
-            sums = np.add.reduceat(tokens[:, : ends[-1]], ends[:-1], axis=1)
-            found[:, members] = sums / np.diff(ends)
-        return found
+                with torch.no_grad():
+                    logits = forward(self._weights, content, positions)
+                    flat = torch.nn.functional.cross_entropy(
+                        logits.flatten(0, 1), labels.clamp(min=0).repeat(self._count),
+                        reduction="none",
+                    )  # fmt: skip
+                tokens = flat.view(self._count, -1).double().cpu().numpy()
+                ends = np.cumsum([0, *(len(row.tokens.completion) for row in batch)])
+                sums = np.add.reduceat(tokens[:, : ends[-1]], ends[:-1], axis=1)
+                kept.put(members, (sums / np.diff(ends)).T)
+        return np.ascontiguousarray(kept.values.T)
 
     def models(self) -> Iterator[LanguageModel]:
         for k in range(self._count):

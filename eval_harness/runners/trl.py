@@ -6,18 +6,20 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 
 from airrep.blocks import last_blocks, transformer_blocks
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
 from airrep.lora import check_lora, with_adapters
 from airrep.processes import processes
+from airrep.progress import Bar, bar
 from airrep.records import Example
 from eval_harness.example_loss import completion_losses
 from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
@@ -98,7 +100,10 @@ class TrlRunner:
                 max_length=None,  # cut already
                 use_cpu=self.model.network.device.type == "cpu",
             )  # fmt: skip
-            outcome = trainer.train()
+            steps = self.recipe.steps(size)
+            with bar(steps, "training", "step", shown=False) as counter:
+                trainer.add_callback(_Counting(counter))
+                outcome = trainer.train()
         if not np.isfinite(outcome.training_loss):
             raise LossError(
                 f"run with seed {run.seed}: the training loss is {outcome.training_loss}; lower "
@@ -120,6 +125,16 @@ class TrlRunner:
             for _, block in last_blocks(network, self._trainable.size):
                 block.requires_grad_(True)
         return network
+
+
+class _Counting(TrainerCallback):
+    """Tells a bar of every step."""
+
+    def __init__(self, counter: Bar) -> None:
+        self._counter = counter
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 (not looked at)
+        self._counter.advance()
 
 
 @dataclass(frozen=True, eq=False)

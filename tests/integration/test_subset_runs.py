@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from airrep import parts
 from airrep.errors import LossError, SupervisionError
 from airrep.language_model import LanguageModel, LanguageModelFormat
 from airrep.records import Example
@@ -17,7 +19,7 @@ from curate import demo_pool
 from eval_harness import jobs, subset_runs
 from eval_harness.example_loss import completion_losses
 from eval_harness.recipe import Recipe
-from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
+from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner, stacked
 from eval_harness.subset_runs import run_subsets
 from eval_harness.subsets import Uniform, draw_plan
 
@@ -212,6 +214,48 @@ def test_weights_that_overflow_name_example_and_run(tiny_lm, tmp_path):
             run_subsets(plan, pool, evaluation, runner, directory)
 
 
+def test_a_stack_that_is_interrupted_goes_on_where_it_was(tiny_lm, tmp_path, monkeypatch):
+    """In training and, after it, in measuring: what was written is not done again."""
+    pool, evaluation = rows()
+    plan = make_plan(1)  # a stack of 6 steps and one of 4
+    runner = StackedRunner(make_runner(tiny_lm).model, replace(RECIPE, epochs=3), 3)
+    monkeypatch.setattr(stacked, "_EVALUATED_AT_ONCE", 256)
+    whole = run_subsets(plan, pool, evaluation, runner, tmp_path / "whole")
+    now, steps, batches, stop = [0.0], [], [], {}
+
+    def counting(function, seen, name):
+        def counted(*given):
+            now[0] += 8.0
+            if len(seen) == stop.get(name):
+                raise KeyboardInterrupt
+            seen.append(1)
+            return function(*given)
+
+        return counted
+
+    def interrupted(**at):
+        stop.clear()
+        stop.update(at)
+        with pytest.raises(KeyboardInterrupt):
+            run_subsets(plan, pool, evaluation, runner, tmp_path / "cut")
+
+    monkeypatch.setattr(parts, "clock", lambda: now[0])
+    monkeypatch.setattr(stacked, "_clip", counting(stacked._clip, steps, "step"))
+    put = counting(parts.KeptRows.put, batches, "batch")
+    monkeypatch.setattr(parts.KeptRows, "put", put)
+    interrupted(step=5)  # of which four were written
+    interrupted(batch=2)
+    assert len(steps) == 5 + 2
+    stop.clear()
+    resumed = run_subsets(plan, pool, evaluation, runner, tmp_path / "cut")
+    assert resumed.values.tobytes() == whole.values.tobytes()
+    assert len(steps) == 5 + 2 + 4
+    there = len(batches)
+    run_subsets(plan, pool, evaluation, runner, tmp_path / "again")
+    assert len(batches) == 2 * there, "no batch was measured twice"
+    assert not list((tmp_path / "cut" / "runs").glob(".*.part"))
+
+
 @pytest.mark.parametrize("kind", [StackedRunner, TrlRunner])
 def test_training_that_diverges_names_the_run(kind, tiny_lm, tmp_path):
     plan, (pool, evaluation) = make_plan(1), rows()
@@ -228,7 +272,7 @@ def test_progress_is_counted_in_runs(tiny_lm, tmp_path, capfd, monkeypatch):
     run_subsets(make_plan(1), *rows(), runner, tmp_path, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "runs: 4 of 4 runs (100%)" in err
+    assert re.search(r"^runs: (\d+) of \1 steps \(100%\), .*, 4 of 4 runs$", err, re.M)
     run_subsets(make_plan(1), *rows(), runner, tmp_path)
     assert capfd.readouterr().err == ""
 

@@ -1,0 +1,47 @@
+"""A stack of models in training, kept on disk where parts of long work are (`airrep.parts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from airrep.parts import Steps
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def take_up(
+    kept: Steps, weights: Mapping[str, torch.Tensor], optimiser: torch.optim.Optimizer
+) -> int:
+    """Put weights and moments where the work was left; returns the steps that were done."""
+    done, arrays = kept.find()
+    found = iter(map(torch.from_numpy, arrays))
+    for weight in weights.values() if done else ():
+        with torch.no_grad():
+            weight.copy_(next(found))
+        moments = {name: next(found).to(weight.device) for name in _MOMENTS}
+        optimiser.state[weight] = {"step": torch.tensor(float(done)), **moments}
+    return done
+
+
+def keep(
+    kept: Steps, done: int, weights: Mapping[str, torch.Tensor], optimiser: torch.optim.Optimizer
+) -> None:
+    """So many steps are done; what they made is written if it is time.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    size = sum((1 + len(_MOMENTS)) * weight.nbytes for weight in weights.values())
+
+    def arrays() -> list[npt.NDArray[np.float32]]:
+        return [
+            tensor.detach().cpu().numpy()
+            for weight in weights.values()
+            for tensor in (weight, *(optimiser.state[weight][name] for name in _MOMENTS))
+        ]
+
+    kept.put(done, size, arrays)
