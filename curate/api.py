@@ -34,8 +34,14 @@ from curate.scorer_choice import (
 from curate.training_set import FileFormat, TrainingSet, check_format
 from selection.constraints import Constraints, standings
 from selection.overview import overview
-from selection.selectors import SelectorName, check_selector, default_selector, make_selector
-from selection.selectors.base import check_k
+from selection.selectors import (
+    SelectorName,
+    check_selector,
+    check_sizes_itself,
+    default_selector,
+    make_selector,
+)
+from selection.selectors.base import AUTO, Size, check_k
 from selection.weights import target_weights
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ PARTS = "scoring"  # what files of parts are called, in the output directory
 def select(
     pool: Source,
     targets: Source,
-    k: int | None = None,
+    k: Size | None = None,
     *,
     test: Source | None = None,
     scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
@@ -85,7 +91,8 @@ def select(
             ("owner/name", "owner/name/config:split"), a Dataset, a data frame, or a list.
         targets: A few examples of what the model should be good at; anything `pool` can be.
         k: How many rows to choose, at most what the guard leaves of the pool; default 1000, or,
-            under a token budget, as many as it holds.
+            under a token budget, as many as it holds. "auto": as many as the selector's objective
+            asks for (docs/report.md), without constraints.
         test: What the model will be tested on; anything `pool` can be, read like the targets. Rows
             are not chosen for it: those that give it away are leaks.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
@@ -142,6 +149,14 @@ def select(
     asked = None if constraints is None else Constraints.of(constraints)
     budget = asked is not None and asked.max_tokens is not None
     k = DEFAULT_K if k is None and not budget else k
+    number = None if k == AUTO else k
+    if k == AUTO and asked is not None:
+        raise ArgumentError(
+            "k = 'auto' and constraints do not go together: where the objective is best, a quota "
+            "need not be met. Give k as a number, or leave the constraints out."
+        )
+    if k == AUTO and chooser is not None:
+        check_sizes_itself(chooser)
     check_format(format)
     memory = memory_of(memory_limit)
     check_seed(seed)
@@ -158,8 +173,8 @@ def select(
     with _timed(seconds, "read"):
         inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
         examples = inputs.pool.examples
-        if k is not None:
-            check_k(k, len(examples))
+        if number is not None:
+            check_k(number, len(examples))
         share = target_weights(weights, len(inputs.targets))
     ours = {"scorer": scorer, "selector": selector, "encoder": encoder, "model": model}
     objects = {n: each for n, each in ours.items() if each is not None and n not in arguments}
@@ -169,7 +184,7 @@ def select(
         wait_for_everyone()  # before one of several processes has written its result
     with _timed(seconds, "guard"):
         guard = PoolGuard(examples, inputs.against, leakage, duplicates)
-        _check_left(k, guard)
+        _check_left(number, guard)
     with started(engine) as workers:
         with _timed(seconds, "score"):
             made = make_scorer(
@@ -183,11 +198,13 @@ def select(
                     run = run_of("select", arguments, inputs.records)
                     check_run(Path(output), run, objects, overwrite=overwrite)
             check_selector(chooser, made)
+            if k == AUTO:
+                check_sizes_itself(chooser)
             with kept_in(output, PARTS):
                 scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
             kept, scores = guard.settled(scores)
-            _check_left(k, guard)
+            _check_left(number, guard)
             bound = None if asked is None else bind(asked, examples, kept, model)
             scores = at_hand(chooser, scores, memory)
             candidates = Candidates.of(scores, k, chooser, weights, bound, memory)
@@ -209,7 +226,7 @@ def select(
             "best_size": chosen.best_size,
             "shortlist": chosen.shortlist,
             "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
-            "constraints": [] if bound is None else standings(bound, chosen, k, share),
+            "constraints": [] if bound is None else standings(bound, chosen, number, share),
             "fingerprint": fingerprint(kept.rows[i] for i in chosen.indices.tolist()),
         },
         seconds=seconds,

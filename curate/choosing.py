@@ -17,12 +17,13 @@ from selection.constraints.shortlist import constrained_shortlist
 from selection.result import Selection
 from selection.scores import ScoreMatrix
 from selection.selectors import Selector
-from selection.selectors.base import Weights, check_k
+from selection.selectors.base import AUTO, Size, SizesItself, Weights, check_k
 from selection.selectors.group_greedy import GroupGreedy
 from selection.weights import target_weights
 
 # A larger score matrix is not built, unless the user allows more: a selector takes twice as much.
 MATRIX_BYTES = 2 << 30
+_FIRST_LAYER = 256  # rows in which a layer most often closes
 _UNITS = {
     "": 1,
     "kb": 10**3,
@@ -76,7 +77,7 @@ class Candidates:
     def of(
         cls,
         scores: ScoreMatrix,
-        k: int | None,
+        k: Size | None,
         selector: Selector,
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
@@ -91,7 +92,7 @@ class Candidates:
 
         Args:
             scores: (targets, pool).
-            k: See `Selector.select`.
+            k: See `Selector.select`; or "auto" (see `SizesItself`), without constraints.
             selector: What will choose.
             weights: (targets,) how much each counts.
             constraints: Bound to the same pool.
@@ -105,6 +106,14 @@ class Candidates:
         memory = memory_of(None) if memory is None else memory
         if not selector.needs_matrix or fits(scores, memory):
             return cls(scores, None, constraints)
+        if k == AUTO and not (isinstance(selector, GroupGreedy) and selector.layered):
+            raise ArgumentError(
+                f"memory_limit: k = 'auto' of {selector.name} needs all {scores.shape[0]:,} x "
+                f"{scores.shape[1]:,} scores, and they do not fit. Raise it, give k as a number, "
+                "or choose herding or layered_greedy."
+            )
+        if k == AUTO:
+            return cls(scores, certify=memory)
         if constraints is None:
             check_k(k, scores.shape[1])
             if isinstance(selector, GroupGreedy) and selector.layered:
@@ -123,18 +132,36 @@ class Candidates:
         bound = None if constraints is None else constraints.columns(rows)
         return cls(scores.columns(rows), rows, bound)
 
-    def choose(self, selector: Selector, k: int | None, weights: Weights | None) -> Selection:
+    def choose(self, selector: Selector, k: Size | None, weights: Weights | None) -> Selection:
         """The best of them, as positions in the pool."""
         if self.certify is not None:
             assert isinstance(selector, GroupGreedy)
+            if k == AUTO:
+                return self._first_layer(selector, weights, self.certify)
             return certified_greedy(
                 selector, self.scores, int(k or 0), weights, memory=self.certify
             )
+        if k == AUTO:
+            assert isinstance(selector, SizesItself)
+            return selector.select_best_size(self.scores, weights=weights)
         if self.constraints is None:  # a selector of one's own need not know of constraints
             chosen = selector.select(self.scores, k, weights=weights)
         else:
             chosen = selector.select(self.scores, k, weights=weights, constraints=self.constraints)
         return chosen if self.rows is None else chosen.relocated(self.rows)
+
+    def _first_layer(
+        self, selector: GroupGreedy, weights: Weights | None, memory: int
+    ) -> Selection:
+        """The certified greedy's first layer: twice as many rows, until a second one begins."""
+        pool = self.scores.shape[1]
+        k = min(pool, _FIRST_LAYER)
+        while True:
+            chosen = certified_greedy(selector, self.scores, k, weights, memory=memory)
+            size = int((chosen.layers == 0).sum())
+            if size < k or k == pool:
+                return chosen.first(size)
+            k = min(pool, 2 * k)
 
 
 def at_hand(selector: Selector, scores: ScoreMatrix, memory: int | None = None) -> ScoreMatrix:

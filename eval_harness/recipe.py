@@ -93,6 +93,10 @@ class Recipe:
         """Optimiser steps of a run on so many rows."""
         return -(-rows * self.epochs // self.batch_size)
 
+    def epochs_for(self, steps: int, rows: int) -> int:
+        """Passes over so many rows that come closest to so many optimiser steps, 1 or more."""
+        return max(1, round(steps * self.batch_size / rows))
+
     def order(self, rows: int, seed: int) -> npt.NDArray[np.int64]:
         """Positions (rows · epochs,) in training order: one shuffle after another."""
         rng = np.random.default_rng([seed, rows])

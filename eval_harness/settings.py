@@ -87,7 +87,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     if value is None and type(None) in options:
         return None
-    kind = next(option for option in options if option is not type(None))
+    kind = _kind_for(value, [option for option in options if option is not type(None)])
     origin = get_origin(kind)
     if is_dataclass(kind):
         return _build(kind, value, where)
@@ -108,6 +108,13 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         return value
     wanted = getattr(kind, "__name__", str(kind))
     raise ArgumentError(f"{where}: expected {wanted}, found {value!r}.")
+
+
+def _kind_for(value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 (any type)
+    """Of a union's kinds: one of words if the value is such a word, else the first other one."""
+    words = [kind for kind in kinds if get_origin(kind) is Literal]
+    fitting = [kind for kind in words if isinstance(value, str) and value in get_args(kind)]
+    return next(iter([*fitting, *(kind for kind in kinds if kind not in words), *kinds]))
 
 
 def _finite(value: float, where: str) -> float:

@@ -95,6 +95,15 @@ class Selection:
         values = self.objective.values[self.layers == self.layers[0]]
         return int(np.argmax(self.objective.objective.sign * values)) + 1
 
+    def first(self, n: int) -> Selection:
+        """Its first n rows, which without constraints are the selection of n."""
+        return replace(
+            self,
+            indices=self.indices[:n], gains=self.gains[:n], scores=self.scores[:n],
+            targets=self.targets[:n], layers=self.layers[:n], ids=self.ids[:n],
+            objective=None if self.objective is None else self.objective.first(n),
+        )  # fmt: skip
+
     def relocated(self, rows: npt.NDArray[np.int64]) -> Selection:
         """The same picks, made from the pool rows `rows`, as positions in the whole pool."""
         return replace(self, indices=rows[self.indices], shortlist=len(rows))

@@ -81,7 +81,7 @@ class Reselect(TrainerCallback):
         Args:
             pool: See `curate.select`.
             targets: See `curate.select`.
-            k: Rows of a round.
+            k: Rows of a round, a number: all rounds are of one length.
             every: "epoch": a round is one pass over its k rows. A number: a round is so many
                 optimiser steps, however many passes or parts of one that makes.
             weighting: "loss": targets count in proportion to their current loss, on a coarse scale

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, get_args
 
 from airrep.errors import ArgumentError
 from eval_harness.recipe import Recipe, Trainable
 from eval_harness.runner_choice import RunnerName
 from eval_harness.settings import at_least, read_settings
+from selection.selectors.base import AUTO
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
+Budget = int | Literal["auto"]
 _FEWEST = 3  # subsets: LDS ranks them
 
 
@@ -70,10 +73,11 @@ class SelectionConfig:
     """The downstream part: select, fine-tune, measure.
 
     Attributes:
-        budgets: Setting to numbers of rows to select. Settings: "present" (the pool as it is),
-            "removed" (without the targets' source), "wrong_labels" (completions swapped within
-            sources), "templates_held_out" (the targets' source has other prompt templates in the
-            pool than in targets and evaluation).
+        budgets: Setting to numbers of rows to select; "auto" is as many as the first of `scorers`
+            takes with k = "auto", and every arm then takes so many. Settings: "present" (the pool
+            as it is), "removed" (without the targets' source), "wrong_labels" (completions swapped
+            within sources), "templates_held_out" (the targets' source has other prompt templates
+            in the pool than in targets and evaluation).
         sources: Target sources; default all that have rows enough. Their order is part of the
             draws.
         targets: Target examples per problem; fewer where held-out templates leave fewer, down to 5.
@@ -82,6 +86,8 @@ class SelectionConfig:
             choices that must not see the test file.
         seeds: Draws of the targets, each with a fine-tuning seed of its own.
         wrong_share: Share of completions swapped in "wrong_labels".
+        steps: Optimiser steps of every run, as nearly as whole epochs come to it; default what the
+            recipe's epochs make of the budget.
         scorers: Methods, each used with `selector`.
         selector: How scores become a set; null for each method's own default, as in
             `curate.select`.
@@ -92,13 +98,14 @@ class SelectionConfig:
         accuracy: Leave out (null) to measure losses only.
     """
 
-    budgets: dict[str, list[int]] = field(default_factory=lambda: {"present": [100]})
+    budgets: dict[str, list[Budget]] = field(default_factory=lambda: {"present": [100]})
     sources: list[str] | None = None
     targets: int = 30
     evaluation: int = 100
     evaluate_on: Literal["test", "validation"] = "test"
     seeds: int = 3
     wrong_share: float = 0.2
+    steps: int | None = None
     scorers: list[str] = field(default_factory=lambda: ["tfidf", "airrep"])
     selector: str | None = "layered_greedy"
     selectors: list[str] = field(default_factory=list)
@@ -114,11 +121,18 @@ class SelectionConfig:
                 f"selection.budgets: setting {unknown[0]!r} is unknown; choose from "
                 f"{', '.join(SETTINGS)}."
             )
-        if not self.budgets or any(not sizes or min(sizes) < 1 for sizes in self.budgets.values()):
+        sizes = [size for size in chain(*self.budgets.values()) if size != AUTO]
+        if not self.budgets or not all(self.budgets.values()) or min(sizes, default=1) < 1:
             raise ArgumentError(
                 "selection.budgets: expected one setting or more, and for each a list of numbers "
-                f"of rows, 1 or more; found {self.budgets!r}."
+                f"of rows, 1 or more, or auto; found {self.budgets!r}."
             )
+        if AUTO in chain(*self.budgets.values()) and not self.scorers:
+            raise ArgumentError(
+                "selection.budgets: auto is the size that the first of scorers takes; name one."
+            )
+        if self.steps is not None:
+            at_least(self, "selection", 1, "steps")
         if not 0 < self.wrong_share <= 1:
             raise ArgumentError("selection.wrong_share: expected a share in (0, 1].")
         if bool(self.selectors) != bool(self.selectors_with):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from airrep.atomic import atomic_file
+from eval_harness.benchmark.tables import rows_of
 
 Float64 = npt.NDArray[np.float64]
 _INK, _ACCENT, _QUIET = "#1f2933", "#2563eb", "#9aa5b1"
@@ -59,7 +60,7 @@ def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> N
         axes.errorbar(ordered["vs"], places, xerr=spread, fmt="o", color=_ACCENT, ms=4)
         axes.set_yticks(places, ordered["arm"], fontsize=8)
         axes.axvline(0, color=_QUIET, linewidth=0.8)
-        axes.set_title(f"{setting}, {budget} rows", loc="left", fontsize=10)
+        axes.set_title(f"{setting}, {rows_of(budget)}", loc="left", fontsize=10)
         axes.set_xlabel(f"loss − {against} (95% interval; left is better)", fontsize=8)
     for axes in grid[len(panels) :]:
         axes.remove()

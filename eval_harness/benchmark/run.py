@@ -117,7 +117,7 @@ def run_benchmark(
         trials = Trials(config.selection, problems, methods, files, runner, directory)
         trials.check()
     # Only now, so that a config that cannot be run can be mended and run again.
-    claim(directory / "config.json", json.loads(json.dumps(asdict(config))), "benchmark")
+    claim(directory / "config.json", _stated(config), "benchmark")
     digests = {name: rows.digest for name, rows in files_read.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "benchmark")
     texts = [f"Trained with TRL: {note}"] if note else []
@@ -151,3 +151,11 @@ def run_benchmark(
     write_text(markdown, directory / "results.md")
     write_checksums(directory, [directory / name for name in _RESULTS])
     return BenchmarkResult(directory, attributed, tried, markdown)
+
+
+def _stated(config: BenchmarkConfig) -> dict[str, Any]:
+    """The config for JSON; what directories of earlier versions lack only if it is given."""
+    stated = json.loads(json.dumps(asdict(config)))
+    if config.selection is not None and config.selection.steps is None:
+        del stated["selection"]["steps"]
+    return dict(stated)

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from eval_harness.markdown import escaped, table
+from selection.selectors.base import AUTO
 
 _METRICS = ("loss", "exact", "f1", "own_source", "wrong")
 
@@ -70,6 +71,11 @@ def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") 
     return pd.DataFrame(rows)
 
 
+def rows_of(budget: Any) -> str:  # noqa: ANN401 (an int, of whatever kind pandas makes it)
+    """A budget in words."""
+    return "rows by k = auto" if budget == AUTO else f"{budget} rows"
+
+
 def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
     """A Markdown table per setting and budget, best loss first."""
     parts = []
@@ -86,7 +92,7 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
             cells += [_share(row.get("own_source"))]
             cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
             lines.append(cells)
-        parts.append(f"**{setting}, {budget} rows**\n\n" + table(head, lines))
+        parts.append(f"**{setting}, {rows_of(budget)}**\n\n" + table(head, lines))
     return "\n\n".join(parts)
 
 
@@ -109,7 +115,7 @@ def selectors_markdown(trials: Sequence[dict[str, Any]], scorer: str, selector: 
 
     lines = []
     for (setting, budget), part in gaps.groupby(["setting", "budget"], sort=False):
-        lines.append([f"{setting}, {budget} rows", *cells(part)])
+        lines.append([f"{setting}, {rows_of(budget)}", *cells(part)])
     lines.append(["all", *cells(gaps)])
     return table([f"loss − {selector}", *gaps.columns], lines)
 

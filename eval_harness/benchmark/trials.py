@@ -25,16 +25,23 @@ from airrep.progress import bar, counted_by
 from airrep.records import Example
 from airrep.sealed import write_sealed
 from eval_harness.accuracy import accuracy
-from eval_harness.benchmark.config import SelectionConfig
+from eval_harness.benchmark.config import Budget, SelectionConfig
 from eval_harness.benchmark.controls import CONTROLS
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import Problem, Problems
 from eval_harness.benchmark.trial_file import FORMAT, read_trial
 from eval_harness.example_loss import completion_losses
 from eval_harness.jobs import take_jobs
-from eval_harness.runners.base import Runner, TrainingRun
+from eval_harness.runners.base import Runner, TrainingRun, with_epochs
 from selection.scores import ScoreMatrix
-from selection.selectors import check_selector, default_selector, make_selector
+from selection.selectors import (
+    Selector,
+    check_selector,
+    check_sizes_itself,
+    default_selector,
+    make_selector,
+)
+from selection.selectors.base import AUTO, SizesItself
 from selection.selectors.herding import HERDING
 
 Indices = npt.NDArray[np.int64]
@@ -82,7 +89,7 @@ class Trials:
         return default_selector(method and method.scorer, rows, scale)
 
     @cached_property
-    def jobs(self) -> dict[str, tuple[str, str, int, int]]:
+    def jobs(self) -> dict[str, tuple[str, str, int, Budget]]:
         """Name, which is also the file's, to (setting, source, seed, budget)."""
         return {
             f"{setting}-{quote(source, safe='')}-{budget}-{seed}": (setting, source, seed, budget)
@@ -158,7 +165,9 @@ class Trials:
             check_selector(selector, method and method.scorer)
         for setting, source, seed, budget in self.jobs.values():
             pool = self.problems.make(setting, source, seed).pool
-            if budget > len(pool):
+            if budget == AUTO:
+                check_sizes_itself(self._sizing)
+            elif budget > len(pool):
                 raise ArgumentError(
                     f"budget {budget} is larger than the pool of {setting}, {source}: {len(pool)}."
                 )
@@ -192,25 +201,43 @@ class Trials:
                 targets, [pool[i] for i in problem.pool], budget, np.random.default_rng(key)
             )
         else:
-            scales = self.config.scales
-            scale = scales.get(f"{arm.scorer}/{arm.selector}", scales.get(arm.scorer))
-            selector = make_selector(arm.selector, scale=scale, seed=problem.seed)
-            chosen = selector.select(scores, budget).indices
+            chosen = self._selector(arm, problem.seed).select(scores, budget).indices
         return problem.pool[chosen]
 
-    def _run(self, setting: str, source: str, seed: int, budget: int) -> list[dict[str, Any]]:
+    def _selector(self, arm: Arm, seed: int = 0) -> Selector:
+        scales = self.config.scales
+        scale = scales.get(f"{arm.scorer}/{arm.selector}", scales.get(arm.scorer))
+        return make_selector(arm.selector, scale=scale, seed=seed)
+
+    @property
+    def _sizing(self) -> Selector:
+        """Of the first scorer: it says how many rows a budget "auto" is."""
+        first = self.config.scorers[0]
+        return self._selector(Arm(first, self.selector_of(first)))
+
+    def _size(self, problem: Problem, budget: Budget) -> int:
+        if budget != AUTO:
+            return budget
+        selector = self._sizing
+        assert isinstance(selector, SizesItself), "checked before"
+        return len(selector.select_best_size(self._scores(problem, self.config.scorers[0])))
+
+    def _run(self, setting: str, source: str, seed: int, budget: Budget) -> list[dict[str, Any]]:
         problem = self.problems.make(setting, source, seed)
+        size = self._size(problem, budget)
         pool = self.problems.pool_of(setting)
         evaluated = self._evaluated.examples
         evaluation = [evaluated[i] for i in problem.evaluation]
-        common = {"setting": setting, "source": source, "seed": seed, "budget": budget}
+        common = {
+            "setting": setting, "source": source, "seed": seed, "budget": budget, "rows": size,
+        }  # fmt: skip
         wrong = set(self.problems.wrong_pool[1].tolist()) if setting == "wrong_labels" else set()
         picks: list[Indices] = []
         rows: list[dict[str, Any]] = []
         for arm in self.arms:
             scores = None if arm.scorer in CONTROLS else self._scores(problem, arm.scorer)
             start = time.perf_counter()
-            chosen = self._picks(problem, arm, budget, scores)
+            chosen = self._picks(problem, arm, size, scores)
             picks.append(chosen)
             rows.append(
                 {
@@ -244,11 +271,14 @@ class Trials:
     def _train_and_measure(
         self, runs: Sequence[TrainingRun], evaluation: Sequence[Example], problem: Problem
     ) -> Iterator[dict[str, Any]]:
-        stack = self.runner.stack
+        runner, stack = self.runner, self.runner.stack
+        if self.config.steps is not None:
+            size = len(runs[0].examples)
+            runner = with_epochs(runner, runner.recipe.epochs_for(self.config.steps, size))
         for first in range(0, len(runs), stack):
             start = time.perf_counter()
             part = runs[first : first + stack]
-            trained = self.runner.train(part)
+            trained = runner.train(part)
             seconds = (time.perf_counter() - start) / len(part)
             for losses, model in zip(trained.losses(evaluation), trained.models(), strict=True):
                 yield {

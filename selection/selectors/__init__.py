@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from airrep.errors import ArgumentError
-from selection.selectors.base import Selector
+from selection.selectors.base import Selector, SizesItself
 from selection.selectors.coverage import Coverage
 from selection.selectors.group_greedy import GroupGreedy
 from selection.selectors.herding import Herding
@@ -22,6 +22,7 @@ __all__ = [
     "SelectorName",
     "TopK",
     "check_selector",
+    "check_sizes_itself",
     "default_selector",
     "make_selector",
 ]
@@ -66,6 +67,20 @@ def check_selector(selector: Selector, scorer: object) -> None:
     """
     if isinstance(selector, Herding) and not getattr(scorer, "embeds", True):
         raise selector.without_embeddings(str(getattr(scorer, "name", type(scorer).__name__)))
+
+
+def check_sizes_itself(selector: Selector) -> None:
+    """Refuse, before anything is scored, k = "auto" of a selector that cannot tell how many rows.
+
+    Raises:
+        ArgumentError: It has no objective that says so.
+    """
+    if not isinstance(selector, SizesItself):
+        able = [name for name in SELECTORS if isinstance(make_selector(name), SizesItself)]
+        raise ArgumentError(
+            f"k = 'auto': selector {selector.name!r} has no objective that says how many rows to "
+            f"choose. Give k as a number, or choose {', '.join(able[:-1])} or {able[-1]}."
+        )
 
 
 def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Selector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from selection.scores import ScoreMatrix
 
 NO_GAIN = float("nan")  # of a pick, where the selector has no objective
 
+AUTO: Literal["auto"] = "auto"  # a size k: that of `SizesItself.select_best_size`
+Size = int | Literal["auto"]
 Weights = Sequence[float] | npt.NDArray[np.floating]
 
 
@@ -56,6 +58,26 @@ class Selector(Protocol):
 
         Raises:
             ArgumentError: `k` or `weights` cannot be right, or the constraints cannot be met.
+            EmbeddingError: The scores hold NaN or infinity.
+        """
+        ...
+
+
+@runtime_checkable
+class SizesItself(Protocol):
+    """A selector whose objective says how many rows to choose."""
+
+    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+        """The selection at the size where the objective is best, or stops getting better.
+
+        At least one row. It is `select` with that size as k.
+
+        Args:
+            scores: See `Selector.select`.
+            weights: See `Selector.select`.
+
+        Raises:
+            ArgumentError: `weights` cannot be right.
             EmbeddingError: The scores hold NaN or infinity.
         """
         ...
@@ -116,6 +138,11 @@ class Picks:
     def add(self, row: int, gain: float, target: int, layer: int = 0) -> None:
         """Row, its gain or `NO_GAIN`, the target that earned it, and its group."""
         self._rows.append((row, gain, target, layer))
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self._rows)
 
     def selection(
         self,

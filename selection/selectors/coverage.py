@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selection.best_rows import BestRows
-from selection.constraints import BoundConstraints
+from selection.constraints import BoundConstraints, Pass
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix, check_scale
@@ -24,6 +24,7 @@ from selection.weights import target_weights
 
 _LIKELY = 64  # runners-up of a pick; of the next one, they show what a row has to reach
 _AT_ONCE = 1 << 19  # scores taken through float64 at once
+_ROUNDING = 2.0**-24  # of a score in float32, relative
 _SLACK = 1e-9  # relative; far above the rounding of a gain, far below what would cost time
 
 
@@ -56,9 +57,28 @@ class Coverage:
         For targets that have not earned their least, the pick is the row that adds most to the
         coverage of one of them.
         """
+        share = target_weights(weights, scores.shape[0])
+        return self._select(scores, share, begin(scores, k, share, constraints))
+
+    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+        """See `SizesItself`: until no row adds to C more than the scores are rounded by.
+
+        C grows with every row. Only a scale at which rows beyond the best have no weight ends that
+        before the pool does.
+        """
+        share = target_weights(weights, scores.shape[0])
+        steps = begin(scores, scores.shape[1], share, None)
+        return self._select(scores, share, steps, while_it_grows=True)
+
+    def _select(
+        self,
+        scores: ScoreMatrix,
+        share: npt.NDArray[np.float64],
+        steps: Pass,
+        *,
+        while_it_grows: bool = False,
+    ) -> Selection:
         targets, pool = scores.shape
-        share = target_weights(weights, targets)
-        steps = begin(scores, k, share, constraints)
         scale = scores.scale if self.scale is None else self.scale
         values = scores.values()
         covered = np.zeros(targets)  # log(1 + Σ exp(τ s)) per target
@@ -78,6 +98,7 @@ class Coverage:
             logits = scale * values[needy, rows].astype(np.float64) - covered[needy]
             return int(rows[np.argmax(share[needy] * _softplus(logits))])
 
+        rounding = _ROUNDING * float(np.abs(values).max())
         bounds = gains_of(np.arange(pool))
         best = BestRows(scores, steps)
         runners_up = np.empty(0, dtype=np.int64)
@@ -97,6 +118,8 @@ class Coverage:
             else:
                 row = best_for_one(steps.needy)
                 bounds[row] = gains_of(np.array([row]))[0]
+            if while_it_grows and picks.any and bounds[row] <= rounding:
+                break
             new = np.logaddexp(covered, scale * values[:, row].astype(np.float64))
             target = earner(share * (new - covered), share, steps.needy)
             picks.add(row, float(bounds[row]), target)

@@ -67,6 +67,14 @@ class GroupGreedy:
             picks = grow(group, steps, share, layered=self.layered)
         return picks.selection(self.name, scores, self.objective)
 
+    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+        """See `SizesItself`: until no row adds to the group; of a layered one, its first layer."""
+        share = target_weights(weights, scores.shape[0])
+        steps = begin(scores, scores.shape[1], share, None)
+        with GroupInfluence(scores.values(), share, self.scale_of(scores)) as group:
+            picks = grow(group, steps, share, layered=True, layers=1)
+        return picks.selection(self.name, scores, self.objective)
+
     def scale_of(self, scores: ScoreMatrix) -> float:
         """The inverse temperature that these scores are pooled at."""
         return scores.scale if self.scale is None else self.scale
@@ -78,6 +86,7 @@ def grow(
     share: npt.NDArray[np.float64],
     *,
     layered: bool,
+    layers: int | None = None,
     known: Sequence[tuple[int, int, float]] = (),
     observe: Callable[[int | None, float], None] | None = None,
 ) -> Picks:
@@ -88,6 +97,7 @@ def grow(
         steps: Which rows may be picked.
         share: (targets,) weights.
         layered: See `GroupGreedy`.
+        layers: Stop when so many have closed; None for no limit.
         known: The first picks, where they are known: row, layer and gain. Nothing is compared
             there.
         observe: Called with each row that is picked, before it is added, and its gain; and with
@@ -108,6 +118,8 @@ def grow(
             if observe is not None:
                 observe(None, group.rounding)
             layer += 1
+            if layer == layers:
+                break
             group.start_group()
             row, gain = group.best(steps.open, steps.needy)
         if observe is not None:

@@ -46,6 +46,8 @@ from selection.weights import target_weights
 
 HERDING = "herding"
 _MEMORY = 1 << 29  # bytes of candidates kept between two readings; at 384 dimensions 175,000 rows
+_MOST_BESIDE = 1 << 14  # rows kept beside that, in the place of those that are picked
+_CERTAIN = 1e-9  # relative; far above the rounding of D
 _ROUNDING = 2.0**-20  # of gains in float32, relative to the largest product there can be
 
 Float64 = npt.NDArray[np.float64]
@@ -91,14 +93,44 @@ class Herding:
         if scores.embeddings is None:
             raise self.without_embeddings(scores.method)
         share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, k, share, constraints)
+        return self._select(scores, share, begin(scores, k, share, constraints))
+
+    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+        """See `SizesItself`: the size of the smallest D, of all prefixes up to the whole pool.
+
+        It picks on until it is certain that no further row, and no further rows together, bring D
+        below the smallest so far; see `_Rest`.
+
+        Raises:
+            ArgumentError: As every selector; or the scores are not of embeddings.
+        """
+        if scores.embeddings is None:
+            raise self.without_embeddings(scores.method)
+        share = target_weights(weights, scores.shape[0])
+        steps = begin(scores, scores.shape[1], share, None)
+        chosen = self._select(scores, share, steps, until_certain=True)
+        assert chosen.best_size is not None, "herding has an objective"
+        return chosen.first(chosen.best_size)
+
+    def _select(
+        self,
+        scores: ScoreMatrix,
+        share: Float64,
+        steps: Pass,
+        *,
+        until_certain: bool = False,
+    ) -> Selection:
+        """Pick to the end of the pass, or until no further row can make the smallest D smaller."""
+        assert scores.embeddings is not None, "who calls has looked"
         targets = scores.embeddings[0].astype(np.float64)
         counted = np.flatnonzero(share)
         wanted = share[counted] @ targets[counted]
         total = np.zeros_like(wanted)
         front, of_target, picks = _Front(scores, steps), BestRows(scores, steps), Picks()
+        rest = _Rest(scores, wanted)
         start = float(wanted @ wanted)
         distances: list[float] = []
+        smallest = np.inf
         count = 0
         while not steps.done:
             count += 1
@@ -118,8 +150,69 @@ class Herding:
             picks.add(row, float((before - after) @ (before + after)), target)
             steps.take(row, target)
             front.close(row)
+            smallest = min(smallest, distances[-1])
+            if until_certain and rest.cannot_beat(smallest, total, count, front.taken):
+                break
         curve = ObjectiveCurve(self.objective, start, np.array(distances))
         return picks.selection(self.name, scores, curve)
+
+
+class _Rest:
+    """Whether rows that are not in yet could still bring the mean closer than it has been.
+
+    Let u be the direction from the set's mean to the targets'. D of any larger set is at least what
+    it lacks along u, squared. And along u no larger set can be further than the set with the rows
+    added that go furthest along u: the best of the running means of these, in order.
+    """
+
+    _FIRST, _GROWTH = 8, 8  # how often to look: every pool row is read each time
+
+    def __init__(self, scores: ScoreMatrix, wanted: Float64) -> None:
+        self._scores, self._wanted = scores, wanted
+        self._due = self._FIRST
+
+    def cannot_beat(
+        self, smallest: float, total: Float64, count: int, taken: npt.NDArray[np.bool_]
+    ) -> bool:
+        """Whether it is certain; False if it is not, or was not looked at.
+
+        Args:
+            smallest: D that has to be beaten.
+            total: (D,) sum of the rows that are in.
+            count: How many.
+            taken: (N,) which.
+        """
+        if count < self._due:
+            return False
+        self._due = count + max(self._FIRST, count // self._GROWTH)
+        lacking = self._wanted - total / count
+        length = float(np.linalg.norm(lacking))
+        if length == 0:
+            return smallest == 0
+        along = lacking / length
+        parts = self._scores.scan(partial(_along, direction=along, taken=taken))
+        reach = np.sort(np.concatenate([values for part in parts for values in part]))[::-1]
+        if not len(reach):
+            return True
+        furthest = (along @ total + np.cumsum(reach)) / (count + np.arange(1, len(reach) + 1))
+        missing = float(along @ self._wanted - furthest.max())
+        return missing > 0 and missing**2 >= smallest * (1 + _CERTAIN)
+
+
+def _along(
+    scores: ScoreMatrix,
+    starts: Sequence[int],
+    threads: int | None,
+    direction: Float64,
+    taken: npt.NDArray[np.bool_],
+) -> list[Float64]:
+    """See `ScoreMatrix.scan`; how far the rows that are not in go along a direction."""
+    assert scores.embeddings is not None, "the selector has looked"
+    found = []
+    for start in starts:
+        block = np.asarray(scores.embeddings[1][start : start + BLOCK], dtype=np.float64)
+        found.append((block @ direction)[~taken[start : start + len(block)]])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +254,8 @@ class _Front:
     def __init__(self, scores: ScoreMatrix, steps: Pass) -> None:
         self._scores, self._steps = scores, steps
         dim = 1 if scores.embeddings is None else scores.embeddings[1].shape[1]
-        self._size = _MEMORY // (8 * dim) + steps.most
-        self._taken = np.zeros(scores.shape[1], dtype=bool)
+        self._size = _MEMORY // (8 * dim) + min(steps.most, _MOST_BESIDE)
+        self.taken = np.zeros(scores.shape[1], dtype=bool)
         self._phase: int | None = None
 
     def best(self, direction: Float64, count: int) -> tuple[int, Float64]:
@@ -182,12 +275,12 @@ class _Front:
 
     def close(self, row: int) -> None:
         """The row was picked."""
-        self._taken[row] = True
+        self.taken[row] = True
 
     def _of_candidates(self, direction: Float64, count: int) -> tuple[int, float]:
         found = self._found
         gains = _gains(found.embeddings, direction, count, self._squares)
-        shut = self._taken if self._steps.open is None else ~self._steps.open
+        shut = self.taken if self._steps.open is None else ~self._steps.open
         gains[shut[found.rows]] = -np.inf
         place = int(np.argmax(gains))
         return place, float(gains[place])
@@ -207,7 +300,7 @@ class _Front:
         return found.left_out + moved + shrunk + float(rounding)
 
     def _read(self, direction: Float64, count: int) -> None:
-        shut = self._taken if self._steps.open is None else ~self._steps.open
+        shut = self.taken if self._steps.open is None else ~self._steps.open
         look = partial(_look, direction=direction, count=count, shut=shut, size=self._size)
         found = _nothing(len(direction))
         for part in self._scores.scan(look):

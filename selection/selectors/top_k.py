@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from selection.best_rows import BestRows, InOrder
-from selection.constraints import BoundConstraints
+from selection.constraints import BoundConstraints, Pass
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import ScoreMatrix
@@ -57,9 +58,19 @@ class TopK:
         For targets that have not earned their least, the pick is the row of the largest score for
         one of them.
         """
-        targets, pool = scores.shape
-        share = target_weights(weights, targets)
-        steps = begin(scores, k, share, constraints)
+        share = target_weights(weights, scores.shape[0])
+        return self._select(scores, share, begin(scores, k, share, constraints))
+
+    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+        """See `SizesItself`: the rows whose pooled score is above 0; if none is, the first."""
+        share = target_weights(weights, scores.shape[0])
+        chosen = self._select(scores, share, begin(scores, scores.shape[1], share, None))
+        return chosen.first(max(1, int((chosen.gains > 0).sum())))
+
+    def _select(
+        self, scores: ScoreMatrix, share: npt.NDArray[np.float64], steps: Pass
+    ) -> Selection:
+        pool = scores.shape[1]
         counted = np.flatnonzero(share)
         factors = (share if self.over == "mean" else share / share.max()).astype(np.float32)
         factor = factors[counted, None]

@@ -78,6 +78,15 @@ def test_a_manifest_repeats_the_run(inputs, tmp_path, capsys):
     assert _train_rows(tmp_path / "first") == _train_rows(tmp_path / "second")
 
 
+def test_k_auto_is_repeated_from_its_manifest(inputs, tmp_path, capsys):
+    assert cli.main(["select", *inputs, "--k", "auto", "--output", "first"]) == 0
+    assert (
+        json.loads((tmp_path / "first" / "manifest.json").read_text())["arguments"]["k"] == "auto"
+    )
+    assert cli.main(["select", "--config", "first/manifest.json"]) == 0
+    assert "same rows as in the manifest" in capsys.readouterr().out
+
+
 def test_a_manifest_whose_pool_changed_is_not_called_repeated(inputs, tmp_path, capsys):
     cli.main(["select", *inputs, "--k", "9", "--output", "first"])
     lines = (tmp_path / "pool.jsonl").read_text().splitlines(keepends=True)

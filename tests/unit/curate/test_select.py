@@ -267,6 +267,44 @@ def test_where_the_scores_do_not_fit_the_default_selector_certifies_its_result(
     assert "certified: equal to the greedy over the whole pool" in chosen.summary()
 
 
+@pytest.mark.parametrize("selector", ["herding", "plain_greedy", "layered_greedy", "top_k_max"])
+def test_k_auto_is_the_size_where_the_objective_is_best(few, targets, encoder, selector):
+    given = {"encoder": encoder, "selector": selector}
+    chosen = curate.select(few, targets, "auto", **given)
+    assert 1 <= len(chosen) <= len(chosen.pool)
+    same = curate.select(few, targets, len(chosen), **given)
+    assert _rows(chosen) == _rows(same)
+    assert chosen.selection.best_size == len(chosen)
+    assert chosen.manifest.arguments["k"] == "auto"
+    if selector == "herding":
+        whole = curate.select(few, targets, len(chosen.pool), **given)
+        assert len(chosen) == np.argmin(whole.selection.objective.values) + 1
+
+
+def test_k_auto_is_refused_before_anything_is_scored(few, targets, monkeypatch):
+    monkeypatch.setattr("curate.api.scores_and_encoders", None)
+    for selector in ("random", "round_robin"):
+        with pytest.raises(ArgumentError, match=f"k = 'auto': selector '{selector}' has no obj"):
+            curate.select(few, targets, "auto", scorer="tfidf", selector=selector)
+    with pytest.raises(ArgumentError, match="k = 'auto' and constraints do not go together"):
+        curate.select(few, targets, "auto", scorer="tfidf", constraints={"max_tokens": 900})
+    with pytest.raises(ArgumentError, match="k should be an integer, found 'all'"):
+        curate.select(few, targets, "all", scorer="tfidf")
+
+
+def test_k_auto_where_the_scores_do_not_fit(pool, targets, monkeypatch):
+    whole = curate.select(pool, targets, "auto", scorer="tfidf")
+    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    for first in (1, 256):
+        monkeypatch.setattr("curate.choosing._FIRST_LAYER", first)
+        chosen = curate.select(pool, targets, "auto", scorer="tfidf")
+        assert _rows(chosen) == _rows(whole)
+        assert chosen.selection.certificate.certified
+        np.testing.assert_array_equal(chosen.selection.gains, whole.selection.gains)
+    with pytest.raises(ArgumentError, match=r"memory_limit: k = 'auto' of coverage needs all"):
+        curate.select(pool, targets, "auto", scorer="tfidf", selector="coverage")
+
+
 @pytest.mark.parametrize(
     ("limit", "size"),
     [

@@ -140,6 +140,8 @@ def test_all_that_is_missing_is_named():
         ({"selection": {"seeds": 0}}, r"selection\.seeds: expected 1 or more"),
         ({"selection": {"targets": 0}}, r"selection\.targets: expected 1 or more"),
         ({"selection": {"budgets": {}}}, r"selection\.budgets: expected one setting or more"),
+        ({"selection": {"budgets": {"removed": ["auto"]}, "scorers": []}}, "auto is the size that"),
+        ({"selection": {"steps": 0}}, r"selection\.steps: expected 1 or more, found 0"),
         ({"selection": {"budgets": {"removed": []}}}, r"selection\.budgets: expected one"),
         ({"selection": {"budgets": {"removed": [9, 0]}}}, r"selection\.budgets: expected one"),
         ({"selection": {"accuracy": {"rows": 0}}}, r"selection\.accuracy\.rows: expected 1"),

@@ -11,6 +11,7 @@ from curate.demo_data import demo_pool, demo_targets
 from eval_harness.benchmark.config import AccuracyConfig, SelectionConfig
 from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.problems import Problems, Rows
+from eval_harness.benchmark.tables import summarise_trials, trials_markdown
 from eval_harness.benchmark.trials import Arm, Trials
 from eval_harness.example_loss import completion_losses
 from eval_harness.recipe import Recipe
@@ -243,3 +244,42 @@ def test_a_loss_that_is_not_finite_is_not_a_result(make, tmp_path):
     with pytest.raises(LossError, match="learning rate"):
         make(tmp_path, config, learning_rate=1e30, epochs=4).run(progress=False)
     assert list((tmp_path / "trials").glob("*.json")) == []
+
+
+def test_a_budget_of_auto_is_what_the_first_scorer_takes_and_all_arms_train_on_so_many(
+    make, tmp_path
+):
+    config = replace(
+        CONFIG, budgets={"present": ["auto", 4]}, selector="layered_greedy", accuracy=None, steps=6
+    )
+    trials = make(tmp_path, config)
+    rows = trials.run(progress=False)
+    problem = trials.problems.make("present", TASKS[0], 0)
+    selector = make_selector("layered_greedy")
+    size = len(selector.select_best_size(trials._scores(problem, "tfidf")))
+    auto = [row for row in rows if row["budget"] == "auto" and row["source"] == TASKS[0]]
+    assert {row["rows"] for row in auto} == {size}
+    assert len(auto) == len(trials.arms) + 1
+    assert {row["rows"] for row in rows if row["budget"] == 4} == {4}
+    assert "present, rows by k = auto" in trials_markdown(summarise_trials(rows))
+
+
+def test_steps_set_the_number_of_epochs(make, tmp_path, monkeypatch):
+    trained = []
+    train = StackedRunner.train
+    monkeypatch.setattr(
+        StackedRunner,
+        "train",
+        lambda runner, runs: trained.append(runner.recipe) or train(runner, runs),
+    )
+    make(tmp_path, replace(CONFIG, budgets={"present": [4]}, accuracy=None, steps=6)).run(
+        progress=False
+    )
+    assert {recipe.epochs for recipe in trained} == {3}
+    assert {recipe.steps(4) for recipe in trained} == {6}
+
+
+def test_a_budget_of_auto_needs_a_selector_with_an_objective(make, tmp_path):
+    config = replace(CONFIG, budgets={"present": ["auto"]}, selector="round_robin")
+    with pytest.raises(ArgumentError, match="'round_robin' has no objective"):
+        make(tmp_path, config).check()
