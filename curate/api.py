@@ -150,13 +150,7 @@ def select(
     budget = asked is not None and asked.max_tokens is not None
     k = DEFAULT_K if k is None and not budget else k
     number = None if k == AUTO else k
-    if k == AUTO and asked is not None:
-        raise ArgumentError(
-            "k = 'auto' and constraints do not go together: where the objective is best, a quota "
-            "need not be met. Give k as a number, or leave the constraints out."
-        )
-    if k == AUTO and chooser is not None:
-        check_sizes_itself(chooser)
+    _check_size(k, asked, chooser)
     check_format(format)
     memory = memory_of(memory_limit)
     check_seed(seed)
@@ -198,8 +192,7 @@ def select(
                     run = run_of("select", arguments, inputs.records)
                     check_run(Path(output), run, objects, overwrite=overwrite)
             check_selector(chooser, made)
-            if k == AUTO:
-                check_sizes_itself(chooser)
+            _check_size(k, asked, chooser)
             with kept_in(output, PARTS):
                 scores, encoders = scores_and_encoders(made, inputs.targets, guard.to_score)
         with _timed(seconds, "select"):
@@ -282,6 +275,23 @@ def embed(
         return EmbeddingStore(store).embed(
             examples, loaded, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers
         )
+
+
+def _check_size(k: Size | None, asked: Constraints | None, selector: Selector | None) -> None:
+    """Refuse k = "auto" where nothing says how many rows that is; None is a selector not known yet.
+
+    Raises:
+        ArgumentError: There are constraints, or the selector has no objective that says so.
+    """
+    if k != AUTO:
+        return
+    if asked is not None:
+        raise ArgumentError(
+            "k = 'auto' and constraints do not go together: where the objective is best, a quota "
+            "need not be met. Give k as a number, or leave the constraints out."
+        )
+    if selector is not None:
+        check_sizes_itself(selector)
 
 
 def _check_left(k: int | None, guard: PoolGuard) -> None:

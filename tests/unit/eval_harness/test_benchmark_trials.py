@@ -253,6 +253,7 @@ def test_a_budget_of_auto_is_what_the_first_scorer_takes_and_all_arms_train_on_s
         CONFIG, budgets={"present": ["auto", 4]}, selector="layered_greedy", accuracy=None, steps=6
     )
     trials = make(tmp_path, config)
+    trials = replace(trials, runner=trials.runner.runner)
     rows = trials.run(progress=False)
     problem = trials.problems.make("present", TASKS[0], 0)
     selector = make_selector("layered_greedy")
@@ -272,9 +273,8 @@ def test_steps_set_the_number_of_epochs(make, tmp_path, monkeypatch):
         "train",
         lambda runner, runs: trained.append(runner.recipe) or train(runner, runs),
     )
-    make(tmp_path, replace(CONFIG, budgets={"present": [4]}, accuracy=None, steps=6)).run(
-        progress=False
-    )
+    trials = make(tmp_path, replace(CONFIG, budgets={"present": [4]}, accuracy=None, steps=6))
+    replace(trials, runner=trials.runner.runner).run(progress=False)
     assert {recipe.epochs for recipe in trained} == {3}
     assert {recipe.steps(4) for recipe in trained} == {6}
 
