@@ -115,7 +115,8 @@ class Trials:
             return (place / f"{name}.json").exists()
 
         def steps_of(name: str) -> int:
-            return len(self.arms) * self.runner.recipe.steps(self.jobs[name][3])
+            size = self._sizes[name]
+            return len(self.arms) * self._runner_for(size).recipe.steps(size)
 
         def finished() -> tuple[int, str]:
             """Steps of the selections that are done, and how many these are."""
@@ -215,6 +216,19 @@ class Trials:
         first = self.config.scorers[0]
         return self._selector(Arm(first, self.selector_of(first)))
 
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Rows of every job."""
+        return {
+            name: self._size(self.problems.make(setting, source, seed), budget)
+            for name, (setting, source, seed, budget) in self.jobs.items()
+        }
+
+    def _runner_for(self, size: int) -> Runner:
+        if self.config.steps is None:
+            return self.runner
+        return with_epochs(self.runner, self.runner.recipe.epochs_for(self.config.steps, size))
+
     def _size(self, problem: Problem, budget: Budget) -> int:
         if budget != AUTO:
             return budget
@@ -271,10 +285,7 @@ class Trials:
     def _train_and_measure(
         self, runs: Sequence[TrainingRun], evaluation: Sequence[Example], problem: Problem
     ) -> Iterator[dict[str, Any]]:
-        runner, stack = self.runner, self.runner.stack
-        if self.config.steps is not None:
-            size = len(runs[0].examples)
-            runner = with_epochs(runner, runner.recipe.epochs_for(self.config.steps, size))
+        runner, stack = self._runner_for(len(runs[0].examples)), self.runner.stack
         for first in range(0, len(runs), stack):
             start = time.perf_counter()
             part = runs[first : first + stack]
