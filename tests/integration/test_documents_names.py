@@ -23,7 +23,6 @@ import pytest
 import yaml
 
 import curate
-from airrep.temporary import _NAME as TEMPORARY
 from curate import cli
 from curate.training_set import COLUMN_PREFIX
 from eval_harness.benchmark.config import BenchmarkConfig
@@ -35,7 +34,8 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 PACKAGES = ("airrep", "selection", "eval_harness", "curate")
-SUFFIXES = "gz|html|json|jsonl|md|npy|parquet|png|py|safetensors|tmp|toml|txt|yaml"
+OUR_SUFFIXES = ("part", "tmp")
+SUFFIXES = "gz|html|json|jsonl|md|npy|parquet|part|png|py|safetensors|tmp|toml|txt|yaml"
 SUFFIXES_ALONE = {f".{suffix}" for suffix in SUFFIXES.split("|")}
 FILE = re.compile(rf"[\w.*…~/<>{{}}-]*\.(?:{SUFFIXES})(?!\w)")
 WORD = re.compile(r"[^\W\d]\w*")
@@ -106,7 +106,8 @@ class Code:
     def _shape(self, parts: list[ast.expr]) -> None:
         pieces = [p.value if isinstance(p, ast.Constant) else "*" for p in parts]
         for shape in "".join(map(str, pieces)).split("/"):
-            says = shape.rpartition(".")[0] if FILE.fullmatch(shape) else shape
+            stem, _, suffix = shape.rpartition(".")
+            says = stem if suffix in SUFFIXES.split("|") and suffix not in OUR_SUFFIXES else shape
             if len(re.sub(r"\W", "", says)) >= 3 and " " not in shape:
                 self.shapes.add(shape)
 
@@ -333,8 +334,7 @@ def _of_path(path: str, page: Path) -> Iterator[str]:
     parts = [part for part in wanted.split("/") if part not in ("..", "~", "")]
     for part in parts:
         known = (
-            TEMPORARY.fullmatch(part)
-            or _ours().says(part)
+            _ours().says(part)
             or (part in SUFFIXES_ALONE and any(text.endswith(part) for text in _ours().texts))
             or _examples().says(part)
             or any(_listed(part, names) for names in (USERS_FILES, PLACEHOLDERS, THEIRS))
