@@ -35,7 +35,7 @@ from airrep.records import Example, as_text, normalise
 from airrep.sentence_layout import write_modules
 from airrep.template import text_fingerprint
 from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
-from airrep.wording import shown
+from airrep.wording import counted, shown
 
 Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
@@ -291,8 +291,9 @@ class AirRep:
         broken = np.flatnonzero(~np.isfinite(made).all(axis=1))
         if broken.size:
             raise EmbeddingError(
-                f"the encoder produced NaN or infinity for {broken.size} of {len(texts)} texts, "
-                f"the first is number {broken[0]}: {shown(texts[broken[0]])}"
+                f"the encoder produced NaN or infinity for {broken.size} of "
+                f"{counted(len(texts), 'text')}, the first is number {broken[0]}: "
+                f"{shown(texts[broken[0]])}"
             )
         return made
 

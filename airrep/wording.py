@@ -21,6 +21,18 @@ def noun_for(number: int, noun: str, plural: str = "") -> str:
     return noun if number == 1 else plural or f"{noun}s"
 
 
+def percent(share: float) -> str:
+    """A share as a percentage: a decimal where it matters, and "< 0.1%" rather than 0."""
+    if share == 0:
+        return "0%"
+    if 0 < share < 0.001:
+        return "< 0.1%"
+    if 0.9995 < share < 1:
+        return "> 99.9%"
+    digits = 1 if share < 0.1 or 0.99 < share < 1 else 0
+    return f"{100 * share:.{digits}f}%"
+
+
 def shortened(text: object, size: int) -> str:
     """A text on one line, with an ellipsis after its last whole word if it is longer than `size`.
 

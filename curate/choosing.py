@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from selection.candidates import shortlist
 from selection.certified import certified_greedy
 from selection.constraints import BoundConstraints
@@ -124,7 +125,8 @@ class Candidates:
             rows = constrained_shortlist(scores, k, constraints, share)
         if 8 * scores.shape[0] * len(rows) > memory:
             raise ArgumentError(
-                f"memory_limit: {len(rows):,} candidates for {scores.shape[0]:,} targets take "
+                f"memory_limit: {counted(len(rows), 'candidate')} for "
+                f"{counted(scores.shape[0], 'target')} take "
                 f"{8 * scores.shape[0] * len(rows) / 2**30:.2f} GiB, and it leaves "
                 f"{memory / 2**30:.2f}. Raise it, lower k, give fewer targets, or take "
                 "layered_greedy without constraints."

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser, set_loader
 from airrep.errors import CurateError, FileFormatError, MissingInputError
 from airrep.processes import rank
 from airrep.version import __version__
+from airrep.wording import counted
 from curate import api, benchmarks, checking, demo, evidence, fitting, harm, training
 from curate.manifest import differences
 from curate.manifest_check import check_manifest
@@ -221,8 +222,8 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
         _say(f"wrote   {output}" if output else "nothing written; name a directory with --output")
     elif verb == "embed":
         _say(
-            f"{len(result):,} rows in {options['store']}: {result.reused:,} were there or repeat "
-            f"another row, {result.encoded:,} encoded ({result.changed:,} of them changed)"
+            f"{counted(len(result), 'row')} in {options['store']}: {result.reused:,} found there "
+            f"or like another row, {result.encoded:,} encoded ({result.changed:,} of them changed)"
         )
     elif verb == "record":
         _say(result.summary())

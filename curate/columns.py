@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from airrep.errors import FileFormatError
-from airrep.wording import shown
+from airrep.wording import counted, shown
 
 _CHUNK = 10_000
 # Deeper, Arrow and datasets give up one by one, each in its way, from 50 levels on.
@@ -35,7 +35,7 @@ def table_of(rows: Iterable[Mapping[str, Any]], name: str) -> pa.Table:
         chunks.append(pa.table(columns))
         seen += len(chunk)
     if empty and not chunks:
-        raise FileFormatError(f"{name}: none of the {empty:,} rows has a field.")
+        raise FileFormatError(f"{name}: none of the {counted(empty, 'row')} has a field.")
     if empty:
         chunks.append(pa.table({chunks[0].column_names[0]: pa.nulls(empty)}))
     if not chunks:

@@ -14,7 +14,7 @@ from airrep.paths import not_ours
 from airrep.records import Example, normalise
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
-from airrep.wording import shortened
+from airrep.wording import counted, shortened
 from curate.api import select
 from curate.demo_data import TASKS, demo_pool, demo_targets
 from curate.scorer_choice import load_encoder
@@ -128,7 +128,8 @@ def _describe(
     lines = [
         chosen.summary(),
         "",
-        f"share of {k} picks that are of the targets' task, mean over {len(TASKS)} tasks",
+        f"share of {counted(k, 'chosen row')} of the targets' task, mean over "
+        f"{counted(len(TASKS), 'task')}",
         *table(
             ("selector", *scorers),
             [

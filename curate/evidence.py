@@ -24,6 +24,7 @@ from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
 from airrep.seeds import check_seed
 from airrep.supervision import SubsetLosses
+from airrep.wording import counted
 from curate.destination import check_apart
 from curate.inputs import Source
 from curate.io import OnBadRow, Rows, read_rows
@@ -74,12 +75,12 @@ class RecordedLosses(SubsetLosses):
         together = f", {facts['stack']} models at once" if facts["stack"] > 1 else ""
         seconds = float(self.seconds.mean())
         lines = [
-            f"runs    {len(plan.runs):,}: {len(plan.subsets):,} subsets "
-            f"({', '.join(sorted(set(plan.kinds)))}) of {rows} of {len(plan.pool):,} pool rows, "
-            f"{plan.repeats} times each",
+            f"runs    {len(plan.runs):,}: {counted(len(plan.subsets), 'subset')} "
+            f"({', '.join(sorted(set(plan.kinds)))}) of {rows} of "
+            f"{counted(len(plan.pool), 'pool row')}, {counted(plan.repeats, 'time')} each",
             f"runner  {facts['runner']} ({facts['precision']}{together}), {seconds:.3g} s a run",
             f"loss    {self.before.mean():.4f} before, {self.values.mean():.4f} after, on "
-            f"{len(plan.evaluation):,} evaluation rows",
+            f"{counted(len(plan.evaluation), 'evaluation row')}",
         ]
         if self.note:
             lines.insert(2, f"        not stacked: {self.note}")

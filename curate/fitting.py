@@ -11,6 +11,7 @@ from airrep.errors import ArgumentError
 from airrep.parts import discard, kept_in
 from airrep.paths import not_ours
 from airrep.processes import processes
+from airrep.wording import counted
 from curate.api import replayable
 from curate.destination import check_apart
 from curate.inputs import Source
@@ -43,11 +44,13 @@ class FittedEncoder:
 
     def __str__(self) -> str:
         lines = [
-            f"gradients of {self.model} in {self.dim:,} numbers a row, fitted to a pool of "
-            f"{self.rows:,} rows"
+            f"gradients of {self.model} in {counted(self.dim, 'number')} a row, fitted to a pool "
+            f"of {counted(self.rows, 'row')}"
         ]
         if self.skipped:
-            lines.append(f"skipped {len(self.skipped):,} rows, the first: {self.skipped[0]}")
+            lines.append(
+                f"skipped {counted(len(self.skipped), 'row')}, the first: {self.skipped[0]}"
+            )
         return "\n".join([*lines, f"wrote   {self.directory}; select with it by --encoder"])
 
 

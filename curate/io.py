@@ -18,7 +18,7 @@ from datasets.table import InMemoryTable
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
 from airrep.records import Example, normalise
-from airrep.wording import named, shortened, shown
+from airrep.wording import counted, named, shortened, shown
 from curate.columns import table_of
 from curate.files import SUFFIXES, read_file
 from curate.saved_dataset import read_saved
@@ -88,9 +88,10 @@ class Rows:
                 )
             examples.append(example)
         if not examples:
-            reason = (
-                f"; all {len(skipped)} were skipped, the first: {skipped[0]}" if skipped else ""
-            )
+            reason = ""
+            if skipped:
+                every = f"all {len(skipped):,} were" if len(skipped) > 1 else "its one row was"
+                reason = f"; {every} skipped, the first: {skipped[0]}"
             raise RecordError(f"{self.name}: no usable rows{reason}")
         return examples, skipped
 
@@ -221,7 +222,7 @@ def _from_files(files: list[Path], name: str) -> Rows:
             f"{name}: the files {', '.join(map(str, files))} have columns that do not go together "
             f"({error})."
         ) from error
-    label = str(files[0]) if len(files) == 1 else f"{len(files)} files"
+    label = str(files[0]) if len(files) == 1 else counted(len(files), "file")
     return Rows(_dataset(whole, label), label, tuple(starts))
 
 

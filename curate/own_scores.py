@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from airrep.embedding_file import NPY_ERRORS
 from airrep.errors import EmbeddingError, FileFormatError, MissingInputError
+from airrep.wording import counted
 
 
 def own_scores(
@@ -57,6 +58,6 @@ def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, int]) ->
         return
     hint = " Transpose them." if tuple(found) == expected[::-1] else ""
     raise EmbeddingError(
-        f"{name}: expected scores of {expected[0]:,} evaluation rows × {expected[1]:,} pool rows, "
-        f"found shape {tuple(found)}.{hint}"
+        f"{name}: expected scores of {counted(expected[0], 'evaluation row')} × "
+        f"{counted(expected[1], 'pool row')}, found shape {tuple(found)}.{hint}"
     )

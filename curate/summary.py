@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airrep.records import Example
-from airrep.wording import counted, shortened
+from airrep.wording import counted, noun_for, shortened
 from curate.guard import GuardReport
 from curate.manifest import Manifest
 from curate.report.objective import best_size
@@ -55,7 +55,7 @@ def _read(manifest: Manifest) -> list[str]:
         skipped = (
             f", {counted(len(record.skipped), 'unreadable row')} skipped" if record.skipped else ""
         )
-        lines.append(f"read    {role:<8}{record.rows:>10,} rows from {record.name}{skipped}")
+        lines.append(f"read    {role:<8}{_rows(record.rows)} from {record.name}{skipped}")
     return lines
 
 
@@ -64,19 +64,19 @@ def _guarded(guard: GuardReport) -> list[str]:
         return []
     found = []
     for reason, setting, name in (
-        ("leak", guard.leakage, "leaks"),
-        ("duplicate", guard.duplicates, "near-duplicates"),
+        ("leak", guard.leakage, "leak"),
+        ("duplicate", guard.duplicates, "near-duplicate"),
     ):
         if setting != "off":
             count = sum(each.reason == reason for each in (*guard.removed, *guard.warned))
             kept = " (kept)" if count and setting == "warn" else ""
-            found.append(f"{count:,} {name}{kept}")
-    return [f"removed {'pool':<8}{len(guard.removed):>10,} rows; found {', '.join(found)}"]
+            found.append(f"{counted(count, name)}{kept}")
+    return [f"removed {'pool':<8}{_rows(len(guard.removed))}; found {', '.join(found)}"]
 
 
 def _encoded(manifest: Manifest) -> list[str]:
     return [
-        f"encoded {'pool':<8}{encoder['encoded']:>10,} rows with {encoder['name']} "
+        f"encoded {'pool':<8}{_rows(encoder['encoded'])} with {encoder['name']} "
         f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
         for encoder in manifest.encoders
     ]
@@ -87,14 +87,14 @@ def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
     how = f"{selection.method} on {manifest.chosen['scorer']} scores"
     details = [f"{layers} layers"] if layers > 1 else []
     if selection.shortlist is not None:
-        details.append(f"from a shortlist of {selection.shortlist:,} candidates")
+        details.append(f"from a shortlist of {counted(selection.shortlist, 'candidate')}")
     if selection.method == LOWEST_MEAN:
         asked = manifest.arguments.get("k")
         fewer = isinstance(asked, int) and len(selection) < asked
-        details = [f"of {asked:,} asked for: the mean of every other row is not below 0"] * fewer
+        details = [f"fewer than k = {asked:,}: no other row has a mean below 0"] * fewer
         how = f"that hurt, by {how}"
-        return [f"found   {len(selection):>18,} rows {how}" + "".join(f", {d}" for d in details)]
-    lines = [f"chose   {len(selection):>18,} rows by {how}" + "".join(f", {d}" for d in details)]
+        return [f"found   {_rows(len(selection), 18)} {how}" + "".join(f", {d}" for d in details)]
+    lines = [f"chose   {_rows(len(selection), 18)} by {how}" + "".join(f", {d}" for d in details)]
     if selection.certificate is not None:
         lines.append(f"        {selection.certificate}")
     if stands := best_size(selection):
@@ -118,7 +118,7 @@ def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
     lines = ["", *table(("source", "pool", "chosen", "share"), rows)]
     if len(ranked) > _MOST_LINES:
         rest = sum(chosen[source] for source in ranked[_MOST_LINES:])
-        lines.append(f"… and {len(ranked) - _MOST_LINES} more sources with {rest:,} chosen rows")
+        lines.append(_rest(len(ranked) - _MOST_LINES, "source", rest))
     return lines
 
 
@@ -138,11 +138,20 @@ def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
     lines = ["", *(f"{count}  {text}" for count, text in zip(counts, texts, strict=True))]
     if len(ranked) > _MOST_LINES:
         rest = sum(earned[x] for x in ranked[_MOST_LINES:])
-        lines.append(f"… and {len(ranked) - _MOST_LINES} more targets with {rest:,} chosen rows")
+        lines.append(_rest(len(ranked) - _MOST_LINES, "target", rest))
     starved = sum(earned[x] == 0 for x in ranked)
     if starved and not harm:
-        lines.append(f"{starved} of {len(targets)} targets earned no row")
+        lines.append(f"{starved:,} of {counted(len(targets), 'target')} earned no row")
     return lines
+
+
+def _rows(number: int, width: int = 10) -> str:
+    """So many rows, the number to the right of a column."""
+    return f"{number:>{width},} {noun_for(number, 'row')}"
+
+
+def _rest(number: int, noun: str, chosen: int) -> str:
+    return f"… and {counted(number, f'more {noun}')} with {counted(chosen, 'chosen row')}"
 
 
 def _constraints(manifest: Manifest) -> list[str]:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling_kind import Pooling
+from airrep.wording import counted
 from eval_harness.predictions import Scores, Subsets, attention_scale, group_predictions
 from eval_harness.rank_statistics import Float64, Interval, Term, estimate, rank_correlations
 from eval_harness.reliability import NoiseCeiling, noise_ceiling, read_losses
@@ -71,8 +72,9 @@ class LdsResult:
         notes = [f"ceiling {self.ceiling.attainable:.2f}"] if self.ceiling else []
         notes += [f"{self.undefined} of the targets undefined"] if self.undefined else []
         return (
-            f"{Interval(self.mean, self.low, self.high)} over {self.subsets:,} subsets × "
-            f"{len(self.per_target):,} targets" + (f" ({'; '.join(notes)})" if notes else "")
+            f"{Interval(self.mean, self.low, self.high)} over {counted(self.subsets, 'subset')} × "
+            f"{counted(len(self.per_target), 'target')}"
+            + (f" ({'; '.join(notes)})" if notes else "")
         )
 
 

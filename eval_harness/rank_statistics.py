@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -128,9 +129,9 @@ def estimate(
     defined = ~np.isnan(per_target)
     if not defined.any():
         raise ArgumentError(
-            f"none of {len(per_target)} targets has a rank correlation: for each, the predictions "
-            "or the losses of all subsets are one and the same value. Check that subsets differ "
-            "and that scores and losses are not constant."
+            f"none of {counted(len(per_target), 'target')} has a rank correlation: for each, the "
+            "predictions or the losses of all subsets are one and the same value. Check that "
+            "subsets differ and that scores and losses are not constant."
         )
     mean = float(per_target[defined].mean())
     if not draws:

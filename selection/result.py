@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from airrep.wording import counted
 from selection.objective import ObjectiveCurve
 
 
@@ -39,7 +40,7 @@ class Certificate:
         return asdict(self)
 
     def __str__(self) -> str:
-        seen = f"{self.candidates:,} of {self.rows:,} rows were candidates"
+        seen = f"candidates were {self.candidates:,} of {counted(self.rows, 'row')}"
         if self.certified:
             return f"certified: equal to the greedy over the whole pool; {seen}"
         return (

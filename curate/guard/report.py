@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from airrep.wording import counted, noun_for, percent
+
 Leakage = Literal["remove", "warn", "off"]
 Duplicates = Literal["first", "best", "warn", "off"]
 
@@ -110,31 +112,36 @@ class GuardReport:
         for reason, setting in (("leak", "leakage"), ("duplicate", "duplicates")):
             count = sum(removal.reason == reason for removal in self.removed)
             if count:
-                ways.append(f'{count:,} {reason}{"s"[: count != 1]}, kept with {setting}="warn"')
+                ways.append(f'{counted(count, reason)}, kept with {setting}="warn"')
         return "; ".join(ways)
 
     def __str__(self) -> str:
         """The figures, and the plainest cases with what they share."""
         if self.leakage == "off" and self.duplicates == "off":
-            return f"guard   {'off':<8}{self.rows:>10,} rows not looked at"
-        lines = [f"guard   {'removed':<8}{len(self.removed):>10,} of {self.rows:,} rows"]
+            rows = noun_for(self.rows, "row")
+            return f"guard   {'off':<8}{self.rows:>10,} {rows} not looked at"
+        rows = counted(self.rows, "row")
+        lines = [f"guard   {'removed':<8}{len(self.removed):>10,} of {rows}"]
         for reason, setting in (("leak", self.leakage), ("duplicate", self.duplicates)):
             lines += self._section(reason, setting)
         return "\n".join(lines)
 
     def _section(self, reason: str, setting: str) -> list[str]:
-        kind = "leaks" if reason == "leak" else "near-duplicates"
+        kind = "leak" if reason == "leak" else "near-duplicate"
         if setting == "off":
-            return [f"        {kind} were not looked for"]
+            return [f"        {kind}s were not looked for"]
         found = [r for r in (*self.removed, *self.warned) if r.reason == reason]
         option = "leakage" if reason == "leak" else "duplicates"
         done = "only reported" if setting == "warn" else f'removed ({option}="warn" keeps them)'
-        clusters = f" in {len(self.clusters):,} clusters" if reason == "duplicate" and found else ""
-        lines = [f"        {len(found):,} {kind}{clusters}" + (f", {done}" if found else "")]
+        clusters = ""
+        if reason == "duplicate" and found:
+            clusters = f" in {counted(len(self.clusters), 'cluster')}"
+        lines = [f"        {counted(len(found), kind)}{clusters}" + (f", {done}" if found else "")]
         plainest = sorted(found, key=lambda removal: (-removal.share, removal.row))
         for removal in plainest[:_MOST_SHOWN]:
+            of = f"row {removal.of}" if reason == "duplicate" else removal.of
             lines.append(
-                f"          row {removal.row} repeats {removal.of} ({removal.share:.0%}): "
+                f"          row {removal.id} holds {percent(removal.share)} of {of}: "
                 f"“{removal.span}”"
             )
         return lines

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from airrep.wording import counted, shortened
+from airrep.wording import counted, percent, shortened
 from curate.report.coverage import Status
 from curate.report.insight import Removed, RowText
-from curate.report.wording import decimals, fixed, number, ordinal, percent
+from curate.report.wording import decimals, fixed, number, ordinal
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _WIDTH = 96
@@ -278,7 +278,7 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
             reason = f"The row chosen for that target scores higher, {number(it.weakest)}."
     else:
         reason = (
-            f"The rows chosen for that target ({it.earned:,}) score as low as "
+            f"Of the rows chosen for that target ({it.earned:,}), the lowest scores "
             f"{number(it.weakest)} for it. {_how(it.selector)}"
         )
     higher = _higher(it.higher)
@@ -297,8 +297,9 @@ def _of_target(it: TargetExplanation) -> Iterator[str]:
     yield from _text(it.text)
     yield ""
     if not it.harm:
-        yield f"earned     {it.earned:,} of {it.chosen:,} chosen rows"
-    yield f"best rows  {it.best_in:,} of the {it.best_of:,} pool rows that would help most are in"
+        yield f"earned     {it.earned:,} of {counted(it.chosen, 'chosen row')}"
+    best = counted(it.best_of, "pool row")
+    yield f"best rows  {it.best_in:,} of the {best} that would help most"
     yield f"influence  {number(it.influence)}, of all chosen rows as one group"
     yield from _rows("pool rows that help it most", it.most)
     if it.most_chosen != it.most:

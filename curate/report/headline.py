@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airrep.wording import counted
+from airrep.wording import counted, percent
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import TargetCoverage
 from curate.report.insight import Insight, Removed
 from curate.report.objective import best_size
-from curate.report.wording import cut, duration, number, percent, points
+from curate.report.wording import cut, duration, number, points
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,12 @@ def findings(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str]:
         found.append(f"{stands[0].upper()}{stands[1:]}.")
     skipped = insight.manifest["inputs"].get("pool", {}).get("skipped", [])
     if skipped:
-        found.append(f"{counted(len(skipped), 'pool row')} could not be read and was left out.")
+        was = "was" if len(skipped) == 1 else "were"
+        found.append(f"{counted(len(skipped), 'pool row')} could not be read and {was} left out.")
     if insight.selection.shortlist is not None:
         found.append(
-            f"The selector saw a shortlist of {insight.selection.shortlist:,} rows, the best of "
-            "every target, rather than the whole pool."
+            f"The selector saw a shortlist of {counted(insight.selection.shortlist, 'row')}, the "
+            "best of every target, rather than the whole pool."
         )
     return found
 
@@ -150,13 +151,13 @@ def _of_targets(insight: Insight, covered: Sequence[TargetCoverage]) -> list[str
 def _of_harm(insight: Insight) -> list[str]:
     asked, found = insight.manifest["arguments"].get("k"), len(insight.selection)
     lines = [
-        "Training on these rows is expected to raise the targets’ loss: their mean influence is "
-        "below 0. Look at them, mend them or leave them out."
+        "The scores say that training on these rows raises the targets’ loss: their mean over the "
+        "targets is below 0. Nothing was trained. Look at them, mend them or leave them out."
     ]
     if isinstance(asked, int) and found < asked:
         lines.append(
-            f"{asked:,} rows were asked for; the mean influence of every row but "
-            f"{'this one' if found == 1 else f'these {found:,}'} is not below 0."
+            f"They are fewer than k = {asked:,}, because no other row that was scored has a mean "
+            "below 0."
         )
     return lines
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from airrep.atomic import atomic_file
 from airrep.paths import not_ours
 from airrep.version import __version__
-from airrep.wording import counted, shortened
+from airrep.wording import counted, percent, shortened
 from curate.manifest import identity
 from curate.report import figures, headline, listing, wording
 from curate.report.composition import NO_SOURCE, composition
@@ -103,6 +103,7 @@ def render(insight: Insight) -> str:
         score_places=wording.decimals([float(np.median(np.abs(insight.selection.scores)))]),
         wording=wording,
         counted=counted,
+        percent=percent,
         shortened=shortened,
     )  # fmt: skip
 

@@ -9,18 +9,6 @@ from collections.abc import Iterable
 from airrep.wording import counted, whole_words
 
 
-def percent(share: float) -> str:
-    """A share as a percentage: a decimal where it matters, and "< 0.1%" rather than 0."""
-    if share == 0:
-        return "0%"
-    if 0 < share < 0.001:
-        return "< 0.1%"
-    if 0.9995 < share < 1:
-        return "> 99.9%"
-    digits = 1 if share < 0.1 or 0.99 < share < 1 else 0
-    return f"{100 * share:.{digits}f}%"
-
-
 def points(change: float) -> str:
     """A difference of shares in percentage points, with its sign."""
     size = abs(100 * change)

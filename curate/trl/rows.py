@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from airrep.errors import ArgumentError
 from airrep.records import Example, trl_record
+from airrep.wording import counted
 from curate.training_set import COLUMN_PREFIX
 
 # TRL leaves a column that it does not know alone; the trainer drops it when it makes batches.
@@ -53,8 +54,9 @@ def check_rows(prepared: Any, pool: Sequence[Example]) -> None:  # noqa: ANN401 
     """
     if not isinstance(prepared, Dataset):
         raise ArgumentError(
-            f"train_dataset: expected reselect.dataset (a datasets.Dataset of {len(pool):,} rows "
-            f"that can be picked by number), found {type(prepared).__name__}."
+            "train_dataset: expected reselect.dataset (a datasets.Dataset of "
+            f"{counted(len(pool), 'row')} that can be picked by number), found "
+            f"{type(prepared).__name__}."
         )
     if ROW_COLUMN not in prepared.column_names:
         raise ArgumentError(
@@ -69,7 +71,8 @@ def check_rows(prepared: Any, pool: Sequence[Example]) -> None:  # noqa: ANN401 
     if missing:
         few = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
         raise ArgumentError(
-            f"train_dataset: {len(missing):,} of the pool's {len(pool):,} rows are gone after "
+            f"train_dataset: {len(missing):,} of the pool's {counted(len(pool), 'row')} "
+            f"{'is' if len(missing) == 1 else 'are'} gone after "
             f"preparation (counting from 0: {few}). TRL drops rows whose prompt alone fills "
             "max_length: raise max_length, or leave them out of the pool."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from airrep.digests import file_digest
 from airrep.errors import FileFormatError, SupervisionError
 from airrep.sealed import read_sealed
+from airrep.wording import counted
 from curate.verification.findings import Finding, Place, remove
 from eval_harness.array_file import read_array
 from eval_harness.benchmark.trial_file import read_trial
@@ -73,7 +74,7 @@ def check_arrays(directory: Path, names: str = "*.npy") -> Place:
             mend = f"it is removed with its .json; {_AGAIN} computes it again"
             problem = str(error).split(": ", 1)[-1].split("; ", 1)[0]
             findings.append(Finding(file, problem, mend, remove(file, beside)))
-    return Place(directory, "scores", f"{len(files):,} methods", findings)
+    return Place(directory, "scores", counted(len(files), "method"), findings)
 
 
 def check_training(directory: Path) -> Place:

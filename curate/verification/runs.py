@@ -6,6 +6,7 @@ from pathlib import Path
 
 from airrep.errors import SupervisionError
 from airrep.supervision import SubsetPlan, read_run, read_run_file, run_file
+from airrep.wording import counted
 from curate.recorded_model import MODEL_FILE, recorded_facts
 from curate.verification.findings import Finding, Place, remove
 
@@ -47,9 +48,9 @@ def check_runs(directory: Path) -> Place:
 
 def _note(there: int, plan: SubsetPlan | None) -> str:
     if plan is None:
-        return f"{there:,} runs without a plan, which {_AGAIN} draws"
+        return f"{counted(there, 'run')} without a plan, which {_AGAIN} draws"
     unfinished = "" if there >= len(plan.runs) else ", unfinished"
-    return f"{there:,} of {len(plan.runs):,} runs{unfinished}"
+    return f"{there:,} of {counted(len(plan.runs), 'run')}{unfinished}"
 
 
 def _reason(error: SupervisionError) -> str:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from airrep.digests import file_digest
 from airrep.errors import CurateError, FileFormatError
 from airrep.sealed import check_format, read_sealed
+from airrep.wording import counted
 from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION, identity
 from curate.report.insight_file import read_insight
 from curate.report.seal import Seal, reports
@@ -46,7 +47,7 @@ def check_selection(directory: Path) -> Place:
             findings.append(Finding(part, problem, f"if you did not edit it, {again}"))
     shown = reports(directory)
     findings += _reports(shown, identity(manifest), directory)
-    return Place(directory, KIND, f"{len(digests) + len(shown)} files", findings)
+    return Place(directory, KIND, counted(len(digests) + len(shown), "file"), findings)
 
 
 def _reports(shown: dict[Path, Seal], mine: str, directory: Path) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from airrep.store_check import (
     unnamed_shards,
 )
 from airrep.store_files import MANIFEST, read_manifest
+from airrep.wording import counted
 from curate.verification.findings import Finding, Place
 
 KIND = "embedding store"
@@ -50,7 +51,8 @@ def check_store(directory: Path) -> Place:
     ]  # fmt: skip
     shards = [] if manifest is None else manifest["shards"]
     old = sum("digests" not in shard for shard in shards)
-    note = f"{sum(shard['rows'] for shard in shards):,} rows in {len(shards):,} shards"
+    rows = counted(sum(shard["rows"] for shard in shards), "row")
+    note = f"{rows} in {counted(len(shards), 'shard')}"
     note += f" ({old:,} without digests, of an older version)" if old else ""
     return Place(directory, KIND, note, findings)
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import text_fingerprint
+from airrep.wording import counted
 from eval_harness.benchmark.config import SelectionConfig
 
 Indices = npt.NDArray[np.int64]
@@ -152,7 +153,8 @@ class Problems:
         by_count = sorted(names, key=lambda name: (-names[name], name))
         if len(by_count) < 2:
             raise ArgumentError(
-                f"templates_held_out: source {source!r} has {len(by_count)} prompt template; at "
+                f"templates_held_out: source {source!r} has "
+                f"{counted(len(by_count), 'prompt template')}; at "
                 "least 2 are needed."
             )
         return set(by_count[::2])

@@ -10,6 +10,7 @@ import yaml
 
 from airrep.encoder import DEFAULT_CHECKPOINT
 from airrep.version import __version__
+from airrep.wording import counted
 from eval_harness.encoder_training.config import (
     BUILT_IN,
     PATHS,
@@ -94,12 +95,12 @@ def _language_model(facts: Facts) -> str:
     config, recipe = facts.config, facts.config.recipe
     made_by = facts.measured.provenance
     return (
-        f"{escaped(shown(config.model))}. Every run: {recipe.epochs} "
-        f"epoch{'s' if recipe.epochs > 1 else ''}, learning rate {recipe.learning_rate:g} falling "
+        f"{escaped(shown(config.model))}. Every run: {counted(recipe.epochs, 'epoch')}, "
+        f"learning rate {recipe.learning_rate:g} falling "
         f"to zero, batches of {recipe.batch_size}, weights that move: "
         f"{escaped(recipe.trainable)}, computed in {made_by['precision']} by the "
-        f"{made_by['runner']} runner; rows cut after {config.max_tokens:,} tokens. Fingerprint of "
-        f"weights, tokenizer and format: {made_by['model']}."
+        f"{made_by['runner']} runner; rows cut after {counted(config.max_tokens, 'token')}. "
+        f"Fingerprint of weights, tokenizer and format: {made_by['model']}."
     )
 
 
@@ -120,9 +121,9 @@ def _training(facts: Facts) -> str:
             teacher += ", first of all, by regression"
         teacher += "."
     return (
-        f"Backbone: {start}; {training.dim} dimensions; trained weights: "
-        f"{escaped(training.trainable)}; up to {training.steps:,} steps, stopped by the LDS on "
-        f"validation; {facts.learned.rows:,} different texts were learned from.{teacher}"
+        f"Backbone: {start}; {counted(training.dim, 'dimension')}; trained weights: "
+        f"{escaped(training.trainable)}; up to {counted(training.steps, 'step')}, stopped by the "
+        f"LDS on validation; learned from {counted(facts.learned.rows, 'different text')}.{teacher}"
     )
 
 
@@ -143,9 +144,9 @@ def _limits(facts: Facts) -> str:
             f"* One language model, {escaped(shown(facts.config.model))}, and one recipe. Nothing "
             "here says how well it foresees the training of another.",
             f"* Subsets of {subset_rows(facts)} rows. Much smaller or larger ones were not tried.",
-            f"* It learned from rows of {len(seen):,} source{'s' if len(seen) != 1 else ''}. The "
-            f"test examples are {where}; {new:,} of their {len(tested):,} "
-            f"source{'s' if len(tested) != 1 else ''} {'is' if new == 1 else 'are'} new to it.",
+            f"* It learned from rows of {counted(len(seen), 'source')}. The "
+            f"test examples are {where}; {new:,} of their {counted(len(tested), 'source')} "
+            f"{'is' if new == 1 else 'are'} new to it.",
             "* LDS is about random subsets. Whether its selections train better models is another "
             "question: `curate benchmark` answers it.",
         ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import SubsetPlan
+from airrep.wording import counted
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.held_out import check_disjoint, hold_out
@@ -116,9 +117,10 @@ def _too_few(
 ) -> str:
     message = f"evaluation.attribution.{name} is {wanted:,}, but "
     if (own := f"evaluation.{origin}") in files:
-        return message + f"{own} has {found:,} rows; ask for fewer, or give more rows."
+        return message + f"{own} has {counted(found, 'row')}; ask for fewer, or give more rows."
     held = "pool" if origin == "pool" else "targets"
     return message + (
-        f"{found:,} rows are held out of the {len(files[held]):,} of {held} (evaluation.share "
+        f"{counted(found, 'row')} {'is' if found == 1 else 'are'} held out of the "
+        f"{len(files[held]):,} of {held} (evaluation.share "
         f"{share:g}); ask for fewer, hold out more, or name a file as {own}."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airrep.supervision import SubsetLosses, SubsetPlan
+from airrep.wording import counted
 from eval_harness.benchmark.attribution_report import AttributionReport
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import Learned
@@ -166,14 +167,13 @@ def data_section(facts: Facts) -> str:
         for source in sources[:_MOST_SOURCES]
     ]
     rest = len(sources) - len(by_source)
-    more = f"\n\n… and {rest:,} more sources." if rest > 0 else ""
+    more = f"\n\n… and {counted(rest, 'more source')}." if rest > 0 else ""
     drawn = held.attribution
     return (
         f"{table(['what for', 'file', 'rows', 'sources'], lines)}\n\n"
-        f"Drawn from the last two: {drawn.validation:,} validation examples and {drawn.targets:,} "
-        "test examples. No row is, word for word, in two of these parts.\n\n"
-        + table(["source", "learned from: pool", "examples", "test"], by_source)
-        + more
+        f"Drawn from the last two: {counted(drawn.validation, 'validation example')} and "
+        f"{counted(drawn.targets, 'test example')}. No row is, word for word, in two of these "
+        "parts.\n\n" + table(["source", "learned from: pool", "examples", "test"], by_source) + more
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from selection.constraints.bound import BoundConstraints, Integers, Limits
 from selection.constraints.remaining import Remaining
 
@@ -31,7 +32,8 @@ def _check_included(bound: BoundConstraints, limits: Limits) -> None:
     kept = bound.included
     if len(kept) > limits.rows:
         raise ArgumentError(
-            f"constraints: include names {len(kept)} rows and k = {limits.rows}; raise k or include"
+            f"constraints: include names {counted(len(kept), 'row')} and k = {limits.rows}; "
+            "raise k or include"
             " fewer."
         )
     count = bound.count(kept)
@@ -39,16 +41,18 @@ def _check_included(bound: BoundConstraints, limits: Limits) -> None:
     if over.size:
         s = over[0]
         raise ArgumentError(
-            f"constraints: include names {count[s]} rows of source {bound.names[s]!r}, of which "
-            f"max_per_source allows {limits.most[s]}; raise it or include fewer."
+            f"constraints: include names {counted(int(count[s]), 'row')} of source "
+            f"{bound.names[s]!r}, of which max_per_source allows {limits.most[s]}; raise it or "
+            "include fewer."
         )
     if limits.tokens is None:
         return
     tokens = _sum(bound, kept)
     if tokens.sum() > limits.tokens:
         raise ArgumentError(
-            f"constraints: the {len(kept)} rows in include have {tokens.sum():,} tokens and "
-            f"max_tokens is {limits.tokens:,}; raise it or include fewer."
+            f"constraints: the rows in include ({len(kept):,}) have "
+            f"{counted(int(tokens.sum()), 'token')} and max_tokens is {limits.tokens:,}; raise it "
+            "or include fewer."
         )
     over = np.flatnonzero(tokens > limits.most_tokens)
     if over.size:
@@ -134,7 +138,8 @@ def _check_tokens(bound: BoundConstraints, limits: Limits, budget: int) -> None:
         needed = start.shortest(rows)
         if needed is None:
             raise ArgumentError(
-                f"constraints: the targets have to earn {limits.per_target.sum()} rows "
+                "constraints: the targets have to earn "
+                f"{counted(int(limits.per_target.sum()), 'row')} "
                 "(min_per_target), and the sources' shares of max_tokens (max_per_source) and k do "
                 "not leave room for so many; loosen one of them."
             )
@@ -146,7 +151,11 @@ def _check_tokens(bound: BoundConstraints, limits: Limits, budget: int) -> None:
         )
     if not len(bound.included) and (start.limits(0) < _shortest(bound)).all():
         usable = bound.tokens[~bound.excluded]
-        found = f"the shortest has {usable.min():,} tokens" if usable.size else "all are excluded"
+        found = (
+            f"the shortest has {counted(int(usable.min()), 'token')}"
+            if usable.size
+            else "all are excluded"
+        )
         raise ArgumentError(
             f"constraints: not one row can be chosen: max_tokens is {budget:,} and {found} "
             "(max_per_source, exclude). Raise max_tokens or loosen these."

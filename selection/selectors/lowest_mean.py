@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
 from selection.objective import Objective
@@ -66,9 +67,9 @@ class LowestMean:
                 worst = worst[mean[worst] < 0]
             if not worst.size:
                 raise ArgumentError(
-                    f"no row hurts: of {pool:,} rows the lowest mean score over the targets is "
-                    f"{mean[ranking[0]]:.3g}, and only below 0 a row is expected to raise their "
-                    "loss."
+                    f"no row hurts: of {counted(pool, 'row')} the lowest mean score over the "
+                    f"targets is {mean[ranking[0]]:.3g}, and only below 0 a row is expected to "
+                    "raise their loss."
                 )
             return build(
                 self.name, scores, worst, mean[worst], hurt[worst], objective=self.objective

@@ -140,14 +140,14 @@ def test_the_guard_is_the_same():
 
 def test_the_summary_says_that_they_hurt_and_how_many_there_are(found):
     said = found.summary()
-    assert "3 rows that hurt, by lowest_mean on numbers scores, of 4 asked for" in said
-    assert "the mean of every other row is not below 0" in said
+    assert "3 rows that hurt, by lowest_mean on numbers scores, fewer than k = 4: " in said
+    assert "no other row has a mean below 0" in said
     assert "hurt most" in said
     assert "chose " not in said
     assert "earned" not in said
     exact = curate.harmful(POOL, TARGETS, 2, scorer=Numbers()).summary()
     assert "2 rows that hurt" in exact
-    assert "asked for" not in exact
+    assert "fewer than" not in exact
 
 
 def test_explanations_of_rows_that_hurt(found):
@@ -188,7 +188,7 @@ def test_the_report_does_not_speak_of_help(found, tmp_path):
     page = found.report(tmp_path / "report.html").read_text("utf-8")
     body = _text(page)
     assert "3 rows that hurt, of 5, for 3 targets" in body
-    assert "4 rows were asked for; the mean influence of every row but these 3" in body
+    assert "They are fewer than k = 4, because no other row that was scored has a mean" in body
     assert "Hurts most:" in body
     for wrong in ("starved", "served", "chosen from", "earned", "Best first", "Helps most:"):
         assert wrong not in body, wrong

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import OutputError
 from airrep.records import Example
+from airrep.wording import percent
 from curate.guard import GuardReport, Removal
 from curate.report import guarded, wording
 from curate.report.composition import composition
@@ -372,7 +373,7 @@ def test_numbers_for_people(value, text):
 
 def test_shares_points_durations_and_places_for_people():
     shares = (0, 0.0004, 0.034, 0.5, 0.996, 0.9999, 1)
-    assert [wording.percent(s) for s in shares] == [
+    assert [percent(s) for s in shares] == [
         "0%", "< 0.1%", "3.4%", "50%", "99.6%", "> 99.9%", "100%",
     ]  # fmt: skip
     assert [wording.points(c) for c in (0.123, -0.0456, 0.0001)] == ["+12", "−4.6", "0.0"]

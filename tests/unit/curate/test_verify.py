@@ -112,10 +112,10 @@ def test_nothing_is_wrong_with_what_was_just_written_and_nothing_is_touched(kind
 def test_all_that_lies_in_a_directory_is_looked_at(store, runs, selection, benchmark, tmp_path):
     said = str(curate.verify(tmp_path))
     for line in (
-        f"{store}: embedding store, 9 rows in 1 shards", f"{runs}: subset runs, 4 of 4 runs",
+        f"{store}: embedding store, 9 rows in 1 shard", f"{runs}: subset runs, 4 of 4 runs",
         f"{selection}: saved selection, 6 files", f"{benchmark}: benchmark, unfinished",
         f"{benchmark}/trials: trials of a benchmark, 1 done",
-        f"{benchmark}/scores: scores, 1 methods",
+        f"{benchmark}/scores: scores, 1 method",
     ):  # fmt: skip
         assert line in said
 

@@ -170,8 +170,8 @@ def test_a_report_can_be_read_by_people_and_by_programs(pool, against):
     text = str(report)
     assert "5 of 8 rows" in text
     assert '3 leaks, removed (leakage="warn" keeps them)' in text
-    assert '2 near-duplicates in 1 clusters, removed (duplicates="warn" keeps them)' in text
-    assert "row 2 repeats test 0 (100%)" in text
+    assert '2 near-duplicates in 1 cluster, removed (duplicates="warn" keeps them)' in text
+    assert "row 2 holds 100% of test 0: " in text
     assert report.describe_removed() == (
         '3 leaks, kept with leakage="warn"; 2 duplicates, kept with duplicates="warn"'
     )
