@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError
+from airrep.extras import import_extra
 
 ALPHA_OVER_RANK = 2.0
 
@@ -57,12 +58,7 @@ def check_lora(network: PreTrainedModel, rank: int) -> None:
     Raises:
         ArgumentError: See there.
     """
-    try:
-        import peft  # noqa: F401
-    except ImportError as error:
-        raise ArgumentError(
-            "LoRA needs the peft package; install it with: pip install 'airrep-curate[lora]'."
-        ) from error
+    import_extra("peft", package="peft", extra="lora", purpose="LoRA")
     if rank < 1:
         raise ArgumentError(f"the LoRA rank is {rank}; expected at least 1.")
     name, blocks = transformer_blocks(network)

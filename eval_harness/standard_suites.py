@@ -7,10 +7,10 @@ published ones. `accuracy` needs none of that and judges the user's own rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 
 from airrep.errors import ArgumentError, MissingInputError
+from airrep.extras import import_extra
 from airrep.hardware import default_device
 
 
@@ -49,13 +49,10 @@ def lm_eval_tasks(
         raise ArgumentError(f"tasks: expected a list of names, found {tasks!r}.")
     if not Path(model_directory).is_dir():
         raise MissingInputError(f"model {str(model_directory)!r} is not a directory.")
-    try:
-        harness, registry = import_module("lm_eval"), import_module("lm_eval.tasks")
-    except ImportError as error:
-        raise ArgumentError(
-            "public benchmarks need lm-evaluation-harness: pip install 'airrep-curate[lm-eval]' "
-            f"({error})."
-        ) from error
+    harness, registry = (
+        import_extra(name, package="lm-eval", extra="lm-eval", purpose="a public benchmark")
+        for name in ("lm_eval", "lm_eval.tasks")
+    )
     manager = registry.TaskManager(include_path=None if include_path is None else str(include_path))
     unknown = sorted(set(tasks) - set(manager.all_tasks))
     if unknown:

@@ -25,6 +25,7 @@ import pyarrow as pa
 from airrep import errors
 from airrep.engines.base import Part
 from airrep.errors import ArgumentError, CurateError
+from airrep.extras import import_extra
 from airrep.shards import NewShard, TextEncoder
 
 _PATIENCE = 10.0  # seconds for a connection to the cluster
@@ -37,14 +38,9 @@ def check_ray() -> None:
     """Refuse to go on without Ray.
 
     Raises:
-        ArgumentError: It is not installed.
+        ArgumentError: It is not installed, or cannot be imported.
     """
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise ArgumentError(
-            "engine 'ray' needs Ray Data; install it with: pip install 'airrep-curate[ray]'."
-        ) from error
+    import_extra("ray.data", package="ray", extra="ray", purpose="engine 'ray'")
 
 
 @contextmanager
