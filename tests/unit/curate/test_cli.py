@@ -117,7 +117,7 @@ def test_columns_can_be_given_field_by_field(tmp_path, monkeypatch, capsys):
          "--columns.prompt", "q", "--columns.completion", "a", "--leakage", "off"]
     )  # fmt: skip
     assert status == 0
-    assert "1 rows by" in capsys.readouterr().out
+    assert "1 row by" in capsys.readouterr().out
 
 
 FAILURES = {

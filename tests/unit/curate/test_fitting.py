@@ -60,7 +60,7 @@ def test_the_command(tiny_lm, tmp_path, capsys, monkeypatch):
     assert cli.main([*command, "--on_bad_row", "skip"]) == 0
     said = capsys.readouterr().out
     assert "in 11 numbers a row, fitted to a pool of 12 rows" in said
-    assert "skipped 1 rows, the first: " in said
+    assert "skipped 1 row, the first: " in said
     assert said.endswith("wrote   encoder; select with it by --encoder\n")
     assert AirRep.from_pretrained(tmp_path / "encoder").dim == 11
 
