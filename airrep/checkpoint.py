@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from airrep.checkpoint_files import read_config
 from airrep.errors import CheckpointError, MissingInputError
 from airrep.modeling import AirRepConfig, AirRepModel, without_pooler
+from airrep.paths import user_path
 from airrep.sentence_layout import read_modules
 from airrep.wording import shortened, shown
 
@@ -35,7 +36,7 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
     Raises:
         MissingInputError: Neither a directory nor a hub id that can be had.
     """
-    path, name = Path(path_or_id), str(path_or_id)
+    path, name = user_path(path_or_id, "checkpoint"), str(path_or_id)
     try:
         if path.is_dir():
             return path

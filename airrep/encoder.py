@@ -27,6 +27,7 @@ from airrep.hardware import default_device, fastest_dtype
 from airrep.language_model import Tokens
 from airrep.modeling import AirRepConfig, AirRepModel
 from airrep.parts import kept_rows
+from airrep.paths import user_path
 from airrep.pooling import Pooling, group_influence
 from airrep.processes import process_group, processes, rank
 from airrep.progress import bar
@@ -201,7 +202,7 @@ class AirRep:
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write config, safetensors and tokenizer; `from_pretrained` reads them back."""
-        with atomic_directory(Path(directory)) as temporary:
+        with atomic_directory(user_path(directory, "directory")) as temporary:
             self.model.save_pretrained(temporary)
             self.tokenizer.save_pretrained(temporary)
 
@@ -234,7 +235,9 @@ class AirRep:
             ArgumentError: The encoder is made of a language model.
             OutputError: The directory cannot be written to.
         """
-        write_modules(self.model, self.tokenizer, Path(directory), self.reader.longest)
+        write_modules(
+            self.model, self.tokenizer, user_path(directory, "directory"), self.reader.longest
+        )
 
     def features(
         self, texts: Sequence[str], *, tokens_per_batch: int = 4096, progress: bool = False

@@ -32,6 +32,7 @@ from airrep.embedding_file import EmbeddingFile
 from airrep.engines import Engine, Launched
 from airrep.errors import ArgumentError, EmbeddingError, StoreError
 from airrep.parts import discard
+from airrep.paths import user_path
 from airrep.processes import rank, wait_for_everyone
 from airrep.progress import bar, counted_by
 from airrep.records import Example
@@ -139,7 +140,7 @@ class EmbeddingStore:
         """
         if dtype not in DTYPES:
             raise ArgumentError(f"dtype {dtype!r} is unknown; choose from {', '.join(DTYPES)}.")
-        self.directory = Path(directory)
+        self.directory = user_path(directory, "store")
         self._manifest: dict[str, Any] = {"format": FORMAT, "dtype": dtype, "shards": []}
         self._shards: list[EmbeddingFile] = []
         self._place: dict[bytes, tuple[int, int]] = {}

@@ -31,7 +31,7 @@ from airrep.atomic import atomic_file, write_json
 from airrep.digests import content_digest, file_digest
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.locks import locked
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.records import Example
 from airrep.sealed import check_format
 from airrep.template import text_fingerprint
@@ -119,7 +119,7 @@ class SubsetPlan:
             OutputError: The directory cannot be written to, or `plan.safetensors` is there without
                 a `plan.json`, and is another's.
         """
-        directory = Path(directory)
+        directory = user_path(directory, "directory")
         with locked(directory / ".lock"):  # of two plans at once, one is refused
             self._save(directory)
 
@@ -146,7 +146,7 @@ class SubsetPlan:
         Raises:
             SupervisionError: There is none, or it is damaged.
         """
-        directory = Path(directory)
+        directory = user_path(directory, "directory")
         try:
             content = json.loads((directory / "plan.json").read_text("utf-8"))
             check_format(content["format"], _FORMAT, directory / "plan.json", SupervisionError)
@@ -243,7 +243,7 @@ class SubsetLosses:
             SupervisionError: Runs are missing (which, how many), damaged, of different models or
                 recipes, of another plan, or of another model than `model`.
         """
-        directory = Path(directory)
+        directory = user_path(directory, "directory")
         plan = SubsetPlan.load(directory)
         missing = [run for run in plan.runs if not run_file(directory, *run).exists()]
         if missing:

@@ -33,6 +33,7 @@ from airrep.gradient_directions import fit_directions
 from airrep.lora import check_lora, with_adapters
 from airrep.modeling import AirRepModel
 from airrep.parts import Due, discard, kept_in
+from airrep.paths import user_path
 from airrep.pooling_kind import Pooling
 from airrep.processes import rank, wait_for_everyone
 from airrep.progress import bar
@@ -114,7 +115,7 @@ def train_encoder(
     if teacher is None and config.start == "teacher":
         raise ArgumentError("training.start is 'teacher', and there is no teacher.")
     encoder.model.eval()  # a text is encoded twice, and has to come out the same
-    directory = Path(directory)
+    directory = user_path(directory, "directory")
     texts = Texts(encoder.template)
     parts = [texts.part(split, config.source_share) for split in supervision]
     teacher = None if teacher is None else teacher.shared(config.source_share)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airrep.engines import EngineName, check_engine, started
 from airrep.errors import ArgumentError
 from airrep.parts import discard, kept_in
+from airrep.paths import user_path
 from airrep.processes import rank, wait_for_everyone
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
@@ -156,14 +157,16 @@ def select(
     check_seed(seed)
     check_settings(leakage, duplicates)
     check_scorer(scorer, model, counts_tokens=budget)
-    place = Path(output) / "embeddings" if output and not store else store
+    output = None if output is None else user_path(output, "output")
+    store = None if store is None else user_path(store, "store")
+    place = output / "embeddings" if output is not None and store is None else store
     check_engine_for(engine, scorer, encoder, place)
     given = {"pool": pool, "targets": targets, "test": test, "encoder": encoder, "model": model}
     if store is not None:
         check_apart(store, given)
     if output is not None:
         check_apart(output, given)
-        check_directory(Path(output), format)
+        check_directory(output, format)
     with _timed(seconds, "read"):
         inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
         examples = inputs.pool.examples
@@ -174,7 +177,7 @@ def select(
     objects = {n: each for n, each in ours.items() if each is not None and n not in arguments}
     if output is not None:
         run = run_of("select", arguments, inputs.records)
-        check_run(Path(output), run, objects, overwrite=overwrite)
+        check_run(output, run, objects, overwrite=overwrite)
         wait_for_everyone()  # before one of several processes has written its result
     with _timed(seconds, "guard"):
         guard = PoolGuard(examples, inputs.against, leakage, duplicates)
@@ -190,7 +193,7 @@ def select(
                 chooser = make_selector(name, scale=scale, seed=seed)
                 if output is not None:
                     run = run_of("select", arguments, inputs.records)
-                    check_run(Path(output), run, objects, overwrite=overwrite)
+                    check_run(output, run, objects, overwrite=overwrite)
             check_selector(chooser, made)
             _check_size(k, asked, chooser)
             with kept_in(output, PARTS):
@@ -266,6 +269,7 @@ def embed(
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
     check_engine(engine)
+    store = user_path(store, "store")
     check_apart(store, {"pool": pool, "encoder": encoder})
     examples = read_input(pool, "pool", columns, on_bad_row).examples
     loaded = load_encoder(encoder)
@@ -318,8 +322,9 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in call.items():
         if name in ("output", "overwrite", "progress", "engine"):
             continue
-        if name in _PATHS and isinstance(value, str | Path) and _is_there(value):
-            arguments[name] = str(Path(value).resolve())
+        place = _place(value) if name in _PATHS and isinstance(value, str | Path) else None
+        if place is not None:
+            arguments[name] = str(place)
         elif isinstance(value, str | int | float | None):
             arguments[name] = value
         elif name == "scorer" and isinstance(value, Sequence):
@@ -333,11 +338,13 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _is_there(path: str | Path) -> bool:
+def _place(path: str | Path) -> Path | None:
+    """Where a path leads; None if nothing is there, and it may be something else's name."""
     try:
-        return Path(path).exists()
-    except OSError:  # too long to be a path
-        return False
+        found = user_path(path, "path")
+        return found.resolve() if found.exists() else None
+    except (OSError, ValueError):  # too long to be a path, or none
+        return None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from airrep.errors import FileFormatError
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.sealed import read_sealed, write_sealed
 from curate.guard import GuardReport, Leakage, examine
 from curate.inputs import Source, read_inputs
@@ -47,13 +47,14 @@ def check(
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
     if output is not None:
-        _check_output(Path(output))
+        output = user_path(output, "output")
+        _check_output(output)
     inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
     leakage: Leakage = "warn" if inputs.others else "off"
     found = examine(inputs.pool.examples, inputs.against, leakage=leakage, duplicates="warn")
     report, _ = found.settle()
     if output is not None:
-        write_sealed(Path(output), report.to_dict())
+        write_sealed(output, report.to_dict())
     return report
 
 

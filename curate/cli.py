@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
 
-from airrep.errors import CurateError, FileFormatError, MissingInputError
+from airrep.errors import ArgumentError, CurateError, FileFormatError, MissingInputError
 from airrep.processes import rank
 from airrep.version import __version__
 from airrep.wording import counted
@@ -185,7 +185,7 @@ def _unreadable_config(given: Sequence[str]) -> str:
             file = value if equals else following
             try:
                 config_text(file)
-            except FileFormatError as error:
+            except (ArgumentError, FileFormatError) as error:
                 return str(error)
             except MissingInputError as error:
                 if "\0" in file:  # of other files that are not there the parser speaks

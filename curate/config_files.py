@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airrep.errors import FileFormatError
+from airrep.paths import user_path
 from curate.yaml_text import read_yaml_file
 from eval_harness.settings import map_settings
 
@@ -29,7 +30,7 @@ def load_config(
     """
     if isinstance(config, Mapping):
         return dict(config)
-    file = Path(config)
+    file = user_path(config, "config")
     values = read_yaml_file(file)
     if not isinstance(values, dict):
         raise FileFormatError(f"{file}: expected settings, found {type(values).__name__}.")
@@ -42,9 +43,9 @@ def _from(base: Path, value: Any) -> Any:  # noqa: ANN401 (whatever YAML holds)
     """A path or glob that finds something, seen from `base`, made absolute; else as it is."""
     if not isinstance(value, str):
         return value
-    path = base / value
     try:
+        path = base / user_path(value, "config")
         found = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 (any root)
         return str(path.resolve()) if found else value
-    except (OSError, ValueError):  # no name that a file can have
+    except (OSError, ValueError):  # no name that a file can have; the reader will speak of it
         return value

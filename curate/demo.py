@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.records import Example, normalise
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
@@ -77,7 +77,7 @@ def demo(
     if task not in TASKS:
         raise ArgumentError(f"task {task!r} is unknown; choose from {', '.join(TASKS)}.")
     check_seed(seed)
-    directory = Path(output)
+    directory = user_path(output, "output")
     pool, asked = demo_pool(rows, seed), demo_targets(task, targets, seed)
     made = {directory / "pool.jsonl": _lines(pool), directory / "targets.jsonl": _lines(asked)}
     for file, text in made.items():

@@ -18,7 +18,7 @@ from typing import Any
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError, FileFormatError, OutputError
 from airrep.locks import locked
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.sealed import read_sealed, write_sealed
 from curate.io import places_of
 from curate.manifest import FILES_KEY, MANIFEST_FILE, identity, run_in
@@ -44,7 +44,7 @@ def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
     Raises:
         ArgumentError: An input lies inside.
     """
-    directory = Path(os.path.realpath(output))
+    directory = Path(os.path.realpath(user_path(output, "output")))
     for name, given in inputs.items():
         for place in places_of(given):
             if Path(os.path.realpath(place)).is_relative_to(directory):

@@ -20,6 +20,7 @@ from airrep.errors import (
     ArgumentError,
     RecordError,
 )
+from airrep.paths import user_path
 from airrep.pooling_kind import POOLINGS, Pooling
 from airrep.records import Example
 from airrep.seeds import check_seed
@@ -172,7 +173,7 @@ def record(
             f"{subsets} and {stack}."
         )
     check_seed(seed)
-    directory = Path(output)
+    directory = user_path(output, "output")
     check_apart(directory, {"pool": pool, "evaluation": evaluation, "model": model})
     check_writable(directory)
     pool_rows, examples = _read(pool, "pool", columns, on_bad_row)
@@ -255,7 +256,7 @@ def lds(
     by_model = uses_model(scorer)
     check_scorer(scorer, "given" if by_model else None)
     check_seed(seed)
-    directory = Path(runs)
+    directory = user_path(runs, "runs")
     recorded = SubsetLosses.load(directory)
     examples = _read(pool, "pool", columns, on_bad_row)[1]
     wanted = columns if evaluation_columns is None else evaluation_columns

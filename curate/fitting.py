@@ -9,7 +9,7 @@ from pathlib import Path
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.parts import discard, kept_in
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.processes import processes
 from airrep.wording import counted
 from curate.api import replayable
@@ -101,7 +101,7 @@ def fit(
 
     if processes() > 1:
         raise ArgumentError("fit does not run under accelerate or torchrun; start one process.")
-    directory = Path(output)
+    directory = user_path(output, "output")
     check_apart(directory, {"pool": pool, "model": model})
     _check_own(directory)
     check_writable(directory)

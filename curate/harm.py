@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airrep.errors import ArgumentError
 from airrep.parts import discard, kept_in
+from airrep.paths import user_path
 from airrep.processes import rank, wait_for_everyone
 from curate.api import PARTS, replayable, select
 from curate.destination import check_apart, check_directory, check_run, holds_selection
@@ -101,14 +102,15 @@ def harmful(
     _check_signed(scorer)
     check_format(format)
     if output is not None:
+        output = user_path(output, "output")
         check_apart(output, {"pool": pool, "targets": targets, "test": test, "model": model})
-        check_directory(Path(output), format)
-        if holds_selection(Path(output)) and not overwrite:
+        check_directory(output, format)
+        if holds_selection(output) and not overwrite:
             inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
             given = {"scorer": scorer, "model": model}
             objects = {n: each for n, each in given.items() if each and n not in arguments}
             run = run_of("harmful", arguments, inputs.records)
-            check_run(Path(output), run, objects, overwrite=overwrite)
+            check_run(output, run, objects, overwrite=overwrite)
         wait_for_everyone()  # before one of several processes has written its result
     with kept_in(output, PARTS):
         found = select(

@@ -17,6 +17,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 from datasets.table import InMemoryTable
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
+from airrep.paths import user_path
 from airrep.records import Example, normalise
 from airrep.wording import counted, named, shortened, shown
 from curate.columns import table_of
@@ -107,7 +108,7 @@ def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.input
     if isinstance(given, str | Path):
         rows = _from_name(given, name)
     elif isinstance(given, list | tuple) and given and all(isinstance(f, Path) for f in given):
-        rows = _from_files(list(given), name)
+        rows = _from_files([user_path(file, name) for file in given], name)
     else:
         rows = Rows(_from_memory(given, name), name)
     if len(rows.dataset) == 0:
@@ -124,14 +125,14 @@ def places_of(given: object) -> list[Path]:
     if isinstance(given, Dataset):
         return [Path(mapped["filename"]) for mapped in given.cache_files]
     if isinstance(given, str | Path):
-        given = [Path(given)]
+        given = [Path(given)] if str(given) else []
     if not isinstance(given, list | tuple):
         return []
     found: list[Path] = []
     for path in given:
         if isinstance(path, Path):
-            with suppress(OSError, RuntimeError, ValueError):  # of those the reader will speak
-                path = path.expanduser()
+            with suppress(OSError, ValueError):  # of those the reader will speak
+                path = user_path(path, "path")
                 found += [path] if path.is_dir() else _files(path)
     return found
 
@@ -171,11 +172,11 @@ def _one(dataset: Dataset, row: int) -> dict[str, Any] | _Unreadable:
 def _from_name(given: str | Path, name: str) -> Rows:
     text = str(given)
     try:
-        path = Path(given).expanduser()
+        path = user_path(given, name)
         if path.is_dir():
             return Rows(_from_directory(path, name), str(path))
         files = _files(path)
-    except (OSError, RuntimeError) as error:  # too long a name, a user that is not there
+    except OSError as error:  # too long a name
         if isinstance(error, MissingInputError):
             raise
         raise MissingInputError(

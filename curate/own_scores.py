@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from airrep.embedding_file import NPY_ERRORS
 from airrep.errors import EmbeddingError, FileFormatError, MissingInputError
+from airrep.paths import user_path
 from airrep.wording import counted
 
 
@@ -27,7 +28,7 @@ def own_scores(
     values = given
     if isinstance(given, str | Path):
         try:
-            values = np.load(given, mmap_mode="r", allow_pickle=False)
+            values = np.load(user_path(given, "scores"), mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
             raise MissingInputError(f"scores: no file {name!r}.") from error
         except NPY_ERRORS as error:

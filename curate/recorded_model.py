@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError, MissingInputError, SupervisionError
 from airrep.parts import discard, kept_in
+from airrep.paths import user_path
 from airrep.records import Example
 from airrep.sealed import read_sealed, write_sealed
 from airrep.supervision import SubsetLosses
@@ -49,7 +50,7 @@ def remember_model(
     else:
         with kept_in(directory, MODEL_FILE):
             before = completion_losses(loaded, evaluation, dtype=precision)
-    place = Path(model)
+    place = user_path(model, "model")
     content = {
         "model": str(place.resolve()) if place.exists() else str(model),
         "fingerprint": loaded.fingerprint,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
+from airrep.paths import user_path
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from airrep.wording import named
 from selection import scorers
@@ -178,6 +179,7 @@ def load_encoder(encoder: str | Path | Encoder | None) -> Encoder:
     if encoder is None:
         return AirRep.default()
     if isinstance(encoder, str | Path):
+        user_path(encoder, "encoder")
         return AirRep.from_pretrained(encoder)
     return encoder
 
@@ -187,6 +189,7 @@ def load_model(model: str | Path | LanguageModel, **options: Any) -> LanguageMod
     from airrep.language_model import LanguageModel  # here, because it brings torch
 
     if isinstance(model, str | Path):
+        user_path(model, "model")
         return LanguageModel.from_pretrained(model, **options)
     return model
 

@@ -18,6 +18,7 @@ from airrep.atomic import atomic_file
 from airrep.digests import file_digest
 from airrep.errors import ArgumentError
 from airrep.locks import locked
+from airrep.paths import user_path
 from airrep.records import Example, normalise, trl_record
 from airrep.sealed import write_sealed
 from curate.destination import (
@@ -190,7 +191,7 @@ class TrainingSet:
             ArgumentError: `format` is unknown.
         """
         check_format(format)
-        directory = Path(directory)
+        directory = user_path(directory, "directory")
         check_same_selection(directory, self.manifest.to_dict(), overwrite=overwrite)
         check_directory(directory, format)
         with locked(directory / LOCK):  # of two at once, the later is there as a whole

@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import get_loader
 
 from airrep.errors import FileFormatError, MissingInputError
+from airrep.paths import user_path
 from airrep.wording import shortened
 
 DEEPEST, MOST_VALUES = 64, 100_000  # the latter by aliases, beside what is written out
@@ -41,7 +42,7 @@ def config_text(path: str | Path) -> str:
         MissingInputError: There is no such file, or it cannot be read.
         FileFormatError: It is no file (but a pipe, say), too large, or not UTF-8.
     """
-    file = Path(path)
+    file = user_path(path, "config")
     try:
         if file.exists() and not (file.is_file() or file.is_dir()):
             raise FileFormatError(f"{file}: a pipe or a device, not a file with a config.")

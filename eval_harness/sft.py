@@ -22,6 +22,7 @@ from trl import SFTConfig, SFTTrainer
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel
 from airrep.lora import with_adapters
+from airrep.paths import user_path
 
 _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 
@@ -99,6 +100,7 @@ def fine_tune(
         "assistant_only_loss": False,
         **options,
     }
+    output = user_path(output, "output")
     trainer = sft_trainer(network, loaded.tokenizer, dataset, output, **settings)
     outcome = trainer.train()
     if not math.isfinite(outcome.training_loss):
@@ -109,7 +111,7 @@ def fine_tune(
     if lora_rank is not None:
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model(str(output))
-    return FineTuned(Path(output), int(outcome.global_step), float(outcome.training_loss))
+    return FineTuned(output, int(outcome.global_step), float(outcome.training_loss))
 
 
 def sft_trainer(

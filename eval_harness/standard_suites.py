@@ -12,6 +12,7 @@ from pathlib import Path
 from airrep.errors import ArgumentError, MissingInputError
 from airrep.extras import import_extra
 from airrep.hardware import default_device
+from airrep.paths import user_path
 
 
 def lm_eval_tasks(
@@ -47,13 +48,15 @@ def lm_eval_tasks(
     """
     if isinstance(tasks, str) or not tasks:
         raise ArgumentError(f"tasks: expected a list of names, found {tasks!r}.")
-    if not Path(model_directory).is_dir():
+    model_directory = user_path(model_directory, "model_directory")
+    if not model_directory.is_dir():
         raise MissingInputError(f"model {str(model_directory)!r} is not a directory.")
     harness, registry = (
         import_extra(name, package="lm-eval", extra="lm-eval", purpose="a public benchmark")
         for name in ("lm_eval", "lm_eval.tasks")
     )
-    manager = registry.TaskManager(include_path=None if include_path is None else str(include_path))
+    own = None if include_path is None else str(user_path(include_path, "include_path"))
+    manager = registry.TaskManager(include_path=own)
     unknown = sorted(set(tasks) - set(manager.all_tasks))
     if unknown:
         raise ArgumentError(f"tasks: lm-evaluation-harness does not know {', '.join(unknown)}.")

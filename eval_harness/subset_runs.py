@@ -11,6 +11,7 @@ import numpy as np
 from airrep.atomic import check_writable
 from airrep.errors import EmbeddingError, LossError, SupervisionError
 from airrep.parts import discard, kept_in
+from airrep.paths import user_path
 from airrep.progress import bar, counted_by
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
@@ -46,7 +47,7 @@ def run_subsets(
             the runs of another model or recipe.
         LossError: A loss is NaN or infinite; says which example after which run.
     """
-    directory = Path(directory)
+    directory = user_path(directory, "directory")
     plan.check(pool, evaluation)
     check_writable(directory / "runs")
     plan.save(directory)

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from airrep.atomic import atomic_file
 from airrep.digests import file_digest
 from airrep.errors import FileFormatError, MissingInputError
+from airrep.paths import user_path
 from airrep.sealed import check_format
 from airrep.wording import shortened
 from curate.files import read_file
@@ -85,7 +86,7 @@ def read_insight(directory: str | Path) -> Insight:
         MissingInputError: No such directory, or one that holds no saved selection.
         FileFormatError: A file is damaged, or belongs to another selection.
     """
-    directory = Path(directory)
+    directory = user_path(directory, "directory")
     manifest = _read_manifest(directory)
     tables = [_read_table(directory, name, manifest) for name in (_ROWS, _TARGETS, _REMOVED)]
     try:

@@ -17,7 +17,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airrep.atomic import atomic_file
-from airrep.paths import not_ours
+from airrep.paths import not_ours, user_path
 from airrep.version import __version__
 from airrep.wording import counted, percent, shortened
 from curate.manifest import identity
@@ -46,7 +46,7 @@ def write_report(insight: Insight, path: str | Path) -> Path:
     Raises:
         OutputError: It cannot be written to, or is there and no report, or one that was edited.
     """
-    path = Path(path)
+    path = user_path(path, "output")
     if os.path.lexists(path):
         seal = read_seal(path) if path.is_file() else None
         if seal is None or not seal.intact:

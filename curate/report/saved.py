@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airrep.paths import user_path
 from curate.report.explain import explain as explain_insight
 from curate.report.explanation import Explanation
 from curate.report.insight_file import read_insight
@@ -27,7 +28,9 @@ def report(directory: str | Path, output: str | Path | None = None) -> Path:
         OutputError: The file cannot be written to, or something else stands there.
     """
     insight = read_insight(directory)
-    return write_report(insight, Path(directory) / "report.html" if output is None else output)
+    if output is None:
+        output = user_path(directory, "directory") / "report.html"
+    return write_report(insight, output)
 
 
 def explain(directory: str | Path, name: str | int, *, target: bool = False) -> Explanation:

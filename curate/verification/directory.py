@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airrep.errors import CurateError, MissingInputError, OutputError
+from airrep.paths import user_path
 from airrep.store_files import MANIFEST
 from airrep.temporary import is_temporary, leftovers, remove_leftover
 from curate.verification.findings import Finding, Place, Verification
@@ -39,7 +40,7 @@ def verify(directory: str | Path, *, repair: bool = False) -> Verification:
         StoreError: With `repair`: a run is adding to the store.
         OutputError: With `repair`: the directory cannot be written to.
     """
-    root = Path(directory)
+    root = user_path(directory, "directory")
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such directory; name one that the library wrote.")
     places, findings = _look(root)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from airrep.atomic import check_writable
 from airrep.language_model import LanguageModel
+from airrep.paths import user_path
 from eval_harness.benchmark.attribution import Attribution, cheap_truth
 from eval_harness.benchmark.attribution_report import report_attribution
 from eval_harness.benchmark.config import BenchmarkConfig
@@ -91,7 +92,7 @@ def run_benchmark(
             would replace.
         CurateError: Another of its kinds; see the stages.
     """
-    directory = Path(directory)
+    directory = user_path(directory, "output")
     check_own(directory, [*_RESULTS, "scores", "trials"])
     files_read = {"pool": pool, "targets": targets, "test": test}
     check_disjoint({name: rows.examples for name, rows in files_read.items()})

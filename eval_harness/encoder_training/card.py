@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from airrep.encoder import DEFAULT_CHECKPOINT
+from airrep.paths import user_path
 from airrep.version import __version__
 from airrep.wording import counted
 from eval_harness.encoder_training.config import (
@@ -176,7 +177,7 @@ def _yaml(values: dict[str, Any]) -> str:
 def _known(config: EncoderTrainingConfig) -> dict[str, Any]:
     """`base_model` and `license`, as far as they are known."""
     backbone: str | Path = config.encoder.backbone or config.model
-    place = DEFAULT_CHECKPOINT if backbone == BUILT_IN else Path(backbone)
+    place = DEFAULT_CHECKPOINT if backbone == BUILT_IN else user_path(backbone, "backbone")
     if not place.is_dir():
         return {"base_model": str(backbone)}  # a hub id
     try:

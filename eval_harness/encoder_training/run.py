@@ -20,6 +20,7 @@ from typing import Any
 from airrep.atomic import check_writable
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
+from airrep.paths import user_path
 from airrep.pooling_kind import Pooling
 from airrep.processes import processes
 from airrep.records import Example
@@ -95,7 +96,7 @@ def train_and_test(
             "this does not run under accelerate or torchrun; start the same command several times "
             "(with CUDA_VISIBLE_DEVICES=0, 1 …), and the processes share the runs."
         )
-    directory = Path(directory)
+    directory = user_path(directory, "output")
     check_own(directory, ["results.md", "evaluation/attribution.*", "training", "encoder"])
     rows = share_out_rows(files, config)
     splits, evaluation = draw_all(rows, config, directory / "evaluation")

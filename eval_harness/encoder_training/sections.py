@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from airrep.paths import user_path
 from airrep.supervision import SubsetLosses, SubsetPlan
 from airrep.wording import counted
 from eval_harness.benchmark.attribution_report import AttributionReport
@@ -45,7 +45,7 @@ class Facts:
 
 def shown(name: str) -> str:
     """A file's or directory's name without its place; a hub id as it is."""
-    path = Path(name)
+    path = user_path(name, "path")
     local = path.is_absolute() or path.exists() or any(sign in name for sign in "*?[")
     return path.resolve().name if local else name
 

@@ -30,6 +30,7 @@ def _read(directory):
             (("0", False), ("1", True), ("40", False))]  # fmt: skip
     assert all(text.strip() for text in told)
     assert page.count("</html>") == 1
+    assert "</html>\n<!-- airrep-curate: a report of selection" in page
     return page
 
 
