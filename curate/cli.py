@@ -223,7 +223,8 @@ def _show(verb: str, options: Mapping[str, Any], result: Any) -> None:  # noqa: 
     elif verb == "embed":
         _say(
             f"{counted(len(result), 'row')} in {options['store']}: {result.reused:,} found there "
-            f"or like another row, {result.encoded:,} encoded ({result.changed:,} of them changed)"
+            f"or repeating another row, {result.encoded:,} encoded ({result.changed:,} of them "
+            "changed)"
         )
     elif verb == "record":
         _say(result.summary())

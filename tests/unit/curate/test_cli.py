@@ -163,7 +163,7 @@ def test_embed_reports_what_it_reused(inputs, capsys):
     assert cli.main(embed) == 0
     assert "3 encoded" in capsys.readouterr().out
     assert cli.main(embed) == 0
-    assert "3 were there" in capsys.readouterr().out
+    assert "3 found there or repeating" in capsys.readouterr().out
 
 
 def test_the_demo_shows_its_selectors_and_writes_its_files(tmp_path, capsys):
