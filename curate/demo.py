@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airrep.atomic import atomic_file
 from airrep.errors import ArgumentError
+from airrep.locks import locked
 from airrep.paths import not_ours, user_path
 from airrep.records import Example, normalise
 from airrep.seeds import check_seed
@@ -80,20 +81,21 @@ def demo(
     directory = user_path(output, "output")
     pool, asked = demo_pool(rows, seed), demo_targets(task, targets, seed)
     made = {directory / "pool.jsonl": _lines(pool), directory / "targets.jsonl": _lines(asked)}
-    for file, text in made.items():
-        if os.path.lexists(file) and not _holds(file, text):
-            raise not_ours(file)
-    for file, text in made.items():
-        with atomic_file(file) as temporary:
-            temporary.write_text(text, "utf-8")
     encoder = load_encoder(None)
-    place = directory / "selection"
-    chosen = select(
-        directory / "pool.jsonl", directory / "targets.jsonl", k,
-        encoder=encoder, output=place, seed=seed, progress=progress,
-    )  # fmt: skip
-    scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
-    precision = _precision(chosen.pool, k, targets, seed, scorer)
+    with locked(directory / ".lock"):  # of two at once, the later is there as a whole
+        for file, text in made.items():
+            if os.path.lexists(file) and not _holds(file, text):
+                raise not_ours(file)
+        for file, text in made.items():
+            with atomic_file(file) as temporary:
+                temporary.write_text(text, "utf-8")
+        place = directory / "selection"
+        chosen = select(
+            directory / "pool.jsonl", directory / "targets.jsonl", k,
+            encoder=encoder, output=place, seed=seed, progress=progress,
+        )  # fmt: skip
+        scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
+        precision = _precision(chosen.pool, k, targets, seed, scorer)
     return Demo(chosen, precision, _describe(directory, chosen, precision, k))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError, MissingInputError, SupervisionError
+from airrep.locks import locked
 from airrep.parts import discard, kept_in
 from airrep.paths import user_path
 from airrep.records import Example
@@ -38,13 +39,7 @@ def remember_model(
     """Write down which model the runs start from; returns its losses before them."""
     from eval_harness.example_loss import completion_losses  # it brings torch
 
-    known = recorded_facts(directory)
-    if known and known["fingerprint"] != loaded.fingerprint:
-        raise SupervisionError(
-            f"{directory}: holds runs of another model ({known['model']}, fingerprint "
-            f"{known['fingerprint']}); {model} has {loaded.fingerprint}: other weights, tokenizer, "
-            "separator or max_tokens. Choose another directory, or delete this one."
-        )
+    known = _facts_of(directory, model, loaded)
     if known and len(known["losses"]) == len(evaluation):
         before = np.array(known["losses"], dtype=np.float64)
     else:
@@ -58,10 +53,27 @@ def remember_model(
         "max_tokens": loaded.format.max_tokens,
         "losses": before.tolist(),
     }
-    if content != known:
-        write_sealed(directory / MODEL_FILE, content)
+    with locked(directory / ".lock"):  # of two models that begin at once, one is refused
+        if content != _facts_of(directory, model, loaded):
+            write_sealed(directory / MODEL_FILE, content)
     discard(directory, MODEL_FILE)
     return before
+
+
+def _facts_of(directory: Path, model: str | Path, loaded: LanguageModel) -> dict[str, Any]:
+    """What is known of this model; {} if nothing is.
+
+    Raises:
+        SupervisionError: The directory holds runs of another model, or the file is damaged.
+    """
+    known = recorded_facts(directory)
+    if known and known["fingerprint"] != loaded.fingerprint:
+        raise SupervisionError(
+            f"{directory}: holds runs of another model ({known['model']}, fingerprint "
+            f"{known['fingerprint']}); {model} has {loaded.fingerprint}: other weights, tokenizer, "
+            "separator or max_tokens. Choose another directory, or delete this one."
+        )
+    return known
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""What every command with an output directory does: bind the directory, write tables and text."""
+"""What every command with an output directory does: bind the directory, write tables and text.
+
+Several processes may run one command on one directory. What takes long is shared out between them
+(`eval_harness.jobs`); then each has all results, which are the same, and writes them while no other
+does (`written_alone`): what is there is of one process, with its digests.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,6 +55,17 @@ def _binds(file: Path) -> bool:
     return isinstance(known, dict) and ("digest" in known or known.keys() >= {"pool", "targets"})
 
 
+@contextmanager
+def written_alone(directory: Path) -> Iterator[None]:
+    """Wait until no other process writes to an output directory, and keep others from it.
+
+    Raises:
+        OutputError: It cannot be locked.
+    """
+    with locked(directory / ".lock"):
+        yield
+
+
 def claim(file: Path, mine: dict[str, Any], what: str) -> None:
     """Bind a directory to what determines its results, of which `file` is the record.
 
@@ -61,7 +77,7 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
     Raises:
         OutputError: The directory is bound to something else, or the file is damaged.
     """
-    with locked(file.parent / ".lock"):  # of two that begin at once, one is refused
+    with written_alone(file.parent):  # of two that begin at once, one is refused
         if not file.exists():
             write_sealed(file, mine)
             return

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from airrep.atomic import check_writable
 from airrep.errors import EmbeddingError, LossError, SupervisionError
+from airrep.locks import locked
 from airrep.parts import discard, kept_in
 from airrep.paths import user_path
 from airrep.progress import bar, counted_by
@@ -53,10 +55,8 @@ def run_subsets(
     plan.save(directory)
     stacks = _stacks(plan, runner.stack)
     names = {f"{stack[0][0]:05d}-{stack[0][1]}": stack for stack in stacks}
-    made_by = provenance(runner)
-    for run in plan.runs:
-        if (file := run_file(directory, *run)).exists():
-            _check_provenance(file, plan, made_by)
+    for file in _recorded(plan, directory):
+        _check_provenance(file, plan, provenance(runner))
 
     def done(name: str) -> bool:
         return all(run_file(directory, *run).exists() for run in names[name])
@@ -110,18 +110,28 @@ def _run_stack(
     except (EmbeddingError, LossError) as error:
         raise LossError(f"training on {'; '.join(names)}: {error}") from error
     seconds = (time.perf_counter() - start) / len(stack)
-    for (subset, repeat), name, run, row in zip(stack, names, runs, losses, strict=True):
-        for i in np.flatnonzero(~np.isfinite(row))[:1].tolist():
-            raise LossError(
-                f"the loss of evaluation example {i} (id {evaluation[i].id!r}) is {row[i]} after "
-                f"the run on {name}; lower the learning rate, or remove the example."
-            )
-        facts = {
-            "provenance": provenance(runner), "subset": subset, "repeat": repeat,
-            "seed": run.seed, "seconds": round(seconds, 4),
-        }  # fmt: skip
-        write_run(run_file(directory, subset, repeat), plan, row, facts)
+    made_by = provenance(runner)
+    with locked(directory / ".lock"):  # of two recipes that begin at once, one is refused
+        for file in islice(_recorded(plan, directory), 1):
+            _check_provenance(file, plan, made_by)
+        for (subset, repeat), name, run, row in zip(stack, names, runs, losses, strict=True):
+            for i in np.flatnonzero(~np.isfinite(row))[:1].tolist():
+                raise LossError(
+                    f"the loss of evaluation example {i} (id {evaluation[i].id!r}) is {row[i]} "
+                    f"after the run on {name}; lower the learning rate, or remove the example."
+                )
+            facts = {
+                "provenance": made_by, "subset": subset, "repeat": repeat,
+                "seed": run.seed, "seconds": round(seconds, 4),
+            }  # fmt: skip
+            write_run(run_file(directory, subset, repeat), plan, row, facts)
     discard(place, parts)
+
+
+def _recorded(plan: SubsetPlan, directory: Path) -> Iterator[Path]:
+    """The files of the runs that are done."""
+    files = (run_file(directory, *run) for run in plan.runs)
+    return (file for file in files if file.exists())
 
 
 def _check_provenance(file: Path, plan: SubsetPlan, expected: dict[str, object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,6 +36,7 @@ class AttributionReport:
         against: The method that the others are compared with.
         differences: A row per other method: its LDS minus that method's, with interval.
         ceiling: Columns of the noise ceiling; None with a single repeat.
+        cheap: Rows of `cheap_truth`.
         markdown: The tables.
     """
 
@@ -42,7 +44,23 @@ class AttributionReport:
     against: str
     differences: list[dict[str, Any]]
     ceiling: dict[str, float] | None
+    cheap: Sequence[dict[str, Any]]
     markdown: str = field(repr=False)
+
+    def write(self, directory: Path) -> None:
+        """Write attribution.parquet, attribution.json and, where it can be drawn, a picture.
+
+        Raises:
+            OutputError: The directory cannot be written to.
+        """
+        write_table(pd.DataFrame(self.rows), directory / "attribution.parquet")
+        write_json(
+            directory / "attribution.json",
+            {"ceiling": self.ceiling, "cheap": list(self.cheap),
+             "differences": {"against": self.against, "rows": self.differences}},
+        )  # fmt: skip
+        if can_draw():
+            plot_attribution(self.rows, self.ceiling, directory / "attribution.png")
 
 
 def report_attribution(
@@ -54,10 +72,10 @@ def report_attribution(
     against: str | None = None,
     cheap: Sequence[dict[str, Any]] = (),
 ) -> AttributionReport:
-    """Evaluate methods, and write attribution.parquet, attribution.json and a picture.
+    """Evaluate methods.
 
     Args:
-        part: Plan and examples; results are written to its directory.
+        part: Plan and examples.
         measured: Its runs.
         methods: What is compared.
         files: Where scores are kept.
@@ -72,17 +90,9 @@ def report_attribution(
         for name, d in differences(predicted, part.losses(measured, "test"), against).items()
     ]
     ceiling = ceiling_row(part, measured)
-    write_table(pd.DataFrame(rows), part.directory / "attribution.parquet")
-    write_json(
-        part.directory / "attribution.json",
-        {"ceiling": ceiling, "cheap": list(cheap),
-         "differences": {"against": against, "rows": gaps}},
-    )  # fmt: skip
-    if can_draw():
-        plot_attribution(rows, ceiling, part.directory / "attribution.png")
     texts = [attribution_markdown(rows, ceiling)]
     if gaps:
         texts.append(differences_markdown(gaps, against))
     if cheap:
         texts.append(cheap_markdown(cheap))
-    return AttributionReport(rows, against, gaps, ceiling, "\n\n".join(texts))
+    return AttributionReport(rows, against, gaps, ceiling, cheap, "\n\n".join(texts))

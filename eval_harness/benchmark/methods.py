@@ -192,7 +192,7 @@ class ScoreFiles:
             beside = file.with_suffix(".embeddings.npy")
             if not file.exists() or (embeddings and not beside.exists()):
                 self._compute(method, targets, pool, file, beside if embeddings else None)
-        values, facts = read_array(file)
+            values, facts = read_array(file)  # of one writer, as the two files are under the lock
         matrix = ScoreMatrix.from_array(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
             scale=float(facts["scale"]),

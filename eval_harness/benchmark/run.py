@@ -26,12 +26,14 @@ from eval_harness.benchmark.tables import (
 from eval_harness.benchmark.trials import Trials
 from eval_harness.held_out import check_disjoint
 from eval_harness.outputs import (
+    CHECKSUMS,
     can_draw,
     check_own,
     claim,
     write_checksums,
     write_table,
     write_text,
+    written_alone,
 )
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
@@ -122,7 +124,7 @@ def run_benchmark(
     digests = {name: rows.digest for name, rows in files_read.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "benchmark")
     texts = [f"Trained with TRL: {note}"] if note else []
-    attributed: list[dict[str, Any]] = []
+    report = None
     if part is not None:
         measured = part.record(runner, progress=progress)
         cheap = []
@@ -132,26 +134,35 @@ def run_benchmark(
             cheaper = part.record(runs, progress=progress)
             cheap.append({"trainable": trainable, **cheap_truth(part, measured, cheaper)})
         report = report_attribution(part, measured, list(methods.values()), files, cheap=cheap)
-        attributed = report.rows
+        with written_alone(directory):
+            if not (directory / CHECKSUMS).exists():  # already now, because trials take long
+                report.write(directory)
         texts.append("## Attribution\n\n" + report.markdown)
-    tried = pd.DataFrame()
+    tried, summary = pd.DataFrame(), pd.DataFrame()
     if trials is not None:
         rows = trials.run(progress=progress)
-        tried = pd.DataFrame(rows)
-        write_table(tried, directory / "trials.parquet")
-        summary = summarise_trials(rows)
+        tried, summary = pd.DataFrame(rows), summarise_trials(rows)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
         for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(
                 f"### Selectors on the scores of {scorer}\n\n"
                 + selectors_markdown(rows, scorer, trials.selector_of(scorer))
             )
-        if can_draw():
-            plot_trials(summary, directory / "trials.png")
     markdown = "\n\n".join(texts) + "\n"
-    write_text(markdown, directory / "results.md")
-    write_checksums(directory, [directory / name for name in _RESULTS])
-    return BenchmarkResult(directory, attributed, tried, markdown)
+    with written_alone(directory):
+        if report is not None:
+            report.write(directory)
+        if trials is not None:
+            _write_trials(tried, summary, directory)
+        write_text(markdown, directory / "results.md")
+        write_checksums(directory, [directory / name for name in _RESULTS])
+    return BenchmarkResult(directory, [] if report is None else report.rows, tried, markdown)
+
+
+def _write_trials(tried: pd.DataFrame, summary: pd.DataFrame, directory: Path) -> None:
+    write_table(tried, directory / "trials.parquet")
+    if can_draw():
+        plot_trials(summary, directory / "trials.png")
 
 
 def _stated(config: BenchmarkConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 DIR/
   config.json, inputs.json   what the directory belongs to
   split-0 …                  plan and runs of each split (see `airrep.supervision`)
-  evaluation/                plan and runs, scores, the tables' rows (see `report_attribution`)
+  evaluation/                plan and runs, scores, the tables' rows (see `AttributionReport`)
   training/, encoder/        see `eval_harness.encoder_training.learning`
   results.md                 what is printed
   encoder/README.md          the model card
@@ -36,7 +36,14 @@ from eval_harness.encoder_training.learning import check_teacher, learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.lds import lds_of_predictions
-from eval_harness.outputs import check_kept, check_own, claim, write_checksums, write_text
+from eval_harness.outputs import (
+    check_kept,
+    check_own,
+    claim,
+    write_checksums,
+    write_text,
+    written_alone,
+)
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
 from eval_harness.subset_runs import run_subsets
@@ -136,12 +143,14 @@ def train_and_test(
     report, as_saved = _test(model, methods, evaluation, measured, directory, pooling)
     facts = Facts(config, rows, losses, measured, learned, as_saved, report, note)
     markdown = results_markdown(facts)
-    write_text(markdown, directory / "results.md")
-    card = directory / "encoder" / "README.md"
-    check_writable(card.parent)
-    if not card.exists():  # it may have been edited since
-        write_text(model_card(facts), card)
-    write_checksums(directory, _results(directory), kept=_CHECKPOINTS)
+    with written_alone(directory):
+        report.write(evaluation.directory)
+        write_text(markdown, directory / "results.md")
+        card = directory / "encoder" / "README.md"
+        check_writable(card.parent)
+        if not card.exists():  # it may have been edited since
+            write_text(model_card(facts), card)
+        write_checksums(directory, _results(directory), kept=_CHECKPOINTS)
     return TrainedEncoder(directory / "encoder", report.rows, learned.history, markdown)
 
 

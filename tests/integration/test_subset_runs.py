@@ -44,31 +44,36 @@ def make_runner(directory, stack=3):
     return StackedRunner(model, RECIPE, stack)
 
 
-# What another process runs: the same plan; after so many runs it rests until a file is there.
+# What another process runs: the same plan; after so many runs, or stacks of them, it rests until a
+# file is there.
 WORKER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_subset_runs import make_plan, make_runner, rows, subset_runs
-write = subset_runs.write_run
-def write_slowly(*arguments):
-    write(*arguments)
-    written.append(arguments[0].name)
-    print(written[-1], flush=True)
-    while len(written) == int(sys.argv[4]) and not Path(sys.argv[5]).exists(): time.sleep(0.01)
-written = []
-subset_runs.write_run = write_slowly
+def telling(function, what):
+    done = []
+    def call_and_tell(*arguments):
+        function(*arguments)
+        done.append(arguments)
+        if what == "run": print(arguments[0].name, flush=True)
+        while [str(len(done)), what] == sys.argv[4:6] and not Path(sys.argv[6]).exists():
+            time.sleep(0.01)
+    return call_and_tell
+subset_runs.write_run = telling(subset_runs.write_run, "run")
+subset_runs._run_stack = telling(subset_runs._run_stack, "stack")
 subset_runs.run_subsets(make_plan(), *rows(), make_runner(sys.argv[2]), sys.argv[3])
 """
 
 
 @pytest.fixture
 def start_worker(program, tiny_lm, tmp_path, wait_until):
-    """Start one that rests after `runs` runs until the file `go` is there, and wait until then."""
+    """Start one that rests until the file `go` is there, and wait until it has done so much."""
 
-    def start(runs, go):
+    def start(count, what, go):
         here = os.path.dirname(__file__)  # noqa: PTH120
-        worker = program(WORKER, here, tiny_lm, tmp_path, runs, go)
+        worker = program(WORKER, here, tiny_lm, tmp_path, count, what, go)
+        runs = count if what == "run" else 3 * count
         wait_until(lambda: worker.stdout.count("\n") == runs, f"{runs} runs", of=worker)
         return worker
 
@@ -100,7 +105,7 @@ def test_killed_after_any_run_and_resumed_it_gives_the_same_bits(
     undisturbed, tiny_lm, tmp_path, start_worker
 ):
     plan = make_plan()
-    killed = start_worker(random.randrange(1, 24), tmp_path / "never")
+    killed = start_worker(random.randrange(1, 24), "run", tmp_path / "never")
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     done = {run for run in plan.runs if run_file(tmp_path, *run).exists()}
@@ -127,7 +132,7 @@ def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch,
     monkeypatch.setattr(subset_runs, "write_run", write_and_tell)
     monkeypatch.setattr(jobs, "_PATIENCE", 0.05)
     runner = make_runner(tiny_lm)
-    other = start_worker(1, go)
+    other = start_worker(1, "stack", go)
     found = run_subsets(make_plan(), *rows(), runner, tmp_path)
     assert other.wait() == 0, other.stderr
     theirs = other.stdout.split()
@@ -135,6 +140,22 @@ def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch,
     assert len(mine) + len(theirs) == 24, "each run was trained once"
     assert mine
     assert theirs
+
+
+def test_of_two_recipes_that_begin_at_once_one_is_refused(tiny_lm, tmp_path, monkeypatch):
+    """The other's first run is written while this one's are being trained."""
+    train, plan, runner = StackedRunner.train, make_plan(3), make_runner(tiny_lm)
+    other = StackedRunner(runner.model, replace(RECIPE, learning_rate=1e-3), 3)
+
+    def train_while_another_does(runner, runs):
+        monkeypatch.setattr(StackedRunner, "train", train)
+        subset_runs._run_stack(plan, *rows(), other, tmp_path, plan.runs[-1:])
+        return train(runner, runs)
+
+    monkeypatch.setattr(StackedRunner, "train", train_while_another_does)
+    with pytest.raises(SupervisionError, match=r"runs trained otherwise \(learning_rate is 0.001"):
+        run_subsets(plan, *rows(), runner, tmp_path)
+    assert [run for run in plan.runs if run_file(tmp_path, *run).exists()] == plan.runs[-1:]
 
 
 def test_finished_runs_are_not_repeated(undisturbed, tiny_lm, tmp_path, monkeypatch):
