@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +81,10 @@ def demo(
     directory = user_path(output, "output")
     pool, asked = demo_pool(rows, seed), demo_targets(task, targets, seed)
     made = {directory / "pool.jsonl": _lines(pool), directory / "targets.jsonl": _lines(asked)}
+    _check_own(made)
     encoder = load_encoder(None)
     with locked(directory / ".lock"):  # of two at once, the later is there as a whole
-        for file, text in made.items():
-            if os.path.lexists(file) and not _holds(file, text):
-                raise not_ours(file)
+        _check_own(made)
         for file, text in made.items():
             with atomic_file(file) as temporary:
                 temporary.write_text(text, "utf-8")
@@ -97,6 +96,17 @@ def demo(
         scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
         precision = _precision(chosen.pool, k, targets, seed, scorer)
     return Demo(chosen, precision, _describe(directory, chosen, precision, k))
+
+
+def _check_own(made: Mapping[Path, str]) -> None:
+    """Refuse to write files where others stand.
+
+    Raises:
+        OutputError: One of them holds something else.
+    """
+    for file, text in made.items():
+        if os.path.lexists(file) and not _holds(file, text):
+            raise not_ours(file)
 
 
 def _precision(

@@ -77,13 +77,17 @@ def check_replaceable(directory: Path, format: str) -> None:  # noqa: A002
     Raises:
         OutputError: Neither a manifest of ours nor the record beside it lists the file.
     """
-    ours = listed(directory)
+    there = []
     for name in (*file_names(format), MANIFEST_FILE):
         file = directory / name
         above = file.parent
         if above != directory and os.path.lexists(above) and not above.is_dir():
-            file = above
-        if os.path.lexists(file) and (name not in ours or file.is_dir() or file == above):
+            raise not_ours(above)
+        if os.path.lexists(file):
+            there.append((name, file))
+    ours = listed(directory)  # after that look: another process has listed what it writes now
+    for name, file in there:
+        if name not in ours or file.is_dir():
             raise not_ours(file)
 
 

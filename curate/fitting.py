@@ -130,7 +130,8 @@ def _check_own(directory: Path) -> None:
     Raises:
         OutputError: It holds files, and no `fit` made it.
     """
-    if directory.is_dir() and not (directory / BINDING).exists():
-        for file in sorted(directory.iterdir()):
-            if not file.name.startswith("."):
-                raise not_ours(file)
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    there = [file for file in found if not file.name.startswith(".")]
+    # After that look: another process that writes a checkpoint now has bound the directory before.
+    if there and not (directory / BINDING).exists():
+        raise not_ours(there[0])

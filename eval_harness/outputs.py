@@ -38,12 +38,12 @@ def check_own(directory: Path, names: Iterable[str]) -> None:
     Raises:
         OutputError: One of them is there, and the directory is not ours.
     """
-    if any(_binds(directory / name) for name in ("config.json", "inputs.json")):
-        return
-    for name in ("config.json", "inputs.json", CHECKSUMS, *names):
-        for there in sorted(directory.glob(name)):
-            if not there.is_dir() or any(there.iterdir()):
-                raise not_ours(there)
+    patterns = ("config.json", "inputs.json", CHECKSUMS, *names)
+    there = [file for name in patterns for file in sorted(directory.glob(name))]
+    there = [file for file in there if not file.is_dir() or any(file.iterdir())]
+    # After that look: another process that writes results now has bound the directory before.
+    if there and not any(_binds(directory / name) for name in ("config.json", "inputs.json")):
+        raise not_ours(there[0])
 
 
 def _binds(file: Path) -> bool:

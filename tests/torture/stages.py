@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import yaml
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -20,6 +22,33 @@ _OF_THE_RUN = {
     "select_seconds", "train_seconds",
 }  # fmt: skip
 _NOT_COMPARED = {"results.md", "README.md", "checksums.json", "config.json", "inputs.json"}
+RECIPE = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 4, "precision": "float32"}
+COMMON = {
+    "model": "lm", "pool": "pool.jsonl", "targets": "targets.jsonl", "max_tokens": 48, "stack": 4,
+    "columns": {"source": "task"}, "recipe": RECIPE,
+}  # fmt: skip
+TRAIN = {
+    **COMMON,
+    "supervision": {"splits": 1, "size": 6, "uniform": 6, "few_sources": 0, "selected": 0},
+    "encoder": {"max_tokens": 48},
+    "training": {"dim": 16, "steps": 6, "evaluate_every": 1, "patience": 9, "subsets": 6,
+                 "targets": 8, "distil_rows": 8, "learning_rate": 0.05,
+                 "backbone_learning_rate": 0.01},
+    "teacher": {"rank": 2, "damping": 30.0},
+    "evaluation": {
+        "share": 0.5,
+        "attribution": {"subsets": 4, "validation_subsets": 4, "size": 6, "repeats": 1,
+                        "targets": 5, "validation": 5, "scales": [1]},
+        "methods": {"tfidf": {}},
+    },
+}  # fmt: skip
+BENCHMARK = {
+    **COMMON, "test": "test.jsonl", "methods": {"tfidf": {}, "bm25": {}},
+    "attribution": {"subsets": 4, "validation_subsets": 3, "size": 4, "repeats": 1, "targets": 5,
+                    "validation": 5, "scales": [1]},
+    "selection": {"budgets": {"present": [4]}, "targets": 3, "evaluation": 4, "seeds": 1,
+                  "scorers": ["tfidf"], "selector": "coverage"},
+}  # fmt: skip
 Results = dict[str, Any]
 
 
@@ -56,6 +85,17 @@ def _select(inputs: Path, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _fit(inputs: Path, out: Path) -> list[str]:
+    return [
+        "--pool", f"{inputs}/pool.jsonl", "--model", f"{inputs}/lm", "--output", f"{out}",
+        "--dim", "8", "--max_tokens", "48",
+    ]  # fmt: skip
+
+
+def _demo(_: Path, out: Path) -> list[str]:
+    return ["--output", f"{out}", "--rows", "60", "--k", "4", "--targets", "2"]
+
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -65,8 +105,41 @@ STAGES = {
         Stage("report", lambda i, o: [f"{i}/chosen", "--output", f"{o}"], "report.html"),
         Stage("benchmark", lambda i, o: [f"{i}/benchmark.yaml", "--output", f"{o}"], "benchmark"),
         Stage("train", lambda i, o: [f"{i}/train.yaml", "--output", f"{o}"], "trained"),
+        Stage("fit", _fit, "fitted"),
+        Stage("demo", _demo, "demo"),
     )
 }
+
+
+def make_inputs(folder: Path, language_model: Path) -> None:
+    """Fill a folder with what the commands read: two models, rows and configs."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from airrep import AirRep, AirRepConfig, AirRepModel
+    from curate.demo_data import demo_pool, demo_targets
+
+    shutil.copytree(language_model, folder / "lm")
+    tasks = ("email_reply", "sql_query")
+    held_out = [demo_targets(task, 20) for task in tasks]
+    parts = {
+        "pool": [r for r in demo_pool(600) if r["task"] in (*tasks, "dialogue_summary")],
+        "targets": [row for rows in held_out for row in rows[:12]],
+        "test": [row for rows in held_out for row in rows[12:]],
+    }
+    for name, rows in parts.items():
+        lines = [json.dumps(row) + "\n" for row in rows]
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    config = AirRepConfig(
+        vocab_size=512, hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, pad_token_id=0, initializer_range=0.2,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AirRepModel(config).eval()
+    AirRep(model, AutoTokenizer.from_pretrained(language_model)).save_pretrained(folder / "encoder")
+    for name, content in (("train", TRAIN), ("benchmark", BENCHMARK)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 
 def results(place: Path) -> Results:
@@ -81,7 +154,7 @@ def results(place: Path) -> Results:
         if str(inside) in found or file.name.startswith("shard-"):
             continue
         if file.is_file() and not hidden and file.name not in _NOT_COMPARED:
-            found[str(inside)] = _content(file)
+            found[str(inside)] = _content(file, place)
     return found
 
 
@@ -101,9 +174,9 @@ def _store(directory: Path, manifest: dict[str, Any]) -> Results:
     return {**{k: manifest[k] for k in ("encoder", "template", "dim", "dtype")}, "rows": rows}
 
 
-def _content(file: Path) -> Any:
+def _content(file: Path, place: Path) -> Any:
     if file.suffix == ".json":
-        return _timeless(json.loads(file.read_text("utf-8")))
+        return _timeless(json.loads(file.read_text("utf-8").replace(str(place), "PLACE")))
     if file.suffix == ".safetensors":
         with safe_open(file, framework="numpy") as opened:
             about = opened.metadata() or {}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
 from airrep.store import EmbeddingStore
-from curate import cli
+from curate import cli, fitting
 from curate.demo_data import demo_pool, demo_targets
+from curate.destination import check_directory
+from eval_harness.outputs import check_own, claim
 from selection.scorers import TfidfScorer
 
 POOL, TARGETS = demo_pool(40), demo_targets("email_reply", 3)
@@ -363,3 +366,43 @@ def test_a_fit_belongs_to_its_pool_and_settings(tmp_path, tiny_lm, few_draws):
 def test_harmful_keeps_the_result_of_another_run(selected):
     with pytest.raises(OutputError, match="it is of curate select"):
         curate.harmful(POOL, TARGETS, 5, model="no model", output=selected)
+
+
+# --- another process writes to the same directory at this moment ---------------------------------
+
+
+def _just_before(monkeypatch, owner, name, act):
+    """Let another process act right before something is looked at for the first time."""
+    look, acted = getattr(owner, name), []
+
+    def act_and_look(*given):
+        if not acted:
+            acted.append(given)
+            act()
+        return look(*given)
+
+    monkeypatch.setattr(owner, name, act_and_look)
+
+
+def test_a_selection_that_another_process_saves_now_is_ours(selected, tmp_path, monkeypatch):
+    place = tmp_path / "new"
+    _just_before(monkeypatch, os.path, "lexists", lambda: shutil.copytree(selected, place))
+    check_directory(place, "parquet")
+
+
+def test_results_that_another_process_writes_now_are_ours(tmp_path, monkeypatch):
+    def write():
+        claim(tmp_path / "config.json", {"seed": 1}, "benchmark")
+        (tmp_path / "results.md").write_text("the other's")
+
+    _just_before(monkeypatch, Path, "glob", write)
+    check_own(tmp_path, ["results.md"])
+
+
+def test_a_checkpoint_that_another_process_fits_now_is_ours(tmp_path, monkeypatch):
+    def write():
+        claim(tmp_path / fitting.BINDING, {"seed": 1}, "fitted encoder")
+        (tmp_path / "model.safetensors").write_text("the other's")
+
+    _just_before(monkeypatch, Path, "iterdir", write)
+    fitting._check_own(tmp_path)
