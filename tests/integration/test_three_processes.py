@@ -14,7 +14,8 @@ from curate.verification import verify
 COMMAND = """
     import sys, time
     from pathlib import Path
-    import airrep.store, curate.cli, eval_harness.jobs
+    import airrep.gradient_directions, airrep.store, curate.cli, eval_harness.jobs
+    airrep.gradient_directions._DRAWS = 4
     airrep.store._SHARD_ROWS = 8
     eval_harness.jobs._PATIENCE = 0.05
     waiting, all_there = Path(sys.argv.pop(1)), int(sys.argv.pop(1))
