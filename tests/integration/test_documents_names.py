@@ -41,7 +41,7 @@ FILE = re.compile(rf"[\w.*…~/<>{{}}-]*\.(?:{SUFFIXES})(?!\w)")
 WORD = re.compile(r"[^\W\d]\w*")
 
 # Files of a made-up user, and words that stand for a path.
-USERS_FILES = {"heldout.jsonl", "config.yaml", "x"}
+USERS_FILES = {"heldout.jsonl", "config.yaml"}
 PLACEHOLDERS = {"DIR", "OUTPUT", "MODEL", "SOURCE"}
 # Names that others gave.
 THEIRS = {
@@ -113,11 +113,9 @@ class Code:
 
     def _says(self, text: str) -> bool:
         """Whether it is one of the texts, or made by an f-string."""
-        if text in self.texts:
+        if text in self.texts or any(fnmatchcase(text, shape) for shape in self.shapes):
             return True
         wanted = re.sub(r"…|\bN\b|\bNAME\b", "*", text)
-        if wanted == text:
-            return any(fnmatchcase(text, shape) for shape in self.shapes)
         return wanted in self.shapes or any(fnmatchcase(one, wanted) for one in self.texts)
 
 
