@@ -1,26 +1,89 @@
-"""Which texts are encoded together.
+"""Which texts pass through a network together, and in which shape.
 
-A text is padded to the next multiple of `BUCKET` tokens above its own length, and batches hold
-texts of one padded length only. So the arithmetic of a text does not depend on its neighbours:
-its embedding is the same, bit for bit on the CPUs we tested, whatever the batch size, the order,
-or the other texts, and little is lost to padding.
+A product of matrices may round by its shape: on a CPU with AMX, a text in bfloat16 alone and the
+same text among others differ. So nothing that a text shares a pass with may decide a shape. A text
+of n tokens is padded to the next multiple of `BUCKET` above n, and on a CPU all passes of a padded
+length have the same number of rows, whatever the budget: where texts are lacking, one is repeated.
+What comes after the network and has a row a text, or a row a token, is computed in blocks of
+`BLOCK_ROWS` rows (`in_blocks`).
+
+On a GPU a pass is filled up to the budget, because large passes are what makes it fast: there,
+bits hold for one budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 BUCKET = 16
+BLOCK_ROWS = 256
+# Tokens of a pass on a CPU: enough for the kernels' speed (docs/benchmarks.md, "Tokens of a pass"),
+# and few enough that one short query does not wait long for a pass full of copies. A language model
+# whose weights are cast at every pass wants more of them.
+PASS_TOKENS = 384
+LANGUAGE_MODEL_PASS_TOKENS = 1024
+# Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
+# begun in other shapes is not continued in these.
+GEOMETRY = (
+    f"bucket {BUCKET}, pass {PASS_TOKENS} or {LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pass:
+    """Texts that pass through a network together.
+
+    Attributes:
+        length: Tokens of every text, padding included.
+        rows: Texts of every pass of this length.
+        members: (at most `rows`,) indices of the texts.
+    """
+
+    length: int
+    rows: int
+    members: npt.NDArray[np.int64]
+
+    def filled(self) -> npt.NDArray[np.int64]:
+        """(rows,): the members, and the first again where there are too few."""
+        return np.pad(
+            self.members, (0, self.rows - len(self.members)), constant_values=self.members[0]
+        )
+
+
+def plan_passes(
+    lengths: Sequence[int],
+    longest: int,
+    device: torch.device,
+    tokens_per_batch: int,
+    *,
+    pass_tokens: int = PASS_TOKENS,
+) -> list[Pass]:
+    """Every text's pass, longest first so that memory peaks early.
+
+    Args:
+        lengths: Number of tokens of each text.
+        longest: The most tokens a text can have; padding never exceeds it.
+        device: Where the passes happen.
+        tokens_per_batch: Padded tokens of a pass on a GPU, at most; but for one text.
+        pass_tokens: Padded tokens of a pass on a CPU, at least.
+    """
+    return [
+        Pass(length, rows, members[i : i + rows])
+        for length, members in _padded_alike(lengths, longest)
+        for rows in [_rows(length, device, tokens_per_batch, pass_tokens)]
+        for i in range(0, len(members), rows)
+    ]
 
 
 def plan_batches(
     lengths: Sequence[int], tokens_per_batch: int, longest: int
 ) -> list[tuple[int, npt.NDArray[np.int64]]]:
-    """Group texts by padded length, at most `tokens_per_batch` padded tokens a batch.
+    """Batches of texts of one padded length where no bits are promised, as in training.
 
     Args:
         lengths: Number of tokens of each text.
@@ -30,13 +93,10 @@ def plan_batches(
     Returns:
         (padded length, indices of the texts), longest first so that memory peaks early.
     """
-    tokens = np.maximum(np.asarray(lengths, dtype=np.int64), 1)  # no tokens at all: all padding
-    padded = np.minimum(-(-tokens // BUCKET) * BUCKET, longest)
     batches = []
-    for length in np.unique(padded)[::-1]:
-        members = np.flatnonzero(padded == length)
-        size = max(1, tokens_per_batch // int(length))
-        batches += [(int(length), members[i : i + size]) for i in range(0, len(members), size)]
+    for length, members in _padded_alike(lengths, longest):
+        size = max(1, tokens_per_batch // length)
+        batches += [(length, members[i : i + size]) for i in range(0, len(members), size)]
     return batches
 
 
@@ -50,3 +110,41 @@ def pad(
         ids[row, : len(tokens)] = tokens
         mask[row, : len(tokens)] = 1
     return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def in_blocks(
+    function: Callable[..., torch.Tensor], *rows: torch.Tensor, block: int = BLOCK_ROWS
+) -> torch.Tensor:
+    """`function` of rows, called with `block` of them at a time, so that none knows the others.
+
+    Args:
+        function: Of tensors with `block` rows, to a tensor with as many.
+        rows: Tensors of equally many rows, at least one; the last block is filled with copies of
+            the last row, whose results are dropped.
+        block: Rows of a call.
+    """
+    count = len(rows[0])
+    made = []
+    for start in range(0, count, block):
+        places = torch.arange(start, start + block, device=rows[0].device).clamp(max=count - 1)
+        made.append(function(*(tensor[places] for tensor in rows)))
+    return torch.cat(made)[:count]
+
+
+def _rows(length: int, device: torch.device, tokens_per_batch: int, pass_tokens: int) -> int:
+    """Texts of a pass of this padded length."""
+    if device.type == "cpu":
+        return -(-pass_tokens // length)
+    return max(1, tokens_per_batch // length)
+
+
+def _padded_alike(lengths: Sequence[int], longest: int) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """(padded length, indices of its texts), the longest first.
+
+    Every text has padding, because attention without any may take another way through the machine
+    (transformers drops a mask of ones); those that fill `longest` have none, and are kept apart.
+    """
+    tokens = np.asarray(lengths, dtype=np.int64)
+    padded = np.minimum((tokens // BUCKET + 1) * BUCKET, longest)
+    keys = padded + (tokens >= longest)
+    return [(int(min(key, longest)), np.flatnonzero(keys == key)) for key in np.unique(keys)[::-1]]

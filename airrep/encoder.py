@@ -19,7 +19,7 @@ from huggingface_hub import HfApi
 from transformers import PreTrainedTokenizerBase
 
 from airrep.atomic import atomic_directory
-from airrep.batching import pad, plan_batches
+from airrep.batching import pad, plan_passes
 from airrep.checkpoint import find_checkpoint, load_checkpoint
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.fingerprints import model_fingerprint
@@ -143,8 +143,8 @@ class AirRep:
 
         Args:
             inputs: What to embed; a single string, row or example counts as a list of one.
-            tokens_per_batch: Padded tokens encoded at once. It bounds memory, and does not change
-                the result (see `airrep.batching`).
+            tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory. It
+                changes nothing on a CPU (see `airrep.batching`).
             progress: Show a progress bar on standard error.
 
         Returns:
@@ -268,9 +268,9 @@ class AirRep:
             return np.zeros((0, width), dtype=np.float32)
         tokens = self.reader.tokens(texts)
         lengths = [len(t.ids) for t in tokens]
-        batches = plan_batches(lengths, tokens_per_batch, self.reader.longest)
-        batches = batches[rank() :: processes()]
-        mine = sum(len(members) for _, members in batches)
+        passes = plan_passes(lengths, self.reader.longest, self.model.device, tokens_per_batch)
+        passes = passes[rank() :: processes()]
+        mine = sum(len(each.members) for each in passes)
         with (
             bar(mine, "encode", shown=progress) as counter,
             kept_rows(
@@ -278,14 +278,14 @@ class AirRep:
                 lambda: [text_fingerprint(text) for text in texts], (len(texts), width),
             ) as rows,
         ):  # fmt: skip
-            for length, members in batches:
-                if rows.find(members):
-                    counter.skip(len(members))
+            for each in passes:
+                if rows.find(each.members):
+                    counter.skip(len(each.members))
                     continue
                 with torch.inference_mode():
-                    found = function(*self.batch([tokens[i] for i in members], length))
-                rows.put(members, found.float().cpu().numpy())
-                counter.advance(len(members))
+                    found = function(*self.batch([tokens[i] for i in each.filled()], each.length))
+                rows.put(each.members, found[: len(each.members)].float().cpu().numpy())
+                counter.advance(len(each.members))
         made = rows.values
         if processes() > 1:
             # Every row is zero on all processes but one, so the sum is exact.

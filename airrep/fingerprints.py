@@ -8,13 +8,15 @@ from hashlib import blake2b
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from airrep.batching import GEOMETRY
+
 _VOLATILE_CONFIG = ("transformers_version", "dtype", "architectures")
 _VOLATILE_TOKENIZER = ("truncation", "padding")  # set anew at every call
 
 
 def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Digest of config, tokenizer, weights and their dtype."""
-    digest = blake2b(digest_size=16)
+    """Digest of config, tokenizer, weights, their dtype, and the shapes of passes."""
+    digest = blake2b(GEOMETRY.encode(), digest_size=16)
     config = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
     for volatile in _VOLATILE_CONFIG:
         config.pop(volatile, None)

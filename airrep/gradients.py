@@ -48,8 +48,8 @@ def gradient_features(
 ) -> npt.NDArray[np.float32]:
     """Projected gradients of each example's mean completion-token loss, one row per example.
 
-    Examples exactly alike get rows exactly alike. In float32, batch size and neighbours change a
-    row by about 1e-6 of its length. The network is left as it was found.
+    Examples exactly alike get rows exactly alike, and neighbours change no bit (see
+    `airrep.batching`). The network is left as it was found.
 
     Args:
         model: The model to be fine-tuned.
@@ -57,7 +57,7 @@ def gradient_features(
         rank: Of each side's projection.
         layers: Only the last so many transformer blocks; None takes all. Fewer cost less.
         seed: Of the projections.
-        tokens_per_batch: Padded tokens at once; bounds memory.
+        tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
         dtype: "float32" (more exactly, that of the weights), "bfloat16" (autocast), or "auto":
             bfloat16 where the hardware has it. Features are accumulated in float32 all the same.
         progress: Show a progress bar on standard error.
@@ -125,8 +125,10 @@ def reduced_gradients(
             recorded.begin(*batch.ids.shape)
             with autocast(model, dtype):
                 losses = completion_losses(network, batch.ids, batch.mask, batch.start)
-            losses.sum().backward()
-            rows.put(batch.members, recorded.features().float().cpu().numpy())
+            # without the copies, for what a reduction sums over rows
+            losses[: len(batch.members)].sum().backward()
+            found = recorded.features()[: len(batch.members)]
+            rows.put(batch.members, found.float().cpu().numpy())
     features = rows.values[which]
     check_features(features, examples, "gradients")
     return features

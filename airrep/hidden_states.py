@@ -44,14 +44,14 @@ def hidden_state_features(
 ) -> npt.NDArray[np.float32]:
     """Pooled last hidden states of each example's text, of length 1.
 
-    Examples exactly alike get rows exactly alike; in float32, batch size and neighbours change a
-    row by less than 1e-5.
+    Examples exactly alike get rows exactly alike, and neighbours change no bit (see
+    `airrep.batching`).
 
     Args:
         model: The model to be fine-tuned.
         examples: What to read.
         tokens: "all", weighted by position (RDS+), or "completion", the plain mean over its tokens.
-        tokens_per_batch: Padded tokens at once; bounds memory.
+        tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
         dtype: "float32" (more exactly, that of the weights), "bfloat16" (autocast), or "auto":
             bfloat16 where the hardware has it.
         progress: Show a progress bar on standard error.
@@ -69,17 +69,20 @@ def hidden_state_features(
     different, which = tokens_once(model, examples)
     size = model.network.config.get_text_config().hidden_size
     body = model.network.base_model
-    with rows_of(model, different, size, lambda: f"hidden states {tokens} {dtype}") as rows:
+    exact = torch.autocast(model.network.device.type, enabled=False)
+    with (
+        rows_of(model, different, size, lambda: f"hidden states {tokens} {dtype}") as rows,
+        torch.inference_mode(),
+        autocast(model, dtype),  # one context for all passes: it remembers the weights it has cast
+    ):
         title = "hidden states" * progress
         for batch in batches(model, different, tokens_per_batch, title, rows):
-            with torch.inference_mode():
-                with autocast(model, dtype):
-                    states = body(
-                        batch.ids, attention_mask=batch.mask, use_cache=False
-                    ).last_hidden_state
-                states = states.to(torch.promote_types(states.dtype, torch.float32))
-                weights = torch.from_numpy(_weights(batch, tokens)).to(states)
-                pooled = functional.normalize(torch.einsum("bl,bld->bd", weights, states), dim=-1)
+            states = body(batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+            states = states.to(torch.promote_types(states.dtype, torch.float32))
+            weights = torch.from_numpy(_weights(batch, tokens)).to(states)
+            with exact:
+                pooled = torch.einsum("bl,bld->bd", weights, states)
+            pooled = functional.normalize(pooled, dim=-1)[: len(batch.members)]
             rows.put(batch.members, pooled.float().cpu().numpy())
     features = rows.values[which]
     check_features(features, examples, "hidden states")

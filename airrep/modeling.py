@@ -24,7 +24,6 @@ from transformers import (
 )
 from transformers.models.auto import CONFIG_MAPPING
 
-from airrep.batching import BUCKET
 from airrep.errors import CheckpointError
 from airrep.gradient_pooling import GradientPooling
 from airrep.template import TextTemplate
@@ -180,11 +179,9 @@ class AirRepModel(PreTrainedModel):
 
     def project(self, features: torch.Tensor, *, normalize: bool | None = None) -> torch.Tensor:
         """Features (B, F) to embeddings (B, D), float32; `normalize` as the config says."""
-        # The projection is a sliver of the work; in float32 it costs no accuracy either. A product
-        # with one row, or a few, may sum in another order than with many: fill up to a bucket.
+        # The projection is a sliver of the work; in float32 it costs no accuracy either.
         weight, bias = self.projector.weight.float(), self.projector.bias.float()
-        rows = nn.functional.pad(features, (0, 0, 0, -len(features) % BUCKET))
-        embeddings = nn.functional.linear(rows, weight, bias)[: len(features)]  # (B, D)
+        embeddings = nn.functional.linear(features, weight, bias)  # (B, D)
         if self.config.normalize if normalize is None else normalize:
             embeddings = nn.functional.normalize(embeddings, dim=-1)
         return embeddings

@@ -19,7 +19,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradient_recorder import left_as_found
 from airrep.language_model import LanguageModel, Tokens
 from airrep.parts import kept_steps
-from airrep.passes import autocast, batches, check_options, token_key
+from airrep.passes import autocast, check_options, token_key, training_batches
 from airrep.progress import bar
 from airrep.projections import projected_layers
 from airrep.records import Example
@@ -129,7 +129,7 @@ def _gradients(
     """Of the mean loss over all completion tokens of a batch, as training takes it, in float32."""
     counts = [len(tokens.ids) - tokens.start for tokens in drawn]
     found = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
-    for batch in batches(model, drawn, tokens_per_batch):
+    for batch in training_batches(model, drawn, tokens_per_batch):
         with autocast(model, dtype):
             losses = completion_losses(model.network, batch.ids, batch.mask, batch.start)
         share = torch.tensor([counts[i] / sum(counts) for i in batch.members]).to(losses)

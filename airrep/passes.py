@@ -1,4 +1,4 @@
-"""Examples through a causal language model, a batch at a time."""
+"""Examples through a causal language model, some at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from airrep.batching import pad, plan_batches
+from airrep.batching import LANGUAGE_MODEL_PASS_TOKENS, pad, plan_batches, plan_passes
 from airrep.digests import content_digest
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.hardware import fastest_dtype
@@ -27,8 +27,9 @@ class Batch:
     """Examples of one padded length.
 
     Attributes:
-        members: (B,) their positions among the tokens given.
-        tokens: Their tokens.
+        members: (at most B,) positions, among the tokens given, of the first rows; what rows come
+            after them are copies that fill the pass, whose results are dropped.
+        tokens: (B,) the rows' tokens.
         ids: (B, L) padded on the right, on the model's device.
         mask: (B, L) 1 where there is a token.
         start: (B,) position of each completion's first token.
@@ -115,22 +116,39 @@ def batches(
     progress: str = "",
     rows: Rows | None = None,
 ) -> Iterator[Batch]:
-    """Batches of one padded length each (see `airrep.batching`), with a bar if it has a name.
+    """Passes of fixed shapes (see `airrep.batching`), with a bar if it has a name.
 
     Those whose rows were found are left out.
     """
-    plan = plan_batches([len(t.ids) for t in tokens], tokens_per_batch, model.format.max_tokens)
-    pad_id, device = int(model.tokenizer.pad_token_id), model.network.device
+    lengths, device = [len(t.ids) for t in tokens], model.network.device
     with bar(len(tokens), progress, shown=bool(progress)) as shown:
-        for length, members in plan:
-            if rows is not None and rows.find(members):
-                shown.skip(len(members))
+        for each in plan_passes(
+            lengths, model.format.max_tokens, device, tokens_per_batch,
+            pass_tokens=LANGUAGE_MODEL_PASS_TOKENS,
+        ):  # fmt: skip
+            if rows is not None and rows.find(each.members):
+                shown.skip(len(each.members))
                 continue
-            chosen = [tokens[i] for i in members]
-            ids, mask = pad([t.ids for t in chosen], length, pad_id)
-            start = torch.tensor([t.start for t in chosen], dtype=torch.int64)
-            yield Batch(members, chosen, ids.to(device), mask.to(device), start.to(device))
-            shown.advance(len(members))
+            yield _batch(model, each.members, [tokens[i] for i in each.filled()], each.length)
+            shown.advance(len(each.members))
+
+
+def training_batches(
+    model: LanguageModel, tokens: Sequence[Tokens], tokens_per_batch: int
+) -> Iterator[Batch]:
+    """Batches within a budget, for sums over all rows: a copy of a row would count."""
+    lengths = [len(t.ids) for t in tokens]
+    for length, members in plan_batches(lengths, tokens_per_batch, model.format.max_tokens):
+        yield _batch(model, members, [tokens[i] for i in members], length)
+
+
+def _batch(
+    model: LanguageModel, members: npt.NDArray[np.int64], tokens: list[Tokens], length: int
+) -> Batch:
+    device = model.network.device
+    ids, mask = pad([t.ids for t in tokens], length, int(model.tokenizer.pad_token_id))
+    start = torch.tensor([t.start for t in tokens], dtype=torch.int64)
+    return Batch(members, tokens, ids.to(device), mask.to(device), start.to(device))
 
 
 def check_features(

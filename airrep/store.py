@@ -165,7 +165,7 @@ class EmbeddingStore:
         Args:
             examples: Whose embeddings.
             encoder: What makes them.
-            tokens_per_batch: Tokens at once.
+            tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
             progress: Show a progress bar.
             engine: Who encodes; default this process, with those of its launcher.
 

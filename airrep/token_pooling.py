@@ -23,13 +23,14 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from airrep.batching import in_blocks
+
 SENTENCE_POOLINGS = ("mean", "cls", "segments", "levels")
 LANGUAGE_MODEL_POOLINGS = ("prediction", "gradient")
 TOKEN_POOLINGS = (*SENTENCE_POOLINGS, *LANGUAGE_MODEL_POOLINGS)
 
 _LEVELS = 5  # hidden states looked at, from the token embeddings to the last
 _RANK = 16  # of each side of an outer product
-_TOKENS_AT_ONCE = 2048  # whose distribution over the vocabulary is held
 
 
 def feature_blocks(token_pooling: str, hidden: int, layers: int) -> list[int]:
@@ -166,15 +167,19 @@ class PredictionPooling(nn.Module):
             off.scatter_add_(1, ids[:, None], torch.ones_like(ids[:, None], dtype=off.dtype))
             return (off.to(output.weight.dtype) @ output.weight).float()
 
-        # computed again in a backward pass, so that no distribution waits for it
-        parts = [
-            checkpoint(part, chosen, ids, use_reentrant=False, preserve_rng_state=False)
-            for chosen, ids in zip(
-                states[places].split(_TOKENS_AT_ONCE), next_ids.split(_TOKENS_AT_ONCE), strict=True
+        def forgotten(chosen: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+            # computed again in a backward pass, so that no distribution waits for it
+            found: torch.Tensor = checkpoint(
+                part, chosen, ids, use_reentrant=False, preserve_rng_state=False
             )
-        ]
+            return found
+
         errors = torch.zeros(*states.shape, dtype=torch.float32, device=states.device)
-        return errors.masked_scatter(places[..., None], torch.cat(parts)) if parts else errors
+        if not len(next_ids):
+            return errors
+        return errors.masked_scatter(
+            places[..., None], in_blocks(forgotten, states[places], next_ids)
+        )
 
 
 def _unit_rms(states: torch.Tensor) -> torch.Tensor:

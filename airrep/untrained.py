@@ -39,7 +39,7 @@ def gradient_encoder(
         dim: Numbers of an embedding; default 1,024, or fewer where there are fewer rows.
         separator: See `starting_point`.
         max_tokens: See `starting_point`.
-        tokens_per_batch: Padded tokens at once; bounds memory.
+        tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
         seed: Of what is drawn.
         progress: Show progress bars on standard error.
 

@@ -125,7 +125,8 @@ def select(
         format: Of the written files: parquet or jsonl.
         overwrite: Replace the selection of another run that the output directory holds, and its
             reports; by default that is refused. The same run may always be repeated.
-        tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
+        tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory; it changes
+            nothing on a CPU.
         memory_limit: Bytes, or "4GB": what scores and selection may take beside the pool and its
             embeddings; default 4 GiB. Where the scores do not fit, layered_greedy certifies that
             its result is the same (docs/scale.md).
@@ -257,7 +258,8 @@ def embed(
         encoder: A checkpoint directory or hub id; default the built-in one.
         columns: Which field is what, where that is not obvious; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
-        tokens_per_batch: Tokens encoded at once; bounds memory, does not change the result.
+        tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory; it changes
+            nothing on a CPU.
         engine: Who encodes: local, accelerate or ray; see `select`.
         progress: Show a progress bar.
 

@@ -84,7 +84,7 @@ def fit(
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
-        tokens_per_batch: Tokens at once in the model; bounds memory.
+        tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
         seed: Of what is drawn.
         progress: Show progress bars.
 

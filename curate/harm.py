@@ -86,7 +86,7 @@ def harmful(
         output: Directory to write the rows and their manifest to.
         format: Of the written files: parquet or jsonl.
         overwrite: Replace the result of another run that the output directory holds; see `select`.
-        tokens_per_batch: Tokens at once in the model; bounds memory.
+        tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
         seed: Of the projections of gradients.
         progress: Show progress bars.
 

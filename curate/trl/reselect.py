@@ -100,7 +100,8 @@ class Reselect(TrainerCallback):
             target_columns: See `curate.select`.
             on_bad_row: See `curate.select`.
             store: Directory that keeps the pool's embeddings; default none.
-            tokens_per_batch: Tokens at once in an encoder, or in the model for the losses.
+            tokens_per_batch: Padded tokens at once on a GPU, in an encoder, or in the model for
+                the losses.
             seed: Of the random scorer and selector, and of the projections of gradients. The order
                 of rows follows the trainer's own seed.
             progress: Show progress bars.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch.func import functional_call, grad_and_value, vmap
 
-from airrep.batching import BUCKET, pad, plan_batches
+from airrep.batching import BUCKET, pad, plan_batches, plan_passes
 from airrep.digests import content_digest
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model import LanguageModel, Tokens
@@ -237,22 +237,16 @@ class _Row:
 def _through_trunk(
     parts: StackParts, tokens: Sequence[Tokens], dtype: torch.dtype, pad_id: int, most_tokens: int
 ) -> list[_Row]:
-    """Rows as the network reads them.
-
-    All batches of a padded length have the same number of rows, if need be by repeating one:
-    products of other sizes may round otherwise, and a row must not depend on what came with it.
-    """
+    """Rows as the network reads them, in passes of fixed shapes (see `airrep.batching`)."""
     if parts.trunk is None:
         return [_Row(t, torch.tensor(t.ids)) for t in tokens]
     made: list[_Row | None] = [None] * len(tokens)
-    lengths = [len(t.ids) for t in tokens]
-    for length, members in plan_batches(lengths, _THROUGH_TRUNK_AT_ONCE, most_tokens):
-        batch = [tokens[i].ids for i in members]
-        batch += batch[:1] * (max(1, _THROUGH_TRUNK_AT_ONCE // length) - len(batch))
-        ids, mask = pad(batch, length, pad_id)
-        device = parts.trunk.device
+    lengths, device = [len(t.ids) for t in tokens], parts.trunk.device
+    budget = _THROUGH_TRUNK_AT_ONCE
+    for each in plan_passes(lengths, most_tokens, device, budget, pass_tokens=budget):
+        ids, mask = pad([tokens[i].ids for i in each.filled()], each.length, pad_id)
         hidden = parts.trunk_output(ids.to(device), mask.to(device)).to(dtype).cpu()
-        for i, states in zip(members.tolist(), hidden, strict=False):
+        for i, states in zip(each.members.tolist(), hidden, strict=False):
             made[i] = _Row(tokens[i], states[: lengths[i]].clone())
     return [row for row in made if row is not None]
 

@@ -1,13 +1,24 @@
-"""Which texts are encoded together, and how they are padded."""
+"""Which texts pass through a network together, and how they are padded."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airrep.batching import BUCKET, pad, plan_batches
+from airrep.batching import (
+    BLOCK_ROWS,
+    BUCKET,
+    PASS_TOKENS,
+    in_blocks,
+    pad,
+    plan_batches,
+    plan_passes,
+)
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @st.composite
@@ -19,11 +30,15 @@ def tasks(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(tasks())
-def test_every_text_is_in_exactly_one_batch(task):
+@given(tasks(), st.sampled_from([CPU, GPU]))
+def test_every_text_is_in_exactly_one_pass_and_in_one_batch(task, device):
     lengths, budget, longest = task
-    members = [i for _, batch in plan_batches(lengths, budget, longest) for i in batch.tolist()]
-    assert sorted(members) == list(range(len(lengths)))
+    passes = plan_passes(lengths, longest, device, budget)
+    for groups in (
+        [each.members for each in passes],
+        [members for _, members in plan_batches(lengths, budget, longest)],
+    ):
+        assert sorted(i for group in groups for i in group.tolist()) == list(range(len(lengths)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -35,23 +50,35 @@ def test_no_batch_exceeds_the_budget_unless_it_is_one_text(task):
 
 @settings(max_examples=150, deadline=None)
 @given(tasks())
-def test_the_padded_length_is_the_next_multiple_or_the_longest_possible(task):
+def test_a_text_is_padded_to_the_next_multiple_above_it_or_the_longest_possible(task):
     lengths, budget, longest = task
-    for padded, batch in plan_batches(lengths, budget, longest):
-        assert padded % BUCKET == 0 or padded == longest
-        assert padded <= longest
-        for i in batch.tolist():
-            assert lengths[i] <= padded < max(lengths[i], 1) + BUCKET
+    for each in plan_passes(lengths, longest, CPU, budget):
+        assert each.length % BUCKET == 0 or each.length == longest
+        for i in each.members.tolist():
+            assert lengths[i] < each.length <= lengths[i] + BUCKET or lengths[i] == longest
+            assert each.length <= longest
 
 
 @settings(max_examples=150, deadline=None)
 @given(tasks(), st.integers(1, 400))
-def test_the_padded_length_of_a_text_depends_on_nothing_but_its_own(task, other_budget):
+def test_the_shape_of_a_texts_pass_depends_on_nothing_but_its_own_length(task, other_budget):
     """What makes embeddings independent of their neighbours."""
     lengths, budget, longest = task
-    alone = [plan_batches([length], other_budget, longest)[0][0] for length in lengths]
-    together = {i: p for p, batch in plan_batches(lengths, budget, longest) for i in batch.tolist()}
-    assert [together[i] for i in range(len(lengths))] == alone
+    alone = [plan_passes([length], longest, CPU, other_budget)[0] for length in lengths]
+    for each in plan_passes(lengths, longest, CPU, budget):
+        for i in each.members.tolist():
+            assert (each.length, each.rows) == (alone[i].length, alone[i].rows)
+        assert len(each.filled()) == each.rows == -(-PASS_TOKENS // each.length)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tasks())
+def test_a_pass_has_padding_in_all_of_its_texts_or_in_none(task):
+    """Where a mask is all ones it is dropped, and attention takes another way."""
+    lengths, budget, longest = task
+    for each in plan_passes(lengths, longest, CPU, budget):
+        full = {lengths[i] == each.length for i in each.members.tolist()}
+        assert len(full) == 1
 
 
 @settings(max_examples=50, deadline=None)
@@ -59,6 +86,18 @@ def test_the_padded_length_of_a_text_depends_on_nothing_but_its_own(task, other_
 def test_the_longest_come_first(task):
     padded = [length for length, _ in plan_batches(*task)]
     assert padded == sorted(padded, reverse=True)
+
+
+def test_a_pass_is_filled_with_copies_of_its_first_text():
+    (each,) = plan_passes([5, 9, 3], 512, CPU, 4096)
+    assert each.rows == PASS_TOKENS // BUCKET
+    assert each.members.tolist() == [0, 1, 2]
+    assert each.filled().tolist() == [0, 1, 2] + [0] * (each.rows - 3)
+
+
+def test_on_a_gpu_the_budget_decides_how_many_texts_pass_together():
+    passes = plan_passes([3, 20, 99], 512, GPU, 64)
+    assert [(each.length, each.rows) for each in passes] == [(112, 1), (32, 2), (16, 4)]
 
 
 def test_texts_of_one_length_keep_their_order():
@@ -72,6 +111,7 @@ def test_texts_of_one_length_keep_their_order():
 
 def test_nothing_to_batch():
     assert plan_batches([], 100, 512) == []
+    assert plan_passes([], 512, CPU, 100) == []
 
 
 def test_padding_fills_ids_and_mask():
@@ -83,3 +123,23 @@ def test_padding_fills_ids_and_mask():
 def test_a_text_that_does_not_fit_is_an_error_rather_than_cut():
     with pytest.raises(ValueError, match="broadcast"):
         pad([np.arange(5).tolist()], 4, pad_id=0)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 3 * BLOCK_ROWS])
+def test_in_blocks_every_call_has_as_many_rows_and_every_row_its_own_result(count):
+    seen = []
+
+    def function(left, right):
+        seen.append((len(left), len(right)))
+        return left * 2 + right
+
+    left, right = torch.arange(count), torch.arange(count) * 100
+    assert torch.equal(in_blocks(function, left, right), left * 2 + right)
+    assert set(seen) == {(BLOCK_ROWS, BLOCK_ROWS)}
+    assert len(seen) == -(-count // BLOCK_ROWS)
+
+
+def test_in_blocks_copies_that_fill_a_block_take_no_part_in_a_gradient():
+    values = torch.arange(3.0, requires_grad=True)
+    in_blocks(lambda rows: rows.square(), values).sum().backward()
+    assert torch.equal(values.grad, 2 * torch.arange(3.0))

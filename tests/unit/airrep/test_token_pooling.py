@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from airrep import AirRep, EmbeddingStore
 from airrep import token_pooling as token_pooling_module
+from airrep.batching import in_blocks
 from airrep.errors import CheckpointError, EmbeddingError, RecordError
 from airrep.records import Example
 from airrep.token_pooling import feature_blocks, level_numbers
@@ -281,7 +283,7 @@ def test_neighbours_and_batch_size_hardly_matter(reading_model):
 def test_how_many_distributions_are_held_hardly_matters(reading_model, monkeypatch):
     texts = rendered(reading_model)
     together = reading_model.features(texts)
-    monkeypatch.setattr(token_pooling_module, "_TOKENS_AT_ONCE", 7)
+    monkeypatch.setattr(token_pooling_module, "in_blocks", partial(in_blocks, block=7))
     np.testing.assert_allclose(reading_model.features(texts), together, rtol=0, atol=1e-5)
 
 
@@ -304,7 +306,7 @@ def test_gradients_do_without_the_distributions(reading_model, monkeypatch):
     texts = rendered(reading_model)[:6]
     whole, shapes = gradients(reading_model, texts)
     assert not any(shape and shape[-1] == 512 for shape in shapes), "of the vocabulary's size"
-    monkeypatch.setattr(token_pooling_module, "_TOKENS_AT_ONCE", 5)
+    monkeypatch.setattr(token_pooling_module, "in_blocks", partial(in_blocks, block=5))
     parts, _ = gradients(reading_model, texts)
     assert whole.keys() == parts.keys()
     for name, gradient in whole.items():
