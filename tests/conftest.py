@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from airrep import AirRep
+from airrep.locks import try_lock
 
 # Files that take longest, which are begun first: no process is left with one at the end.
 LONGEST = [
@@ -156,6 +157,26 @@ def together(program):
         assert done.wait() == 0, done.stderr[-3000:]
 
     return run
+
+
+@pytest.fixture
+def written_under(monkeypatch):
+    """Watch what gets its name: file names, and whether a lock was held then, by whomever."""
+
+    def watch(lock):
+        rename, seen = Path.replace, {}
+
+        def watched(source, target):
+            free = try_lock(lock)
+            seen[Path(target).name] = free is None
+            if free is not None:
+                free.release()
+            return rename(source, target)
+
+        monkeypatch.setattr(Path, "replace", watched)
+        return seen
+
+    return watch
 
 
 @pytest.fixture(scope="session")

@@ -128,12 +128,15 @@ def test_the_tables_hold_every_method_and_arm(whole):
     assert len(facts["differences"]["rows"]) == 2
 
 
-def test_the_same_command_again_trains_nothing(whole, place, monkeypatch):
+def test_the_same_command_again_trains_nothing(whole, place, monkeypatch, written_under):
     directory, printed = whole
     for name in ("eval_harness.subset_runs._run_stack", "eval_harness.benchmark.trials.Trials._run",
                  "eval_harness.benchmark.methods.ScoreFiles._compute"):  # fmt: skip
         monkeypatch.setattr(name, lambda *_: pytest.fail("done before"))
+    written = written_under(directory / ".lock")
     result = curate.benchmark(place / "whole.yaml", directory)
+    assert {"attribution.parquet", "trials.parquet", "checksums.json"} <= written.keys()
+    assert all(written.values()), "no other process writes results in between"
     assert str(result) == result.markdown == printed[0]
     assert len(result.trials) == 40
     assert [row["method"] for row in result.attribution] == ["bm25", "tfidf", "words"]

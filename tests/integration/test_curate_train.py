@@ -188,11 +188,14 @@ def test_select_works_with_it(whole, place):
     assert encoder["name"] == "encoder"
 
 
-def test_again_nothing_is_done_and_nothing_changes(whole, place, monkeypatch):
+def test_again_nothing_is_done_and_nothing_changes(whole, place, monkeypatch, written_under):
     directory, printed = whole
     before = _contents(directory)
     _nothing_is_done(monkeypatch)
+    written = written_under(directory / ".lock")
     result = curate.train(place / "train.yaml", directory)
+    assert {"attribution.parquet", "results.md", "checksums.json"} <= written.keys()
+    assert all(written.values()), "no other process writes results in between"
     assert str(result) == result.markdown == printed[0]
     assert result.directory == directory / "encoder"
     assert [row["method"] for row in result.attribution][:2] == ["trained", "untrained"]

@@ -19,10 +19,12 @@ from airrep.errors import (
     SupervisionError,
 )
 from airrep.language_model import LanguageModel
-from airrep.records import normalise
+from airrep.records import Example, normalise
 from airrep.supervision import SubsetLosses
 from curate import cli
 from curate.demo_data import demo_pool
+from curate.recorded_model import remember_model
+from eval_harness import example_loss
 from eval_harness.example_loss import completion_losses
 from selection.scorers import GradientScorer, TfidfScorer
 from selection.scorers.score_average import AVERAGE_SCALE
@@ -305,6 +307,24 @@ def test_runs_of_another_model(place, tmp_path):
         _record(place, place / "runs", model=other)
     facts = json.loads((place / "runs" / "model.json").read_text())
     assert facts["model"] == str(place / "lm"), "the refusal changed nothing"
+
+
+def test_of_two_models_that_begin_at_once_one_is_refused(place, tmp_path, monkeypatch):
+    """The other is written down while this one's losses are measured."""
+    models = place / "lm", _other_model(place, tmp_path / "other")
+    mine, other = map(LanguageModel.from_pretrained, models)
+    rows, measure = [Example("0", "what", "this")], example_loss.completion_losses
+    (tmp_path / "runs").mkdir()
+
+    def be_late(*given, **options):
+        monkeypatch.setattr(example_loss, "completion_losses", measure)
+        remember_model(tmp_path / "runs", "the other", other, rows, "float32")
+        return measure(*given, **options)
+
+    monkeypatch.setattr(example_loss, "completion_losses", be_late)
+    with pytest.raises(SupervisionError, match=r"holds runs of another model \(the other"):
+        remember_model(tmp_path / "runs", "mine", mine, rows, "float32")
+    assert json.loads((tmp_path / "runs" / "model.json").read_text())["model"] == "the other"
 
 
 def test_a_model_that_has_moved(place, tmp_path):

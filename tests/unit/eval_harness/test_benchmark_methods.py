@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, CheckpointError
+from airrep.locks import try_lock
 from eval_harness.benchmark import methods
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer
@@ -213,6 +214,18 @@ def test_at_the_same_time_one_computes_and_the_others_wait(
         assert not thread.is_alive(), "a thread still computes, or waits, after two minutes"
     assert scorer.calls == [7]
     assert len({scores.values().tobytes() for scores in found}) == 1
+
+
+def test_both_files_are_read_before_another_may_write_them(tmp_path, questions, monkeypatch):
+    read, seen = methods.read_array, []
+
+    def read_under_lock(file):
+        seen.append(try_lock(file.with_suffix(".lock")))
+        return read(file)
+
+    monkeypatch.setattr(methods, "read_array", read_under_lock)
+    ScoreFiles(tmp_path).get(_method(Counting()), questions[:3], questions[3:10])
+    assert seen == [None]
 
 
 def test_what_breaks_off_while_writing_leaves_nothing_to_trust(tmp_path, questions, monkeypatch):
