@@ -37,6 +37,7 @@ from eval_harness.outputs import (
 )
 from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
+from selection.selectors.base import AUTO
 
 _RESULTS = (
     "attribution.parquet", "attribution.json", "attribution.png", "trials.parquet", "trials.png",
@@ -142,6 +143,8 @@ def run_benchmark(
     if trials is not None:
         rows = trials.run(progress=progress)
         tried, summary = pd.DataFrame(rows), summarise_trials(rows)
+        if AUTO in set(tried["budget"]):  # a column holds numbers or words; `rows` has the numbers
+            tried["budget"] = tried["budget"].astype(str)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
         for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(

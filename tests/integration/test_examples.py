@@ -113,6 +113,9 @@ REDUCED = {
     "t0/adam_gradient.py": Reduced(
         "--config {config} --results {results}", says="that, in Adam's metric"
     ),
+    "t0/auto_k.py": Reduced(
+        "{sizes} --arm 'tfidf · layered_greedy'", says="2 problems of 2 sources; auto chose"
+    ),
     "t0/encoder/ablation.py": Reduced(
         "{training} --runs {trained} --output {out} --only 'as configured' 'without a teacher'",
         ("as_configured/encoder/config.json", "without_a_teacher/encoder/config.json"),
@@ -297,6 +300,19 @@ def results(config):
     """What that benchmark makes."""
     curate.benchmark(config, config.parent / "results")
     return config.parent / "results"
+
+
+@pytest.fixture(scope="module")
+def sizes(config, tmp_path_factory):
+    """Where two benchmarks took as many rows as the scores ask for; one of them so many steps."""
+    directory = tmp_path_factory.mktemp("sizes")
+    values = yaml.safe_load(config.read_text()) | {"attribution": None}
+    short = {"selector": None, "seeds": 1}
+    for name, budgets in (("auto_k", ["auto", 100]), ("auto_k_steps", ["auto"])):
+        steps = {"steps": 2} if name == "auto_k_steps" else {}
+        values["selection"] |= {"budgets": {"present": budgets}, **short, **steps}
+        curate.benchmark(written(config.parent / f"{name}.yaml", values), directory / name)
+    return directory
 
 
 @pytest.fixture(scope="module")
