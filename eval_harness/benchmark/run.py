@@ -142,9 +142,7 @@ def run_benchmark(
     tried, summary = pd.DataFrame(), pd.DataFrame()
     if trials is not None:
         rows = trials.run(progress=progress)
-        tried, summary = pd.DataFrame(rows), summarise_trials(rows)
-        if AUTO in set(tried["budget"]):  # a column holds numbers or words; `rows` has the numbers
-            tried["budget"] = tried["budget"].astype(str)
+        tried, summary = _table(rows), summarise_trials(rows)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
         for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(
@@ -174,3 +172,11 @@ def _stated(config: BenchmarkConfig) -> dict[str, Any]:
     if config.selection is not None and config.selection.steps is None:
         del stated["selection"]["steps"]
     return dict(stated)
+
+
+def _table(trials: list[dict[str, Any]]) -> pd.DataFrame:
+    """A line per trial; of budgets that are not all numbers, `rows` has the numbers."""
+    found = pd.DataFrame(trials)
+    if AUTO in set(found["budget"]):
+        found["budget"] = found["budget"].astype(str)  # a column holds numbers or words
+    return found
