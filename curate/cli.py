@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, get_type_hints
 
@@ -83,6 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"curate: {trouble}", 2)
     parsed = _parser(given[:1]).parse_args(given)
     options = parsed[parsed.verb].as_dict()
+    if twice := _given_twice(given, _FLAGS.get(parsed.verb, ())):
+        return _complain(
+            f"curate {parsed.verb}: --{twice} is given more than once and takes one value; give it "
+            "once",
+            2,
+        )
     config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []
     try:
         recorded = _manifest(str(config[-1])) if config else None
@@ -190,6 +196,30 @@ def _unreadable_config(given: Sequence[str]) -> str:
             except MissingInputError as error:
                 if "\0" in file:  # of other files that are not there the parser speaks
                     return str(error)
+    return ""
+
+
+def _given_twice(given: Sequence[str], flags: Collection[str]) -> str:
+    """An option that stands there twice, of which the parser keeps the last; "" if none does.
+
+    A config may be one of several: what they set is put together.
+    """
+    seen: set[str] = set()
+    words = iter(given)
+    for word in words:
+        if word == "--":
+            break
+        if not word.startswith("--"):
+            continue
+        name, equals, _ = word[2:].partition("=")
+        if name in flags:
+            continue
+        if not equals:
+            next(words, None)  # its value, whatever it looks like
+        if name in seen:
+            return name
+        if name != "config" and not name.endswith("+"):  # --scorer+ adds to a list
+            seen.add(name)
     return ""
 
 

@@ -132,7 +132,8 @@ FAILURES = {
 def test_errors_are_one_line_and_exit_with_one(inputs, tmp_path, capsys, case):
     (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\n{"text": \n')
     change, message = FAILURES[case]
-    status = cli.main(["select", *inputs, *change])
+    kept = inputs if change[0] != "--pool" else inputs[2:]
+    status = cli.main(["select", *kept, *change])
     captured = capsys.readouterr()
     assert status == 1
     assert captured.out == ""

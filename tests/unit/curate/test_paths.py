@@ -1,4 +1,4 @@
-"""Paths as users write them: `~`, and nothing at all."""
+"""Paths and options as users write them: `~`, nothing at all, the same option twice."""
 
 from __future__ import annotations
 
@@ -139,3 +139,30 @@ def test_a_home_that_is_not_there():
     for call in ({"pool": "~nobody-by-this-name/p.jsonl"}, {"output": "~nobody-by-this-name/d"}):
         with pytest.raises(CurateError, match=r"names a home directory that is not there"):
             curate.select(**{"pool": POOL, "targets": TARGETS, "k": 3, "scorer": "tfidf", **call})
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--pool", "~/targets.jsonl"], "pool"),
+        (["--pool=~/targets.jsonl"], "pool"),
+        (["--scorer", "bm25"], "scorer"),
+        (["--columns.id", "id", "--columns.id=id"], "columns.id"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(home, capsys, more, named):
+    command = ["select", "--pool", "~/pool.jsonl", "--targets", "~/targets.jsonl", "--k", "3"]
+    command += ["--scorer", "tfidf", "--output", "~/out", *more]
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err == (
+        f"curate select: --{named} is given more than once and takes one value; give it once\n"
+    )
+    assert not (home / "out").exists()
+
+
+def test_options_that_may_be_given_together(home):
+    (home / "k.yaml").write_text("k: 4\n")
+    (home / "rest.yaml").write_text("scorer: tfidf\npool: ~/pool.jsonl\n")
+    command = ["select", "--config", "~/rest.yaml", "--config", "~/k.yaml", "--targets"]
+    command += ["~/targets.jsonl", "--columns.prompt", "prompt", "--columns.completion"]
+    assert cli.main([*command, "completion", "--overwrite", "--overwrite"]) == 0
