@@ -99,7 +99,7 @@ $(LOWEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python $(PIP) uv
 	echo '$(TORCH:%=torch==%)' >$(LOWEST)/override.txt
-	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra dev \
+	$(LOWEST)/bin/uv pip compile --quiet --only-binary :all: --resolution lowest-direct --extra dev \
 	  --python $(LOWEST)/bin/python --override $(LOWEST)/override.txt pyproject.toml | \
 	  grep -vE '^(nvidia-|triton=)' >$(LOWEST)/requirements.txt
 	$(LOWEST)/bin/python $(PIP) -r $(LOWEST)/requirements.txt -e .

@@ -107,8 +107,10 @@ def _row_columns(insight: Insight) -> dict[str, Any]:
     def of_chosen(values: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401 (k of anything)
         return pa.array(np.asarray(values)[ranks], kind, mask=out)
 
-    scores = pa.FixedSizeListArray.from_arrays(
-        pa.array(insight.overview.chosen.ravel()), len(insight.targets)
+    # Not lists of a fixed size: no pyarrow before 26 writes those of them that are null.
+    scores = pa.LargeListArray.from_arrays(
+        pa.array(np.arange(len(chosen.indices) + 1) * len(insight.targets)),
+        pa.array(insight.overview.chosen.ravel()),
     )
     texts = [insight.texts.get(i) for i in range(len(ranks))]
     return {
