@@ -221,6 +221,7 @@ def test_the_same_runs_give_the_same_bits(stack, build, runs, held_out):
     assert found[0].tobytes() == found[1].tobytes()
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("trainable", ["all", "last:1"])
 def test_what_a_runner_has_seen_before_does_not_matter(trainable, build, runs, rows, held_out):
     settings = recipe(trainable=trainable)
@@ -231,6 +232,7 @@ def test_what_a_runner_has_seen_before_does_not_matter(trainable, build, runs, r
     assert found[0].tobytes() == found[1].tobytes()
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("trainable", ["all", "last:1"])
 def test_preparing_rows_first_changes_no_bit(trainable, build, runs, rows, held_out):
     recipe = Recipe(1, 1e-2, 4, trainable, "float32")

@@ -101,6 +101,7 @@ def test_every_run_is_recorded_with_its_losses(undisturbed, tiny_lm):
     assert undisturbed.provenance["trainable"] == "last:1"
 
 
+@pytest.mark.isa
 def test_killed_after_any_run_and_resumed_it_gives_the_same_bits(
     undisturbed, tiny_lm, tmp_path, start_worker
 ):

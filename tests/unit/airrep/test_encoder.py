@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from transformers import BertConfig, BertModel
 
 from airrep import AirRep
 from airrep import encoder as encoder_module
+from airrep.batching import PASS_TOKENS
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.pooling import group_influence
 from airrep.records import Example, normalise
@@ -93,21 +96,37 @@ def either(request, encoder, tiny) -> AirRep:
     return {"built-in": encoder, "tiny": tiny}[request.param]
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("tokens_per_batch", [1, 100, 1000, 100_000])
 def test_the_batch_size_changes_no_bit(either, texts, tokens_per_batch):
     found = either.encode(texts, tokens_per_batch=tokens_per_batch)
     assert np.array_equal(found, either.encode(texts))
 
 
+@pytest.mark.isa
 def test_the_order_changes_no_bit(either, texts):
     order = np.random.default_rng(0).permutation(len(texts))
     found = either.encode([texts[i] for i in order])
     assert np.array_equal(found, either.encode(texts)[order])
 
 
+@pytest.mark.isa
 def test_the_neighbours_change_no_bit(either, texts):
     alone = np.concatenate([either.encode([text]) for text in texts])
     assert np.array_equal(alone, either.encode(texts))
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("words", [9, 25, 60, 120, 180])
+def test_the_place_in_a_pass_changes_no_bit(encoder, words):
+    """Rows of a product that stand in other tiles of it."""
+    draw = random.Random(words)
+    count = -(-PASS_TOKENS // words)
+    texts = [" ".join(draw.choices(["river", "stone", "green"], k=words)) for _ in range(count)]
+    expected = encoder.encode(texts)
+    for turn in (1, 2, 3, count // 2):
+        turned = encoder.encode(texts[turn:] + texts[:turn])
+        np.testing.assert_array_equal(np.roll(turned, turn, axis=0), expected)
 
 
 def test_results_come_in_the_order_of_the_inputs(tiny, texts):

@@ -80,6 +80,7 @@ def test_bfloat16_is_close(make_lm):
     assert ((narrow * wide).sum(axis=1) / lengths).min() > 0.98
 
 
+@pytest.mark.isa
 def test_batches_order_and_neighbours_do_not_matter(make_lm):
     model = make_lm(dtype=torch.float32)
     together = gradient_features(model, EXAMPLES, dtype="float32")

@@ -83,6 +83,7 @@ def test_the_encoder_of_this_project_fits_the_protocol(tiny):
     assert isinstance(CountingEncoder(), FingerprintedEncoder)
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("rows", [1, 4, 2048])
 def test_stored_embeddings_are_the_encoders_bit_for_bit(tmp_path, tiny, monkeypatch, rows):
     monkeypatch.setattr(store_module, "_SHARD_ROWS", rows)
@@ -195,6 +196,7 @@ def test_a_repeated_text_is_encoded_once(tmp_path, small_shards):
 # --- interruptions ----------------------------------------------------------------------------
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("shards_done", [0, 1, 2])
 def test_an_interrupted_run_resumes_after_its_last_whole_shard(tmp_path, small_shards, shards_done):
     items = examples(*range(11))

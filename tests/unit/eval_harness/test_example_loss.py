@@ -37,6 +37,7 @@ def test_the_sum_is_the_mean_times_the_number_of_tokens(small_lm, questions):
     np.testing.assert_allclose(total, mean * counts, rtol=1e-12)
 
 
+@pytest.mark.isa
 @pytest.mark.parametrize("tokens_per_batch", [1, 64, 300, 10**6])
 def test_neighbours_do_not_matter(tokens_per_batch, make_lm, questions):
     model = make_lm(dtype=torch.float32)
