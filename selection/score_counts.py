@@ -33,12 +33,18 @@ class ScoreCounts:
     edges: npt.NDArray[np.float64]
 
     def share_below(self, target: int, score: float) -> float:
-        """Which share of the pool scores less for the target, 0 to 1, to within a bin's content."""
+        """At least which share of the pool scores less for the target, to within a bin."""
         counts = self.counts[target]
-        place = (score - self.edges[0]) / (self.edges[1] - self.edges[0])
-        whole = int(np.clip(np.floor(place), 0, len(counts)))
-        inside = counts[whole] * (place - whole) if 0 <= place < len(counts) else 0.0
-        return float((counts[:whole].sum() + inside) / counts.sum())
+        return float(counts[: max(self._bin(score), 0)].sum() / counts.sum())
+
+    def share_above(self, target: int, score: float) -> float:
+        """At least which share of the pool scores more for the target, to within a bin."""
+        counts = self.counts[target]
+        return float(counts[max(self._bin(score) + 1, 0) :].sum() / counts.sum())
+
+    def _bin(self, score: float) -> int:
+        """Where a score falls; -1 below all bins, their number above them."""
+        return int(np.searchsorted(self.edges, score, side="right")) - 1
 
     def quantiles(self, target: int, shares: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Scores below which these shares of the pool lie for the target, to within a bin.

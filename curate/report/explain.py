@@ -127,8 +127,9 @@ def _target(insight: Insight, x: int) -> TargetExplanation:
 
 def _helped(insight: Insight, x: int, score: float) -> HelpedTarget:
     target = insight.targets[x]
-    beats = insight.overview.distribution.share_below(x, score)
-    return HelpedTarget(target.id, target.label, score, beats)
+    shares = insight.overview.distribution
+    beats, beaten = shares.share_below(x, score), shares.share_above(x, score)
+    return HelpedTarget(target.id, target.label, score, beats, beaten)
 
 
 def _others(

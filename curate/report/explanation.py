@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,13 +41,15 @@ class HelpedTarget:
         id: Of the target.
         label: Its text, on one line.
         score: Of the row.
-        beats: Which share of the pool rows scores less for it, 0 to 1.
+        beats: Which share of the pool rows scores less for it at least, 0 to 1.
+        beaten: Which share of the pool rows scores more for it at least, 0 to 1.
     """
 
     id: str
     label: str
     score: float
     beats: float
+    beaten: float
 
 
 @dataclass(frozen=True)
@@ -310,15 +313,18 @@ def _of_target(it: TargetExplanation) -> Iterator[str]:
 
 
 def _beats(helped: HelpedTarget) -> str:
-    if helped.beats < 0.001:
-        return "hardly more than any pool row"
-    return f"more than {percent(helped.beats).removeprefix('> ')} of the pool"
+    return f"more than {_at_least(helped.beats)}"
 
 
 def _beaten(hurt: HelpedTarget) -> str:
-    if hurt.beats < 0.001:
-        return "less than nearly all of the pool"
-    return f"less than {percent(1 - hurt.beats).removeprefix('> ')} of the pool"
+    return f"less than {_at_least(hurt.beaten)}"
+
+
+def _at_least(share: float) -> str:
+    """A share that is not rounded up, as what is claimed of that many rows has to hold."""
+    parts = 1000 if share > 0.99 else 100
+    floor = math.floor(share * parts + 1e-9) / parts
+    return f"{percent(floor)} of the pool" if floor else "hardly any pool row"
 
 
 def _higher(count: int) -> str:

@@ -5,6 +5,7 @@ Positions count the usable pool rows, as in `Selection`. Shapes: T targets, N po
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,13 +119,32 @@ def guarded(guard: GuardReport, example_at: Callable[[int], Example]) -> tuple[R
 def _around(span: str, example: Example) -> str:
     """The passage and what stands before and after it; "" if it is not found as it is."""
     text = " ".join(f"{example.prompt} {example.completion}".split())
-    place = text.find(span.removesuffix("…"))
-    if place < 0:
+    place = passage_in(text, span)
+    if place is None:
         return ""
-    before, after = text[:place], text[place:]
-    start = place - whole_words(before[::-1], _BEFORE)
-    stop = place + whole_words(after, len(span) + _AFTER)
-    return ("…" if start else "") + text[start:stop] + ("…" if stop < len(text) else "")
+    before, after = text[: place.start], text[place.stop :]
+    kept = before[place.start - whole_words(before[::-1], _BEFORE) :].lstrip()
+    more = after[: whole_words(after, _AFTER)].rstrip()
+    return (
+        ("…" if len(kept) < len(before) else "")
+        + kept
+        + text[place.start : place.stop]
+        + more
+        + ("…" if len(more) < len(after) else "")
+    )
+
+
+def passage_in(text: str, span: str) -> slice | None:
+    """Where a passage stands in a text on one line, None if it does not.
+
+    Args:
+        text: Of a row, its completion after its prompt.
+        span: The passage as `Removed.span` has it: of another text perhaps, so that capitals may
+            differ, perhaps shortened, and with an arrow where a completion begins.
+    """
+    words = re.escape(span.removesuffix("…"))
+    found = re.search(words.replace(re.escape(" → "), " (?:→ )?"), text, re.IGNORECASE)
+    return None if found is None else slice(*found.span())
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ import numpy as np
 
 from curate.report.composition import NO_SOURCE
 from curate.report.coverage import TargetCoverage, coverage
-from curate.report.insight import REMOVED_TEXTS, Insight, Removed, RowText
+from curate.report.insight import REMOVED_TEXTS, Insight, Removed, RowText, passage_in
 from curate.report.wording import cut, escaped_size, on_a_line
 
 # Listed at most; the report says how many there are, and where the others can be found.
 ROWS, TARGETS, REMOVED, CONSTRAINTS = 1500, 150, REMOVED_TEXTS, 150
 _ALL_TEXTS = 1_800_000  # bytes of escaped text that all rows together may take
 _NAME, _LABEL, _AMONG_OTHERS = 60, 120, 80  # bytes of a name, of a label, of one among several
+_TWO_LINES = 70  # bytes of a label that a column has two lines for
 _NEIGHBOURS = 3
 _HELPED = 3
 
@@ -150,7 +151,7 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
         listed.append(
             ListedTarget(
                 cut(target.id, _NAME),
-                on_a_line(target.label, _LABEL),
+                on_a_line(target.label, _TWO_LINES),
                 "\n→ ".join(part for part in _texts(target, 1200) if part),
                 each,
                 neighbours(best[0].tolist(), best[1].tolist()),
@@ -169,10 +170,11 @@ def listed_removals(removed: Sequence[Removed]) -> list[ListedRemoval]:
 
 
 def _removal(each: Removed) -> ListedRemoval:
-    span = each.span.removesuffix("…")
-    before, found, after = each.text.partition(span)
-    if not span or not found:
-        before, span, after = "", each.span, ""
+    place = passage_in(each.text, each.span)
+    before, span, after = "", each.span, ""
+    if place is not None:
+        before, after = each.text[: place.start], each.text[place.stop :]
+        span = each.text[place]
     return ListedRemoval(
         cut(each.id, _NAME),
         cut(each.source, _NAME),

@@ -80,6 +80,18 @@ def test_rivals_are_the_best_rows_that_are_not_in(make_insight):
         assert found.higher == sum(values[x][r] > values[x][row] for r in chosen)
 
 
+def test_no_row_is_said_to_score_more_than_rows_that_it_does_not(make_insight):
+    values = np.random.default_rng(4).normal(size=(2, 397)) ** 2
+    insight = make_insight(values, 30, selector="top_k_max")
+    for row in insight.selection.indices.tolist():
+        found = explain(insight, row)
+        x = int(found.earned_by.id[1:])
+        said = re.search(r"for that target, more than ([\d.]+)% of the pool", str(found))
+        below = (values.astype(np.float32)[x] < np.float32(found.earned_by.score)).mean()
+        assert float(said[1]) <= 100 * below
+        assert float(said[1]) > 100 * below - 2
+
+
 def test_a_row_that_was_left_out_is_compared_with_what_was_chosen(make_insight):
     values = np.array([[5.0, 4.0, 3.0, 2.0, 1.0]])
     insight = make_insight(values, 2, selector="top_k_max")

@@ -349,6 +349,18 @@ def test_the_guards_removals_are_shown_with_what_they_share(insight):
     assert "Taken out of the pool before anything was scored: 1 leak." in said
 
 
+def test_a_passage_is_marked_where_it_stands_in_the_row(insight):
+    """Also if it is another text's, with other capitals, or goes on from prompt to completion."""
+    row = Example("5", "Please write DOWN the words", "Of the song. And more.", "web", 5)
+    span = "write down the words → of the song"
+    guard = GuardReport("remove", "off", 60, (Removal(5, "5", "leak", "targets 1", 0.9, span),))
+    html = render(replace(insight, removed=guarded(guard, {5: row}.__getitem__)))
+    assert (
+        '<p class="passage">Please <mark>write DOWN the words Of the song</mark>. And more.</p>'
+        in html
+    )
+
+
 def test_the_page_is_written_whole_or_not_at_all(insight, tmp_path):
     path = write_report(insight, tmp_path / "new" / "report.html")
     assert path.read_text("utf-8").startswith(render(insight))

@@ -94,7 +94,9 @@ def test_quantiles_and_shares_are_right_to_within_a_bin():
         )
         for score in (-9.0, -0.3, 0.0, 0.2, 9.0):
             below = (line < score - width).mean(), (line < score + width).mean()
-            assert below[0] <= found.share_below(x, score) <= below[1]
+            assert below[0] <= found.share_below(x, score) <= (line < score).mean() <= below[1]
+            above = (line > score + width).mean(), (line > score).mean()
+            assert above[0] <= found.share_above(x, score) <= above[1]
 
 
 def test_scores_that_are_all_the_same_have_one_bin():
