@@ -15,7 +15,7 @@ from airrep.paths import user_path
 from airrep.processes import rank, wait_for_everyone
 from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
-from curate.choosing import Candidates, at_hand, memory_of
+from curate.choosing import DEFAULT_K, AtMost, Candidates, at_hand, memory_of
 from curate.constraint_binding import bind
 from curate.destination import check_apart, check_directory, check_run
 from curate.engine_choice import check_engine_for
@@ -46,14 +46,20 @@ from selection.selectors.base import AUTO, Size, check_k
 from selection.weights import target_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from airrep.encoder import AirRep
     from airrep.language_model import LanguageModel
+    from airrep.records import Example
+    from selection.constraints import BoundConstraints
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.selectors import Selector
 
 _PATHS = ("pool", "targets", "test", "encoder", "model", "store")  # arguments that can be one
-DEFAULT_K = 1000
+
+
 PARTS = "scoring"  # what files of parts are called, in the output directory
 
 
@@ -91,7 +97,8 @@ def select(
         pool: Rows to choose from: a path (.jsonl, .json, .csv, .parquet), a glob, a hub dataset
             ("owner/name", "owner/name/config:split"), a Dataset, a data frame, or a list.
         targets: A few examples of what the model should be good at; anything `pool` can be.
-        k: How many rows to choose, at most what the guard leaves of the pool; default 1000, or,
+        k: How many rows to choose, at most what the guard leaves of the pool; default 1000, or all
+            of them where there are fewer; or,
             under a token budget, as many as it holds. "auto": as many as the selector's objective
             asks for (docs/report.md), without constraints.
         test: What the model will be tested on; anything `pool` can be, read like the targets. Rows
@@ -150,8 +157,8 @@ def select(
     )
     asked = None if constraints is None else Constraints.of(constraints)
     budget = asked is not None and asked.max_tokens is not None
-    k = DEFAULT_K if k is None and not budget else k
-    number = None if k == AUTO else k
+    k = AtMost(DEFAULT_K) if k is None and not budget else k
+    number = None if k == AUTO or isinstance(k, AtMost) else k
     _check_size(k, asked, chooser)
     check_format(format)
     memory = memory_of(memory_limit)
@@ -203,6 +210,9 @@ def select(
             kept, scores = guard.settled(scores)
             _check_left(number, guard)
             bound = None if asked is None else bind(asked, examples, kept, model)
+            default = k if isinstance(k, AtMost) else None
+            if default is not None:
+                k = number = _there(default, kept.rows, bound, share, inputs.targets)
             scores = at_hand(chooser, scores, memory)
             candidates = Candidates.of(scores, k, chooser, weights, bound, memory)
             chosen = candidates.choose(chooser, k, weights)
@@ -221,6 +231,7 @@ def select(
             "layers": int(chosen.layers[-1]) + 1,
             "objective": None if chosen.objective is None else chosen.objective.stated,
             "best_size": chosen.best_size,
+            "fewer_than": None if default is None or number == default else int(default),
             "shortlist": chosen.shortlist,
             "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
             "constraints": [] if bound is None else standings(bound, chosen, number, share),
@@ -298,6 +309,20 @@ def _check_size(k: Size | None, asked: Constraints | None, selector: Selector | 
         )
     if selector is not None:
         check_sizes_itself(selector)
+
+
+def _there(
+    k: int,
+    rows: Sequence[Example],
+    bound: BoundConstraints | None,
+    share: npt.NDArray[np.float64],
+    targets: Sequence[Example],
+) -> int:
+    """As many rows as there are to choose, up to k; if none, one, for a message."""
+    there = min(k, len(rows))
+    if bound is not None:
+        there = bound.room(there, share, [target.id for target in targets])
+    return max(there, 1)
 
 
 def _check_left(k: int | None, guard: PoolGuard) -> None:

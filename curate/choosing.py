@@ -22,6 +22,7 @@ from selection.selectors.base import AUTO, Size, SizesItself, Weights, check_k
 from selection.selectors.group_greedy import GroupGreedy
 from selection.weights import target_weights
 
+DEFAULT_K = 1000
 # A larger score matrix is not built, unless the user allows more: a selector takes twice as much.
 MATRIX_BYTES = 2 << 30
 _FIRST_LAYER = 256  # rows in which a layer most often closes
@@ -35,6 +36,10 @@ _UNITS = {
     "gib": 1 << 30,
 }
 _LIMIT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmg]i?b)?")
+
+
+class AtMost(int):
+    """A number of rows that nobody asked for: fewer are chosen where there are fewer."""
 
 
 def memory_of(limit: str | int | None) -> int:

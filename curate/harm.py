@@ -15,6 +15,7 @@ from airrep.parts import discard, kept_in
 from airrep.paths import user_path
 from airrep.processes import rank, wait_for_everyone
 from curate.api import PARTS, replayable, select
+from curate.choosing import AtMost
 from curate.destination import check_apart, check_directory, check_run, holds_selection
 from curate.guard import Duplicates, Leakage
 from curate.inputs import Source, read_inputs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from selection.scorers import Scorer
 
 SIGNED_SCORERS = ("gradient", "gradient_cosine", "gradient_adam")
+DEFAULT_K = 100
 _LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
 _UNSIGNED = {
     "airrep": _LIKENESS,
@@ -42,7 +44,7 @@ _UNSIGNED = {
 def harmful(
     pool: Source,
     targets: Source,
-    k: int = 100,
+    k: int | None = None,
     *,
     test: Source | None = None,
     scorer: ScorerName | Sequence[ScorerName] | Scorer = "gradient",
@@ -69,8 +71,9 @@ def harmful(
     Args:
         pool: Rows to look through; anything that `select` takes.
         targets: A few examples of what the model should be good at, whose answers are right.
-        k: How many rows at most, and no more than the guard leaves of the pool; rows whose mean
-            influence is 0 or above are no part of the result, so that it may be smaller.
+        k: How many rows at most, and no more than the guard leaves of the pool; default 100, or
+            all of them if there are fewer. Rows whose mean influence is 0 or above are no part of
+            the result, so that it may be smaller.
         test: What the model will be tested on; rows that give it away are leaks, as in `select`.
         scorer: How a row's influence on a target is predicted: gradient, gradient_cosine or
             gradient_adam, whose sign says whether a row helps or hurts. Others compare texts, and
@@ -112,9 +115,10 @@ def harmful(
             run = run_of("harmful", arguments, inputs.records)
             check_run(output, run, objects, overwrite=overwrite)
         wait_for_everyone()  # before one of several processes has written its result
+    most = AtMost(DEFAULT_K) if k is None else k
     with kept_in(output, PARTS):
         found = select(
-            pool, targets, k, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
+            pool, targets, most, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
             model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
             target_columns=target_columns, on_bad_row=on_bad_row,
             tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,

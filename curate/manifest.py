@@ -46,7 +46,8 @@ class Manifest:
         encoders: For each scorer with an encoder or a language model: the scorer, the name and
             fingerprint of what it read the rows with, compute dtype, rows encoded and reused.
         guard: How many leaks and near-duplicates were found, and how many rows removed.
-        chosen: Selector, scorer, number of rows, layers, the selector's objective and after how
+        chosen: Selector, scorer, number of rows, layers, `fewer_than` (the default of k, where
+            nobody gave one and there were fewer rows), the selector's objective and after how
             many rows it was best (null of a selector without one), how it stands with each
             constraint, and a digest of the chosen rows in order.
         seconds: Time of each stage.

@@ -94,6 +94,8 @@ def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
         details = [f"fewer than k = {asked:,}: no other row has a mean below 0"] * fewer
         how = f"that hurt, by {how}"
         return [f"found   {_rows(len(selection), 18)} {how}" + "".join(f", {d}" for d in details)]
+    if default := manifest.chosen.get("fewer_than"):
+        details.append(f"all that can be chosen: k was not given, and would be {default:,}")
     lines = [f"chose   {_rows(len(selection), 18)} by {how}" + "".join(f", {d}" for d in details)]
     if selection.certificate is not None:
         lines.append(f"        {selection.certificate}")

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.processes import process_group, processes
-from curate.choosing import Candidates
+from curate.choosing import DEFAULT_K, Candidates
 from curate.inputs import Source
 from curate.io import OnBadRow, read_rows
 from curate.manifest import fingerprint
@@ -56,7 +56,7 @@ class Reselect(TrainerCallback):
         self,
         pool: Source,
         targets: Source,
-        k: int = 1000,
+        k: int | None = None,
         *,
         every: Every = "epoch",
         weighting: Weighting = "loss",
@@ -81,7 +81,8 @@ class Reselect(TrainerCallback):
         Args:
             pool: See `curate.select`.
             targets: See `curate.select`.
-            k: Rows of a round, a number: all rounds are of one length.
+            k: Rows of a round, a number: all rounds are of one length. Default 1000, or the whole
+                pool if it has fewer.
             every: "epoch": a round is one pass over its k rows. A number: a round is so many
                 optimiser steps, however many passes or parts of one that makes.
             weighting: "loss": targets count in proportion to their current loss, on a coarse scale
@@ -115,6 +116,8 @@ class Reselect(TrainerCallback):
             check_scorer(scorer, model)
         rows = read_rows(pool, "pool")
         self.pool, self.skipped = rows.examples(columns, on_bad_row)
+        if k is None:
+            k = min(DEFAULT_K, len(self.pool))
         check_k(k, len(self.pool))
         self.targets, _ = read_rows(targets, "targets").examples(
             columns if target_columns is None else target_columns, on_bad_row

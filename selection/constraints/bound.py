@@ -134,6 +134,23 @@ class BoundConstraints:
         """Rows of each source, (S,), among some of the pool's."""
         return np.bincount(self.source[among], minlength=len(self.names))
 
+    def room(self, k: int, share: npt.NDArray[np.float64], target_ids: Sequence[str]) -> int:
+        """The most rows, up to k, that sources and excluded rows leave to choose.
+
+        Args:
+            k: The most rows. Shares of sources are of the rows that are chosen, so that fewer rows
+                leave less room.
+            share: See `limits`.
+            target_ids: See `limits`.
+        """
+        usable = self.count(~self.excluded)
+        while k > 0:
+            possible = int(np.minimum(self.limits(k, share, target_ids).most, usable).sum())
+            if possible >= k:
+                break
+            k = possible
+        return k
+
     def limits(
         self, k: int | None, share: npt.NDArray[np.float64], target_ids: Sequence[str]
     ) -> Limits:
