@@ -4,9 +4,11 @@ import subprocess
 import sys
 import tomllib
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["airrep", "selection", "selection.scorers", "selection.selectors", "eval_harness",
@@ -61,8 +63,6 @@ def test_scoring_by_words_needs_no_torch():
 
 
 def test_the_version_is_stated_once():
-    from importlib.metadata import version
-
     import curate
 
     assert curate.__version__ == version("airrep-curate")
@@ -82,3 +82,20 @@ def test_every_runtime_dependency_is_pinned():
     }
     names = {name.split(">")[0].split("[")[0].lower() for name in wanted}
     assert names <= pinned
+
+
+LOWEST = Path(sys.prefix).name == ".venv-lowest"
+OLDEST = ">={}.{}".format(*sys.version_info)
+
+
+@pytest.mark.skipif(not LOWEST, reason="not the environment of `make test-lowest`")
+def test_the_lower_bounds_are_what_was_tested():
+    """A bound below what the others allow says of versions that they work, and nobody tried."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    if project["requires-python"] != OLDEST:
+        pytest.skip("the oldest versions have no builds for a newer Python")
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    for requirement in map(Requirement, wanted):
+        (bound,) = [each.version for each in requirement.specifier if each.operator == ">="]
+        found = version(requirement.name)
+        assert f"{found}.".startswith(f"{bound}."), requirement
