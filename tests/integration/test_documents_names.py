@@ -517,6 +517,29 @@ def test_what_a_page_names_is_there(page):
     assert list(unknown(page)) == []
 
 
+def _commands() -> Iterator[tuple[str, list[str]]]:
+    """Whole command lines of `curate` in the pages' blocks, but for those that read a file."""
+    for page in PAGES:
+        for language, block in _blocks(page.read_text("utf-8")):
+            if language != "bash":
+                continue
+            for line in block.splitlines():
+                words = shlex.split(line.split(" #")[0].strip().removesuffix("&"))
+                if "curate" in words and "--config" not in words:
+                    yield page.name, words[words.index("curate") + 1 :]
+
+
+def test_a_whole_command_line_can_be_typed(capsys):
+    """Values are of the options' types and choices, and nothing that is required is left out."""
+    commands = list(_commands())
+    assert len(commands) > 30
+    for page, words in commands:
+        try:
+            cli._parser(words[:1]).parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{page}: curate {shlex.join(words)}: {capsys.readouterr().err}")
+
+
 def test_a_link_leads_somewhere():
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"].get("urls", {})
     prefixes = tuple(f"{url}/blob/main/" for url in urls.values())
