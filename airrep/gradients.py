@@ -26,6 +26,7 @@ from airrep.passes import (
     batches,
     check_features,
     check_options,
+    chosen_dtype,
     rows_of,
     tokens_once,
 )
@@ -114,7 +115,8 @@ def reduced_gradients(
 
     def what() -> str | None:
         parts = [reduction.identity for reduction in reductions]
-        return None if None in parts else f"gradients {dtype} {' '.join(map(str, parts))}"
+        made_in = chosen_dtype(model, dtype)
+        return None if None in parts else f"gradients {made_in} {' '.join(map(str, parts))}"
 
     with (
         rows_of(model, different, width, what) as rows,

@@ -25,6 +25,7 @@ from airrep.passes import (
     batches,
     check_features,
     check_options,
+    chosen_dtype,
     rows_of,
     tokens_once,
 )
@@ -71,7 +72,9 @@ def hidden_state_features(
     body = model.network.base_model
     exact = torch.autocast(model.network.device.type, enabled=False)
     with (
-        rows_of(model, different, size, lambda: f"hidden states {tokens} {dtype}") as rows,
+        rows_of(
+            model, different, size, lambda: f"hidden states {tokens} {chosen_dtype(model, dtype)}"
+        ) as rows,
         torch.inference_mode(),
         autocast(model, dtype),  # one context for all passes: it remembers the weights it has cast
     ):

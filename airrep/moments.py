@@ -19,7 +19,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradient_recorder import left_as_found
 from airrep.language_model import LanguageModel, Tokens
 from airrep.parts import kept_steps
-from airrep.passes import autocast, check_options, token_key, training_batches
+from airrep.passes import autocast, check_options, chosen_dtype, token_key, training_batches
 from airrep.progress import bar
 from airrep.projections import projected_layers
 from airrep.records import Example
@@ -80,7 +80,14 @@ def second_moments(
             weight.requires_grad_(True)
         kept = kept_steps(
             lambda: _made_by(
-                model, tokens, list(weights), batch_size, draws, seed, tokens_per_batch, dtype
+                model,
+                tokens,
+                list(weights),
+                batch_size,
+                draws,
+                seed,
+                tokens_per_batch,
+                chosen_dtype(model, dtype),
             )
         )
         begun, found = kept.find()

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from glob import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,7 @@ from safetensors.numpy import save_file
 from airrep.atomic import atomic_file
 from airrep.digests import content_digest
 from airrep.errors import OutputError
+from airrep.version import __version__
 
 SECONDS = 15.0  # of work, at most, that are lost when a process is killed
 _KEY_BYTES = 16
@@ -137,7 +139,7 @@ class KeptRows(Rows):
         """Look for the rows of these keys among the parts that were made by the same."""
         super().__init__(shape, dtype)
         self._place, self._keys = place, keys
-        self._made_by = made_by = content_digest(made_by.encode())
+        self._made_by = made_by = _signed(made_by)
         self._found: dict[bytes, npt.NDArray[Any]] = {}
         self._waiting: list[npt.NDArray[np.int64]] = []
         self._due = Due()
@@ -243,9 +245,8 @@ class KeptSteps(Steps):
 
     def __init__(self, place: Place, made_by: str) -> None:
         """Look for the state that the same work left."""
-        name = content_digest(made_by.encode())[:8]
-        self._file = place.directory / f".{place.name}.{name}.part"
-        self._made_by = made_by
+        self._made_by = _signed(made_by)
+        self._file = place.directory / f".{place.name}.{self._made_by[:8]}.part"
         self._due = Due()
 
     def find(self) -> tuple[int, list[npt.NDArray[Any]]]:
@@ -293,6 +294,11 @@ def kept_steps(made_by: Callable[[], str]) -> Steps:
     """
     place = _PLACE.get()
     return Steps() if place is None else KeptSteps(place, made_by())
+
+
+def _signed(made_by: str) -> str:
+    """A digest of what made something, and of the versions that computed it."""
+    return content_digest(f"{made_by}\0{__version__}\0{version('torch')}".encode())
 
 
 @dataclass(frozen=True)

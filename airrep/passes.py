@@ -56,10 +56,13 @@ def check_options(dtype: str, tokens_per_batch: int) -> None:
 
 def autocast(model: LanguageModel, dtype: str) -> torch.autocast:
     """Where the model's own arithmetic happens: bfloat16, or ("float32") that of its weights."""
-    device = model.network.device
-    chosen = fastest_dtype(device) if dtype == "auto" else _DTYPES[dtype]
-    narrow = chosen is torch.bfloat16
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow)
+    narrow = chosen_dtype(model, dtype) is torch.bfloat16
+    return torch.autocast(model.network.device.type, dtype=torch.bfloat16, enabled=narrow)
+
+
+def chosen_dtype(model: LanguageModel, dtype: str) -> torch.dtype:
+    """What a name stands for, "auto" where the model is."""
+    return fastest_dtype(model.network.device) if dtype == "auto" else _DTYPES[dtype]
 
 
 def tokens_once(

@@ -12,7 +12,7 @@ import torch
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.language_model import LanguageModel
-from airrep.passes import autocast, batches, check_options, rows_of
+from airrep.passes import autocast, batches, check_options, chosen_dtype, rows_of
 from airrep.records import Example
 from airrep.token_losses import token_losses
 
@@ -61,7 +61,9 @@ def completion_losses(
     network, title = model.network, "losses" if progress else ""
     budget = min(tokens_per_batch, max(1, _LOGITS_AT_ONCE // len(model.tokenizer)))
     with (
-        rows_of(model, tokens, 1, lambda: f"losses {reduction} {dtype}", np.float64) as kept,
+        rows_of(
+            model, tokens, 1, lambda: f"losses {reduction} {chosen_dtype(model, dtype)}", np.float64
+        ) as kept,
         evaluation_mode(network),
         torch.inference_mode(),
         autocast(model, dtype),

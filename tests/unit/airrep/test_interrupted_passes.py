@@ -99,16 +99,17 @@ def test_an_interrupted_pass_goes_on_and_is_the_same(
 
 def test_other_settings_take_nothing(model, examples, tmp_path, batches):
     seen, _ = batches
+    exact = {"dtype": "float32", "tokens_per_batch": SMALL}
     with kept_in(tmp_path, "x"):
-        gradients(None, model, examples)
-        gradient_features(model, examples, rank=3, tokens_per_batch=SMALL)
-        gradient_features(model, examples, rank=2, seed=1, tokens_per_batch=SMALL)
-        gradient_features(model, examples, rank=2, layers=1, tokens_per_batch=SMALL)
-        gradient_features(model, examples, rank=2, dtype="bfloat16", tokens_per_batch=SMALL)
-        hidden_state_features(model, examples, tokens="all", tokens_per_batch=SMALL)
-        hidden_state_features(model, examples, tokens="completion", tokens_per_batch=SMALL)
-        completion_losses(model, examples, reduction="mean", tokens_per_batch=SMALL)
-        completion_losses(model, examples, reduction="sum", tokens_per_batch=SMALL)
+        gradient_features(model, examples, rank=2, **exact)
+        gradient_features(model, examples, rank=3, **exact)
+        gradient_features(model, examples, rank=2, seed=1, **exact)
+        gradient_features(model, examples, rank=2, layers=1, **exact)
+        gradient_features(model, examples, rank=2, **{**exact, "dtype": "bfloat16"})
+        hidden_state_features(model, examples, tokens="all", **exact)
+        hidden_state_features(model, examples, tokens="completion", **exact)
+        completion_losses(model, examples, reduction="mean", **exact)
+        completion_losses(model, examples, reduction="sum", **exact)
     assert sum(seen) == 9 * len(examples)
 
 
