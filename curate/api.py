@@ -32,7 +32,7 @@ from curate.scorer_choice import (
     scores_and_encoders,
     uses_model,
 )
-from curate.training_set import FileFormat, TrainingSet, check_format
+from curate.training_set import FileFormat, TrainingSet, check_columns, check_format
 from selection.constraints import Constraints, standings
 from selection.overview import overview
 from selection.selectors import (
@@ -177,6 +177,7 @@ def select(
         check_directory(output, format)
     with _timed(seconds, "read"):
         inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+        check_columns(inputs.pool.rows.dataset.column_names, "pool")
         examples = inputs.pool.examples
         if number is not None:
             check_k(number, len(examples))

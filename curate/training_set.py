@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,9 @@ from selection.result import Selection
 
 FileFormat = Literal["parquet", "jsonl"]
 COLUMN_PREFIX = "curate_"
+_REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
+ADDED = tuple(COLUMN_PREFIX + reason for reason in _REASONS)
+_EVERY_SELECTIONS = {*ADDED} - {"curate_objective"}  # which earlier versions did not add
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,25 +79,25 @@ class TrainingSet:
         of the target that earned the row), `curate_score` (the row's score for that target),
         `curate_gain` (by how much the row improved the selector's objective when it was chosen,
         below 0 where it made it worse), `curate_objective` (the objective's value after that; like
-        the gain empty where the selector has none), `curate_layer` (from 0).
+        the gain empty where the selector has none), `curate_layer` (from 0). Those of an earlier
+        selection, from which this one was made, are replaced; other columns of yours never are.
         """
         chosen = self.selection
         positions = [self.pool[i].row for i in chosen.indices.tolist()]
         rows = _flat(self._rows.select(positions))
-        taken = [name for name in rows.column_names if name.startswith(COLUMN_PREFIX)]
-        rows = rows.remove_columns(taken)  # of an earlier selection, from which this one was made
-        reasons = {
-            "rank": list(range(len(chosen))),
-            "row": positions,
-            "target": [self.targets[x].id for x in chosen.targets.tolist()],
-            "score": chosen.scores.tolist(),
-            "gain": None if chosen.objective is None else chosen.gains.tolist(),
-            "objective": None if chosen.objective is None else chosen.objective.values.tolist(),
-            "layer": chosen.layers.tolist(),
-        }
-        for name, values in reasons.items():
+        rows = rows.remove_columns([name for name in rows.column_names if name in ADDED])
+        reasons = (
+            list(range(len(chosen))),
+            positions,
+            [self.targets[x].id for x in chosen.targets.tolist()],
+            chosen.scores.tolist(),
+            None if chosen.objective is None else chosen.gains.tolist(),
+            None if chosen.objective is None else chosen.objective.values.tolist(),
+            chosen.layers.tolist(),
+        )
+        for name, values in zip(ADDED, reasons, strict=True):
             column: Any = pa.nulls(len(chosen), pa.float64()) if values is None else values
-            rows = rows.add_column(COLUMN_PREFIX + name, column)
+            rows = rows.add_column(name, column)
         return rows
 
     def to_trl(self) -> Dataset:
@@ -222,6 +225,24 @@ class TrainingSet:
             (directory / name).unlink(missing_ok=True)
         for file in reports_of_another(directory, manifest):
             self.report(file)
+
+
+def check_columns(names: Collection[str], where: str) -> None:
+    """Refuse rows with a column of one's own that is named like one which a selection adds.
+
+    Args:
+        names: Of the columns. All that a selection adds are an earlier selection's, to be replaced.
+        where: What the rows are called.
+
+    Raises:
+        ArgumentError: There are some of these columns, and not all.
+    """
+    found = [name for name in names if name in ADDED]
+    if found and not {*found} >= _EVERY_SELECTIONS:
+        raise ArgumentError(
+            f"{where}: the rows have the column {found[0]!r}, which a selection adds "
+            f"({', '.join(ADDED)}); yours would be lost. Rename it."
+        )
 
 
 def check_format(format: str) -> None:  # noqa: A002

@@ -157,6 +157,35 @@ def test_selecting_from_a_selection_replaces_its_columns(pool, targets):
     second = curate.select(first.dataset, targets, 5, scorer="tfidf")
     assert second.dataset["curate_rank"][:] == list(range(5))
     assert second.dataset.column_names == first.dataset.column_names
+    old = first.dataset.remove_columns("curate_objective")  # as earlier versions wrote it
+    assert curate.select(old, targets, 5, scorer="tfidf").dataset["curate_rank"][:] == list(
+        range(5)
+    )
+
+
+def test_columns_of_the_users_own_stay_or_are_refused_before_the_work(
+    pool, targets, tmp_path, monkeypatch
+):
+    mine = [{**row, "curate_note": f"note {i}", "curate": i} for i, row in enumerate(pool)]
+    chosen = curate.select(mine, targets, 5, scorer="tfidf", output=tmp_path / "out")
+    written = pq.read_table(tmp_path / "out" / "selection.parquet").to_pylist()
+    for row in (*chosen.dataset, *written):
+        assert (row["curate_note"], row["curate"]) == (
+            f"note {row['curate_row']}",
+            row["curate_row"],
+        )
+    again = curate.select(chosen.dataset, targets, 2, scorer="tfidf")
+    assert (
+        again.dataset["curate_note"][0]
+        == chosen.dataset["curate_note"][again.dataset[0]["curate_row"]]
+    )
+    monkeypatch.setattr(scorers.TfidfScorer, "score", lambda *_: pytest.fail("it was scored"))
+    taken = [{**row, "curate_score": 1.0} for row in pool]
+    with pytest.raises(
+        ArgumentError, match=r"pool: the rows have the column 'curate_score'.*Rename"
+    ):
+        curate.select(taken, targets, 5, scorer="tfidf", output=tmp_path / "other")
+    assert not (tmp_path / "other" / "manifest.json").exists()
 
 
 TRL_LAYOUTS = {
