@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from airrep.atomic import check_writable
 from airrep.errors import FileFormatError
 from airrep.paths import not_ours, user_path
 from airrep.sealed import read_sealed, write_sealed
@@ -59,11 +60,12 @@ def check(
 
 
 def _check_output(file: Path) -> None:
-    """Refuse a file that is there and is not what an earlier check found.
+    """Refuse a file that is there and is not what an earlier check found, or cannot be written.
 
     Raises:
-        OutputError: It would be replaced.
+        OutputError: It would be replaced, or its directory cannot be written to.
     """
+    check_writable(file.parent)
     if not os.path.lexists(file):
         return
     try:

@@ -105,9 +105,9 @@ def train_and_test(
         )
     directory = user_path(directory, "output")
     check_own(directory, ["results.md", "evaluation/attribution.*", "training", "encoder"])
+    check_writable(directory)
     rows = share_out_rows(files, config)
     splits, evaluation = draw_all(rows, config, directory / "evaluation")
-    check_writable(directory)
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )

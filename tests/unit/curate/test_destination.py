@@ -406,3 +406,67 @@ def test_a_checkpoint_that_another_process_fits_now_is_ours(tmp_path, monkeypatc
 
     _just_before(monkeypatch, Path, "iterdir", write)
     fitting._check_own(tmp_path)
+
+
+# --- outputs that cannot be written ---------------------------------------------------------------
+
+
+def _calls(model, files):
+    """Every verb that writes, as a function of its output."""
+    pool, targets, test = (str(files / f"{n}.jsonl") for n in ("pool", "targets", "test"))
+    config = {"model": str(model), "pool": pool, "targets": targets}
+    attribution = {"subsets": 3, "size": 4}
+    measured = {**config, "test": test, "methods": {"random": {}}, "attribution": attribution}
+    return {
+        "select": lambda place: curate.select(pool, targets, 3, scorer="tfidf", output=place),
+        "harmful": lambda place: curate.harmful(pool, targets, 3, model=model, output=place),
+        "check": lambda place: curate.check(pool, targets, output=place / "found.json"),
+        "embed": lambda place: curate.embed(pool, place),
+        "record": lambda place: curate.record(pool, targets, model, place, subsets=3, size=4),
+        "fit": lambda place: curate.fit(pool, model, place),
+        "demo": lambda place: curate.demo.demo(place, rows=60, k=3, targets=2),
+        "benchmark": lambda place: curate.benchmark(measured, place),
+        "train": lambda place: curate.train(config, place),
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [
+        (verb, how)
+        for verb in sorted(_calls("", Path()))
+        for how in ("a file", "below a file", "read-only")
+        if (verb, how) != ("demo", "read-only")  # which has nothing to lose
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_clear_error(
+    tmp_path, tiny_lm, monkeypatch, verb, how
+):
+    for name in ("airrep.encoder.AirRep.encode", "curate.checking.examine"):
+        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("airrep.language_model.LanguageModel.from_pretrained", _no_model)
+    for name, rows in (("pool", POOL), ("targets", TARGETS), ("test", demo_pool(6, seed=9))):
+        (tmp_path / f"{name}.jsonl").write_text(_lines(rows))
+    place = tmp_path / "out"
+    if how == "read-only":
+        place.mkdir()
+        monkeypatch.setattr("airrep.atomic.TemporaryFile", _denied)
+        monkeypatch.setattr("airrep.atomic.temporary_directory", _denied)
+    else:
+        place.write_text("mine")
+    before = _all(tmp_path)
+    output = place / "out" if how == "below a file" else place
+    with pytest.raises(CurateError) as raised:
+        _calls(tiny_lm, tmp_path)[verb](output)
+    said = str(raised.value)
+    assert str(place) in said
+    assert any(words in said for words in ("cannot write", "already there", "choose another"))
+    assert _all(tmp_path) == before
+
+
+def _no_model(*_, **__):
+    pytest.fail("a model was loaded")
+
+
+def _denied(*_, **__):
+    raise PermissionError(13, "Permission denied")
