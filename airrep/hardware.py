@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from airrep.processes import process_group, processes
+
+_NO_LIMIT = ("ALL", "DEFAULT")  # values of ONEDNN_MAX_CPU_ISA
+_WITHOUT_BFLOAT16 = (
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+)  # fmt: skip
 
 
 def default_device() -> torch.device:
@@ -23,14 +29,21 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     On CPUs that takes AMX tiles, or AVX-512's bfloat16 dot products on cores that are not Intel's:
     on Intel's, the latter alone are slower than float32 (half its rate on Sapphire Rapids with AMX
     hidden, ten times its rate on Zen 5). A rule, no timing, so that all processes decide alike.
+    What ONEDNN_MAX_CPU_ISA forbids, the hardware has not: without it, bfloat16 is emulated, slowly.
     """
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         # releases before 2.13 lack it
         can: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        dots = can.get("avx512_bf16", False) and "Intel" not in str(can.get("cpu_name", ""))
-        supported = bool(can.get("amx_bf16", False) or dots)
+        most = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+        tiles = can.get("amx_bf16", False) and ("AMX" in most or most in _NO_LIMIT)
+        dots = (
+            can.get("avx512_bf16", False)
+            and "Intel" not in str(can.get("cpu_name", ""))
+            and most not in _WITHOUT_BFLOAT16
+        )
+        supported = bool(tiles or dots)
     else:
         supported = False
     return torch.bfloat16 if supported else torch.float32

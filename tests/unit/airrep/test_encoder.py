@@ -117,6 +117,15 @@ def test_the_neighbours_change_no_bit(either, texts):
 
 
 @pytest.mark.isa
+def test_in_bfloat16_too_the_neighbours_change_no_bit():
+    """Where the hardware has it not, it is emulated."""
+    encoder = AirRep.default(dtype="bfloat16")
+    texts = ["river", "stone " * 13, "green " * 30, "why " * 100]
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    np.testing.assert_array_equal(encoder.encode(texts * 2), np.tile(alone, (2, 1)))
+
+
+@pytest.mark.isa
 @pytest.mark.parametrize("words", [9, 25, 60, 120, 180])
 def test_the_place_in_a_pass_changes_no_bit(encoder, words):
     """Rows of a product that stand in other tiles of it."""

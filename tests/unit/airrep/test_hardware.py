@@ -25,6 +25,25 @@ def test_the_gpu_if_there_is_one(monkeypatch):
     ],
 )
 def test_bfloat16_where_a_cpu_multiplies_faster_in_it(capabilities, dtype, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert fastest_dtype(torch.device("cpu")) is dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "dtype"),
+    [
+        ("Intel Xeon", "AVX512_CORE_AMX", torch.bfloat16),
+        ("Intel Xeon", "default", torch.bfloat16),
+        ("Intel Xeon", "AVX512_CORE_BF16", torch.float32),
+        ("AMD EPYC", "AVX512_CORE_BF16", torch.bfloat16),
+        ("AMD EPYC", "avx512_core", torch.float32),
+        ("AMD EPYC", "AVX2", torch.float32),
+    ],
+)
+def test_what_onednn_may_not_use_the_hardware_has_not(name, most, dtype, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    capabilities = {"cpu_name": name, "avx512_bf16": True, "amx_bf16": name == "Intel Xeon"}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert fastest_dtype(torch.device("cpu")) is dtype
 
