@@ -81,6 +81,7 @@ release-check:
 bench: $(VENV)/.dev
 	$(BIN)/python examples/benchmarks/greedy_speed.py
 	$(BIN)/python examples/benchmarks/encoder_throughput.py
+	$(BIN)/python examples/benchmarks/pass_size.py
 	$(BIN)/python examples/benchmarks/task_precision.py
 	$(BIN)/python examples/benchmarks/lds_speed.py
 	$(BIN)/python examples/benchmarks/report_cost.py

@@ -75,6 +75,9 @@ REDUCED = {
     "benchmarks/certified_scale.py": benchmark(
         "certified_scale", "--pool 2000 --targets 10 --dim 16 --k 20 --scratch {out}/scratch"
     ),
+    "benchmarks/pass_size.py": benchmark(
+        "pass_size", "--tokens 16 32 --repeats 1 --threads 1"
+    ),
     "benchmarks/encoder_throughput.py": benchmark(
         "encoder_throughput", "--rows 4 --repeats 1 --threads 1 --data {few}"
     ),
