@@ -35,7 +35,7 @@ PAGES = [
 ]
 PACKAGES = ("airrep", "selection", "eval_harness", "curate")
 OUR_SUFFIXES = ("part", "tmp")
-SUFFIXES = "gz|html|json|jsonl|md|npy|parquet|part|png|py|safetensors|tmp|toml|txt|yaml"
+SUFFIXES = "gz|html|json|jsonl|md|npy|parquet|part|png|py|safetensors|tmp|toml|txt|yaml|cff"
 SUFFIXES_ALONE = {f".{suffix}" for suffix in SUFFIXES.split("|")}
 FILE = re.compile(rf"[\w.*…~/<>{{}}-]*\.(?:{SUFFIXES})(?!\w)")
 WORD = re.compile(r"[^\W\d]\w*")
@@ -257,7 +257,8 @@ def _of_curate(words: list[str], page: Path) -> Iterator[str]:
 
 def _of_make(words: list[str], page: Path) -> Iterator[str]:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    yield from (f"no target {word} in the Makefile" for word in words if word not in targets)
+    named = (word for word in words if "=" not in word)  # not a variable
+    yield from (f"no target {word} in the Makefile" for word in named if word not in targets)
 
 
 def _of_script(words: list[str], page: Path) -> Iterator[str]:

@@ -389,7 +389,7 @@ def test_two_processes_choose_the_rows_of_one(together, lm, tmp_path):
     assert both[0] == both[1]
     expected = [[each.step, list(each.indices), list(each.weights)] for each in reselect.history]
     assert both[0] == expected
-    assert all(each.churn for each in reselect.history[1:])
+    assert any(each.churn for each in reselect.history[1:])  # otherwise there is little to agree on
     halves = [json.loads((folder / f"trained-{rank}.json").read_text()) for rank in range(2)]
     assert [a + b for a, b in zip(*halves, strict=True)] == whole.trained
     weights, found = weights_of(whole), torch.load(folder / "weights.pt")

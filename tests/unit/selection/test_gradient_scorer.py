@@ -103,7 +103,7 @@ def test_plain_scores_are_what_a_step_of_gradient_descent_does(make_lm, plain_lo
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight -= rate * gradient
-            measured[:, row] = plain_losses(model, TARGETS) - before
+            measured[:, row] = (plain_losses(model, TARGETS) - before).numpy()
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight += rate * gradient
     predicted = -rate * matrix.values()
