@@ -11,7 +11,7 @@ PIP := -m pip --quiet --disable-pip-version-check install
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test test-all test-isa test-lowest test-newest torture check docs-check package release-check bench clean
+.PHONY: demo test test-all coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
@@ -26,6 +26,11 @@ test: $(VENV)/.dev
 # With the long tail: the tests marked slow.
 test-all: $(VENV)/.dev
 	$(PYTEST) $(SPREAD) -m "not torture"
+
+# All of it again, and how much of the code that runs: processes that tests start are not counted.
+coverage: $(VENV)/.dev
+	$(PYTEST) $(SPREAD) -m "not torture" --cov --cov-report=json:out/coverage.json
+	$(BIN)/python tests/least_covered.py out/coverage.json
 
 # What promises the same bits, under each instruction set of this CPU, with one thread and with two.
 test-isa: $(VENV)/.dev
