@@ -20,6 +20,7 @@ __all__ = [
     "RoundRobin",
     "Selector",
     "SelectorName",
+    "SizesItself",
     "TopK",
     "check_selector",
     "check_sizes_itself",

@@ -164,10 +164,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, limited):
                 read_rows(given, "pool")
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300 + ".jsonl", "a\0.jsonl", "~nobody-here/x"])
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300 + ".jsonl", "a\0.jsonl"])
 def test_names_that_no_file_can_have_are_refused(name):
     with pytest.raises(MissingInputError):
         read_rows(name, "pool")
+
+
+def test_the_home_directory_of_nobody_is_refused():
+    with pytest.raises(ArgumentError, match="a home directory that is not there"):
+        read_rows("~nobody-here/x", "pool")
 
 
 def test_a_file_whose_name_cannot_be_written_down_is_refused(tmp_path):

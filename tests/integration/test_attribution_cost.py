@@ -65,6 +65,7 @@ def test_rows_come_in_groups_of_like_length_from_all_lengths(cost):
     assert len(cost.groups(rows[:5], 256)) >= 5
 
 
+@pytest.mark.slow
 def test_it_runs_on_made_up_rows(tiny_lm, tmp_path):
     subprocess.run(
         [sys.executable, str(SCRIPT), "--model", str(tiny_lm), "--data", str(tmp_path),

@@ -186,6 +186,7 @@ def test_and_to_its_rows_and_model(what, whole, place, tmp_path):
         curate.benchmark(copy / "whole.yaml", copy / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_benchmark_goes_on_and_processes_share_the_work(
     program, place, monkeypatch, wait_until
 ):

@@ -87,6 +87,7 @@ def everything():
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(together, tmp_path):
     """As torchrun starts them; each encodes its own share of the rows."""
     together(WORKER, tmp_path, os.path.dirname(__file__))  # noqa: PTH120

@@ -209,6 +209,7 @@ def test_again_nothing_is_done_and_nothing_changes(whole, place, monkeypatch, wr
     card.write_text(written, "utf-8")
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_goes_on_and_processes_share_the_work(program, whole, place, wait_until):
     output = place / "shared"
     command = ["train", "train.yaml", "--output", str(output), "--progress", "false"]
@@ -256,6 +257,7 @@ def _with_its_runs(whole, output, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkeypatch):
     """Recorded runs serve another encoder: copy them into a directory of its own."""
     output = place / "sentences-trained"
@@ -280,6 +282,7 @@ def test_a_sentence_encoder_learns_from_runs_that_are_there(whole, place, monkey
     assert len(chosen) == 3
 
 
+@pytest.mark.slow
 def test_another_encoder_can_be_the_teacher(whole, place, monkeypatch):
     """Its cosines are followed; no gradients are made."""
     curate.fit(place / "pool.jsonl", place / "lm", place / "fitted", dim=16, max_tokens=64)
@@ -314,6 +317,7 @@ def test_a_teacher_of_fewer_numbers_is_refused_before_any_run(place):
     assert not (place / "narrow-trained" / "split-0").exists()
 
 
+@pytest.mark.slow
 def test_an_encoder_of_gradients_learns_from_runs_that_are_there(
     whole, place, monkeypatch, few_draws
 ):

@@ -73,6 +73,7 @@ def test_the_readmes_command_lines_run_in_order(here, capsys):
     assert "same rows as in the manifest" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_draws")
 def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
     for name, rows in (("pool", demo_pool(30)), ("heldout", demo_pool(6, seed=5))):
@@ -117,6 +118,7 @@ def test_a_pages_python_runs_from_top_to_bottom(here, page):
         exec(compile(block, f"{page}.md", "exec"), names)
 
 
+@pytest.mark.slow
 def test_the_page_on_rows_that_hurt_runs(here, tiny_lm, capsys):
     page = (ROOT / "docs" / "harm.md").read_text("utf-8").replace("MODEL", str(tiny_lm))
     for name, rows in (("pool", demo_pool(160)), ("targets", demo_targets("inference", 3))):

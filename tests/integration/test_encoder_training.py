@@ -116,6 +116,7 @@ def steps_done(place):
     return json.loads(file.read_text())["step"] if file.exists() else -1
 
 
+@pytest.mark.slow
 def test_sigkill_while_training_changes_nothing_but_time(program, tiny_lm, tmp_path):
     done = program(
         ALONE, tiny_lm, tmp_path, *PLACES, OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="true"
@@ -164,6 +165,7 @@ def trained_exactly(model, directory, number):
     patch.undo()
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(together, tiny_lm, tmp_path, monkeypatch):
     """As torchrun starts them; each encodes its own share of the rows."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))

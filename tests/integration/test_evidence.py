@@ -116,6 +116,7 @@ def test_resuming_gives_the_same_losses(place, tmp_path):
     assert again.values.tobytes() == whole.values.tobytes()
 
 
+@pytest.mark.slow
 def test_lds_of_scorers_by_hand(place):
     losses = SubsetLosses.load(place / "runs")
     pool, held_out = _examples(POOL), _examples(HELD_OUT)
@@ -175,6 +176,7 @@ def test_the_command_line_from_end_to_end(here, tmp_path, capsys):
         assert out.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_trl_runner_and_a_model_that_cannot_be_stacked(place, tmp_path, make_lm):
     settings = {"subsets": 3, "size": 0.05, "repeats": 1}
     done = _record(place, tmp_path / "trl", runner="trl", **settings)

@@ -78,6 +78,7 @@ def rows(count, start=0):
     return [Example(str(i), f"row {i}", "x") for i in range(start, start + count)]
 
 
+@pytest.mark.slow
 @pytest.mark.isa
 def test_select_is_the_local_one_with_two_workers(cluster, tmp_path):
     pool, targets = curate.demo_pool(70), curate.demo_targets("recipe_steps", 3)

@@ -32,6 +32,7 @@ def test_every_row_of_every_file_is_read(file):
     assert skipped == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_picks_come_from_the_targets_source(source, encoder, tmp_path_factory):
     pool, targets = _t0("pool", 60), _t0("target", 8)

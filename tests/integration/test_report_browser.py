@@ -41,7 +41,7 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
-@pytest.fixture(scope="module", params=["demo", "t0"])
+@pytest.fixture(scope="module", params=["demo", pytest.param("t0", marks=pytest.mark.slow)])
 def report(request, tmp_path_factory):
     """(selection, file): rows of the demo with one that holds HTML; a real selection from T0."""
     file = tmp_path_factory.mktemp(request.param) / "report.html"
@@ -129,6 +129,7 @@ def test_it_shows_the_selection_and_is_small(page):
         assert figure.get_attribute("aria-label")
 
 
+@pytest.mark.slow
 def test_columns_sort_both_ways_with_the_keyboard(page):
     browser, chosen, _ = page
     browser.find_element(By.ID, "show-all").click()
@@ -149,6 +150,7 @@ def test_columns_sort_both_ways_with_the_keyboard(page):
     assert sorts == ["ascending", "none", "none", "none", "none", "none"]
 
 
+@pytest.mark.slow
 def test_search_finds_words_ids_and_nothing(page, wait_until):
     browser, chosen, _ = page
     source = chosen.pool[chosen.selection.indices[0]].source
@@ -196,6 +198,7 @@ def test_details_open_and_close_with_the_keyboard(page):
     assert not details.is_displayed()
 
 
+@pytest.mark.slow
 def test_a_rows_target_leads_to_that_target_even_if_it_is_not_listed_yet(page, wait_until):
     browser, _, _ = page
     hidden = browser.find_elements(By.CSS_SELECTOR, ".targets tbody tr[hidden]")

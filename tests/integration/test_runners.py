@@ -93,12 +93,12 @@ def recipe(**changes):
 CASES = [
     ("llama", "all", None),
     ("llama", "last:1", None),
-    ("llama", "last:2", None),
-    ("llama", "lora:4", None),
+    pytest.param("llama", "last:2", None, marks=pytest.mark.slow),
+    pytest.param("llama", "lora:4", None, marks=pytest.mark.slow),
     ("llama", "lora:2", CHATML),
     ("qwen2, tied", "all", CHATML),
-    ("qwen2, tied", "last:1", None),
-    ("gpt2", "all", None),
+    pytest.param("qwen2, tied", "last:1", None, marks=pytest.mark.slow),
+    pytest.param("gpt2", "all", None, marks=pytest.mark.slow),
 ]
 
 

@@ -121,6 +121,7 @@ def test_killed_after_any_run_and_resumed_it_gives_the_same_bits(
     assert len(again) <= 2, "at most the stack that was being written is trained again"
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_plan(undisturbed, tiny_lm, tmp_path, monkeypatch, start_worker):
     mine, go = [], tmp_path / "go"
     write = subset_runs.write_run
@@ -225,6 +226,7 @@ def test_a_loss_that_is_no_number_names_example_and_run(tiny_lm, tmp_path):
     run_subsets(plan, pool, evaluation, make_runner(tiny_lm), tmp_path)
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_name_example_and_run(tiny_lm, tmp_path):
     """The one step's own loss is finite; what it makes of the weights is not."""
     plan, (pool, evaluation) = make_plan(1), rows()
@@ -236,6 +238,7 @@ def test_weights_that_overflow_name_example_and_run(tiny_lm, tmp_path):
             run_subsets(plan, pool, evaluation, runner, directory)
 
 
+@pytest.mark.slow
 def test_a_stack_that_is_interrupted_goes_on_where_it_was(tiny_lm, tmp_path, monkeypatch):
     """In training and, after it, in measuring: what was written is not done again."""
     pool, evaluation = rows()

@@ -97,6 +97,7 @@ def test_what_is_no_language_model_is_refused(tmp_path):
         fine_tune(rows, tmp_path, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_adapters_are_trained_and_merged(chosen, tiny_lm, tmp_path, monkeypatch):
     runs = [
         fine_tune(

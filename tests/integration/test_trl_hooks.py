@@ -299,6 +299,7 @@ def test_a_fixed_selection_is_what_plain_trl_does_on_to_trl(lm, tmp_path):
         assert both[0] == both[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
 def test_a_round_of_so_many_steps(lm, tmp_path, workers, persistent):
     """3 steps of 4 rows are a pass over 8 and half of the next; workers that fetch ahead do not
@@ -313,6 +314,7 @@ def test_a_round_of_so_many_steps(lm, tmp_path, workers, persistent):
     assert any(each.churn for each in reselect.history)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_count_as_one_step(lm, tmp_path):
     trainer, reselect = run(
         lm, tmp_path, every=3, max_steps=6, per_device_train_batch_size=2,
@@ -342,7 +344,7 @@ def test_every_row_of_the_pool_and_a_ragged_last_batch(lm, tmp_path):
     assert sorted(chain(*trainer.trained)) == sorted(reselect.history[0].indices)
 
 
-@pytest.mark.parametrize("save_steps", [1, 3])
+@pytest.mark.parametrize("save_steps", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_that_is_killed_and_resumed_ends_as_if_undisturbed(
     program, lm, tmp_path, undisturbed, save_steps, wait_until
 ):
@@ -366,6 +368,7 @@ def test_a_run_that_is_killed_and_resumed_ends_as_if_undisturbed(
     assert all(value.equal(weights[name]) for name, value in weights_of(resumed).items())
 
 
+@pytest.mark.slow
 def test_resumed_where_a_round_ends(lm, tmp_path, undisturbed):
     whole, expected = undisturbed
     run(lm, tmp_path, save_strategy="epoch", num_train_epochs=3)
@@ -374,6 +377,7 @@ def test_resumed_where_a_round_ends(lm, tmp_path, undisturbed):
     assert resumed.trained == whole.trained[STEPS:]
 
 
+@pytest.mark.slow
 def test_two_processes_choose_the_rows_of_one(together, lm, tmp_path):
     """As torchrun starts them, each with half of every batch.
 
@@ -396,6 +400,7 @@ def test_two_processes_choose_the_rows_of_one(together, lm, tmp_path):
     assert any(not value.equal(weights[name]) for name, value in found.items()), "rounding is there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scorer", [RdsScorer, GradientScorer])
 def test_scores_may_come_from_the_model_in_training(lm, tmp_path, scorer):
     reselect = selection(rescore=scorer, weighting="none", selector="top_k_max")
@@ -453,7 +458,7 @@ def test_settings_under_which_rows_lose_their_identity(lm, tmp_path, options, me
 def test_some_rows_that_trl_drops_are_named(lm, tmp_path):
     long = {"prompt": "so " * 200, "completion": "x", "source": "long"}
     reselect = selection(pool=[*POOL[:5], long, *POOL[5:]])
-    with pytest.raises(ArgumentError, match=r"1 of the pool's 49 rows are gone .*from 0: 5\)"):
+    with pytest.raises(ArgumentError, match=r"1 of the pool's 49 rows is gone .*from 0: 5\)"):
         trainer_of(lm, reselect, tmp_path)
 
 

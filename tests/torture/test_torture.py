@@ -43,6 +43,7 @@ def check(done, found):
         pytest.skip("no full disk and no read-only file system: mount is not permitted here")
 
 
+@pytest.mark.slow
 def test_nothing_is_lost(program, inputs, tmp_path):
     check(*torture(program, inputs, tmp_path, "quick"))
 

@@ -234,7 +234,7 @@ def test_one_number_that_is_not_finite_is_enough(make_encoder):
     encoder = make_encoder()
     with torch.no_grad():
         encoder.model.projector.bias[3] = float("inf")
-    with pytest.raises(EmbeddingError, match="NaN or infinity for 1 of 1 texts"):
+    with pytest.raises(EmbeddingError, match="NaN or infinity for 1 of 1 text,"):
         encoder.encode("river")
 
 

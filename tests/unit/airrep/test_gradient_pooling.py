@@ -72,7 +72,15 @@ def weight_gradients(encoder, plain_losses, examples=EXAMPLES):
     return found
 
 
-@pytest.mark.parametrize(("rank", "width"), [(64, 1024), (5, 1024), (64, 100), (5, 7)])
+@pytest.mark.parametrize(
+    ("rank", "width"),
+    [
+        pytest.param(64, 1024, marks=pytest.mark.slow),
+        (5, 1024),
+        pytest.param(64, 100, marks=pytest.mark.slow),
+        (5, 7),
+    ],
+)
 def test_they_are_reduced_gradients_over_the_root_of_their_length(
     make_reading_model, plain_losses, monkeypatch, rank, width
 ):
@@ -103,6 +111,7 @@ def test_they_are_reduced_gradients_over_the_root_of_their_length(
         np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=2e-4 * scale)
 
 
+@pytest.mark.slow
 def test_fitted_inner_products_are_those_in_adams_metric(fitted, plain_losses):
     """So small a model's gradients are kept whole, so that nothing but the metric is left."""
     moments = second_moments(fitted.reader.model, EXAMPLES, draws=4)
@@ -223,6 +232,7 @@ def test_in_bfloat16_it_is_close(fitted, tmp_path):
 # --- training ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_was_planted_is_learned(make_reading_model, planted, tmp_path):
     splits, validation, _ = planted(make_reading_model(token_pooling="gradient"))
     encoder = make_reading_model(token_pooling="gradient")

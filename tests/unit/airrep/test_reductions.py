@@ -55,6 +55,7 @@ def test_inner_products_of_wide_sketches_are_those_of_the_weighted_gradients(
     np.testing.assert_allclose(found @ found.T, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
+@pytest.mark.slow
 def test_narrow_sketches_estimate_them_without_bias(make_lm):
     model = make_lm(dtype=torch.float32)
     exact = reduced_gradients(model, EXAMPLES, _sketches(model, 10**6), dtype="float32")

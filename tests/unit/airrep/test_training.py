@@ -189,6 +189,7 @@ def test_a_teacher_of_other_rows(start, problem, tmp_path):
     assert outcome.rows == 190
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", ["all", "lora:2"])
 def test_in_bfloat16_it_learns_as_well(start, problem, tmp_path, trainable, monkeypatch):
     """The weights stay as exact as they were."""
@@ -202,6 +203,7 @@ def test_in_bfloat16_it_learns_as_well(start, problem, tmp_path, trainable, monk
     assert found != best
 
 
+@pytest.mark.slow
 def test_a_language_model_learns(make_reading_model, planted, tmp_path):
     plain = make_reading_model()
     problem = planted(plain)

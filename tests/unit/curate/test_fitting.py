@@ -65,6 +65,7 @@ def test_the_command(tiny_lm, tmp_path, capsys, monkeypatch):
     assert AirRep.from_pretrained(tmp_path / "encoder").dim == 11
 
 
+@pytest.mark.slow
 def test_of_many_rows_some_are_looked_at(tiny_lm, tmp_path, monkeypatch):
     monkeypatch.setattr(untrained_module, "_ROWS", 10)
     some = curate.fit(ROWS, tiny_lm, tmp_path / "some", seed=3)

@@ -127,7 +127,14 @@ def test_any_text_makes_a_page(make_insight, prompt, source):
     assert len(_rows(_Page(html.replace("\0", "")))) == 2
 
 
-@pytest.mark.parametrize("text", ['"' * 30_000, "漢字" * 9000, "word " * 4000, "a\n" * 9000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('"' * 30_000, marks=pytest.mark.slow), "漢字" * 9000,
+        pytest.param("word " * 4000, marks=pytest.mark.slow),
+        pytest.param("a\n" * 9000, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_a_thousand_rows_of_any_text_stay_below_5_mb(make_insight, text):
     values = np.random.default_rng(0).normal(size=(300, 1200))
     insight = make_insight(

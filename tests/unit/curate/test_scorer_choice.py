@@ -27,7 +27,14 @@ def model(tiny_lm):
 
 
 @pytest.mark.usefixtures("few_draws")
-@pytest.mark.parametrize("name", get_args(ScorerName))
+@pytest.mark.parametrize(
+    "name",
+    [
+        # half a minute, nearly all of it for Adam's moments
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "gradient_adam"))
+        for name in get_args(ScorerName)
+    ],
+)
 def test_every_name_selects(name, model):
     given = model if name in MODEL_SCORERS else None
     chosen = curate.select(POOL, TARGETS, 3, scorer=name, model=given)
@@ -159,6 +166,7 @@ def test_what_cannot_be_averaged_is_refused_before_anything_is_read(case):
         curate.select("no-such.jsonl", "none.jsonl", 3, scorer=scorer, model=model)
 
 
+@pytest.mark.slow
 def test_a_list_on_the_command_line_in_a_config_and_in_a_manifest(
     tmp_path, monkeypatch, tiny_lm, capsys
 ):

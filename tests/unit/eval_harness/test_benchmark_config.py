@@ -41,6 +41,7 @@ selection:
   evaluate_on: validation
   seeds: 4
   wrong_share: 0.5
+  steps: 21
   scorers: [mine]
   selector: coverage
   selectors: [round_robin]

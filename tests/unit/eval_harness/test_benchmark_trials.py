@@ -246,6 +246,7 @@ def test_a_loss_that_is_not_finite_is_not_a_result(make, tmp_path):
     assert list((tmp_path / "trials").glob("*.json")) == []
 
 
+@pytest.mark.slow
 def test_a_budget_of_auto_is_what_the_first_scorer_takes_and_all_arms_train_on_so_many(
     make, tmp_path
 ):

@@ -63,7 +63,7 @@ def _facts(source="s", name="tfidf", ceiling=CEILING, seconds=50.0, **changes):
          _losses(rows.pool[15:], rows.targets[4:], 6, 1, 1.5)],
         _losses(rows.held_out, [*rows.validation, *rows.test], 5, 2, 3.0),
         Learned(history, 25, 39, seconds, 7.0, "float16"), 0.3744,
-        AttributionReport(methods, "trained", gaps, ceiling, tables), "",
+        AttributionReport(methods, "trained", gaps, ceiling, [], tables), "",
     )  # fmt: skip
 
 
