@@ -33,8 +33,10 @@ def main() -> int:
     for level in levels or [""]:
         for threads in ("1", "2"):
             began = time.monotonic()
+            # as many processes as leave a core to each thread
+            spread = ["-n", str(max(1, known.get("num_logical_cores", 2) // int(threads)))]
             status = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-m", "isa", *sys.argv[1:]],
+                [sys.executable, "-m", "pytest", "-q", "-m", "isa", *spread, *sys.argv[1:]],
                 env={**os.environ, "ONEDNN_MAX_CPU_ISA": level, "OMP_NUM_THREADS": threads}
                 if level
                 else {**os.environ, "OMP_NUM_THREADS": threads},
