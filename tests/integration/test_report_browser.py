@@ -48,7 +48,8 @@ def report(request, tmp_path_factory):
     if request.param == "demo":
         targets = demo_targets("email_reply", 30)
         pool = [*demo_pool(200), {**targets[0], "prompt": targets[0]["prompt"] + NASTY}]
-        chosen = curate.select(pool, targets, 120, scorer="tfidf")
+        # the guard would take the row with HTML for a leak of its target
+        chosen = curate.select(pool, targets, 120, scorer="tfidf", leakage="off")
     else:
         if not T0.exists():
             pytest.skip("needs ../shared/data beside the repository")
@@ -210,8 +211,8 @@ def test_a_rows_target_leads_to_that_target_even_if_it_is_not_listed_yet(page, w
 
 def test_html_in_a_row_is_text(page, wait_until):
     browser, chosen, _ = page
-    if not any(NASTY in example.prompt for example in chosen.pool):
-        pytest.skip("this pool holds no HTML of ours")
+    if len(chosen.pool) > 1000:
+        pytest.skip("T0's rows hold no HTML of ours")
     _search(browser, "alert('ran')")
     wait_until(lambda: len(_shown(browser)) == 1, "the search for the row with HTML", 30)
     (row,) = _shown(browser)
