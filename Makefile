@@ -11,7 +11,7 @@ PIP := -m pip --quiet --disable-pip-version-check install
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test test-all coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
+.PHONY: demo test long-tail test-all coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
@@ -20,16 +20,23 @@ demo: $(VENV)/.core
 PYTEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# With COVERAGE=1 it is noted which lines and branches run.
+NOTED = $(if $(COVERAGE),--cov --cov-append --cov-report=)
+
 test: $(VENV)/.dev
-	$(PYTEST) $(SPREAD)
+	$(PYTEST) $(SPREAD) $(NOTED)
 
-# With the long tail: the tests marked slow.
-test-all: $(VENV)/.dev
-	$(PYTEST) $(SPREAD) -m "not torture"
+# The tests marked slow.
+long-tail: $(VENV)/.dev
+	$(PYTEST) $(SPREAD) $(NOTED) -m "slow and not torture"
 
-# All of it again, and how much of the code that runs: processes that tests start are not counted.
+test-all: test long-tail
+
+# All tests, and how much of the code they run; what runs in processes that tests start is not counted.
 coverage: $(VENV)/.dev
-	$(PYTEST) $(SPREAD) -m "not torture" --cov --cov-report=json:out/coverage.json
+	rm -f .coverage
+	$(MAKE) test-all COVERAGE=1
+	mkdir -p out && $(BIN)/coverage json --quiet -o out/coverage.json
 	$(BIN)/python tests/least_covered.py out/coverage.json
 
 # What promises the same bits, under each instruction set of this CPU, with one thread and with two.
