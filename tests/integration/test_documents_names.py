@@ -46,7 +46,7 @@ PLACEHOLDERS = {"DIR", "OUTPUT", "MODEL", "SOURCE"}
 # Names that others gave.
 THEIRS = {
     # programs, and what they read
-    "accelerate", "pre-commit", "ray", "torchrun", "wait", ".ray", "auth_token",
+    "accelerate", "ray", "torchrun", "wait", ".ray", "auth_token",
     "OMP_NUM_THREADS", "LD_PRELOAD", "MALLOC_CONF", "CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE",
     # the hub's form of a name
     "owner", "config:split",
@@ -208,7 +208,7 @@ def unknown(page: Path) -> Iterator[str]:
 
 
 def _of_span(span: str, page: Path) -> Iterator[str]:
-    if re.match(r"(curate|make|python|accelerate|pip|pre-commit|pytest|ray|torchrun) ", span):
+    if re.match(r"(curate|make|python|accelerate|pip|pytest|ray|torchrun) ", span):
         yield from _of_command(span, page)
     elif span.startswith("--"):
         yield from _of_words(shlex.split(span), _every_option())
