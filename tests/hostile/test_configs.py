@@ -80,6 +80,7 @@ def test_yaml_that_hangs_crashes_or_fools_readers_is_refused(limited, case):
         read_yaml(text)
 
 
+@pytest.mark.slow
 def test_a_long_config_without_aliases_is_read():
     many = list(range(MOST_VALUES + 10))
     assert read_yaml(yaml.safe_dump({"rows": many})) == {"rows": many}

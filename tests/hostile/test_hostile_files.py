@@ -143,6 +143,7 @@ def test_what_unpacks_to_far_more_than_itself_is_refused(tmp_path, monkeypatch, 
         read_rows(tmp_path / name, "pool")
 
 
+@pytest.mark.slow
 def test_a_long_pool_that_packs_well_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "LARGEST_UNPACKED", 1 << 20)
     rows = [

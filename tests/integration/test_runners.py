@@ -258,6 +258,7 @@ def test_bfloat16_is_near(build, runs, held_out):
         assert provenance(runner)["precision"] == "bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", ["last:1", "last:2"])
 def test_positions_added_below_the_blocks_are_refused(trainable, build, runs):
     """A trunk's output fed back in would get GPT-2's positions a second time."""
@@ -283,6 +284,7 @@ def test_a_window_shorter_than_examples_can_be_is_refused(build, runs, held_out)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.slow
 def test_dropout_is_refused_in_stacks_only(build, runs, held_out):
     model = build("gpt2, dropout")
     with pytest.raises(ArgumentError, match=r"trains with dropout.*Use the trl runner, or set"):
@@ -361,6 +363,7 @@ def test_the_trl_runner_is_one_process(build, monkeypatch):
         TrlRunner(build(), recipe())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", ["all", "lora:2"])
 def test_training_is_silent(trainable, build, runs, capfd):
     for kind in (StackedRunner, TrlRunner):

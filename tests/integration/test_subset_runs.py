@@ -86,6 +86,7 @@ def undisturbed(tiny_lm, tmp_path_factory):
     return run_subsets(make_plan(), *rows(), make_runner(tiny_lm), directory)
 
 
+@pytest.mark.slow
 def test_every_run_is_recorded_with_its_losses(undisturbed, tiny_lm):
     plan, (pool, evaluation) = make_plan(), rows()
     assert undisturbed.values.shape == (12, 2, 10)

@@ -205,6 +205,7 @@ def test_rows_flow_to_the_targets_that_the_model_gets_wrong(lm, tmp_path, undist
     assert unweighted.history[0].shares == {"agree": 0.5, "guess": 0.5}
 
 
+@pytest.mark.slow
 def test_the_metrics_go_where_the_trainer_reports_to(lm, tmp_path):
     class Capture(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
@@ -231,6 +232,7 @@ def test_the_metrics_go_where_the_trainer_reports_to(lm, tmp_path):
     assert [logs for logs in trainer.state.log_history if "selection/round" in logs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chat", "template"), [(False, False), (False, True), (True, True)],
     ids=["plain", "plain rows, chat model", "conversations"],

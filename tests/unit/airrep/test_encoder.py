@@ -126,7 +126,9 @@ def test_in_bfloat16_too_the_neighbours_change_no_bit():
 
 
 @pytest.mark.isa
-@pytest.mark.parametrize("words", [9, 25, 60, 120, 180])
+@pytest.mark.parametrize(
+    "words", [9, *(pytest.param(n, marks=pytest.mark.slow) for n in (25, 60, 120, 180))]
+)
 def test_the_place_in_a_pass_changes_no_bit(encoder, words):
     """Rows of a product that stand in other tiles of it."""
     draw = random.Random(words)

@@ -140,6 +140,7 @@ def test_fitted_inner_products_are_those_in_adams_metric(fitted, plain_losses):
     assert (found * unscaled).sum() / np.sqrt((found**2).sum() * (unscaled**2).sum()) < 0.99
 
 
+@pytest.mark.slow
 def test_the_main_directions_are_kept(make_reading_model, monkeypatch, fitted):
     """Of a few directions a side: those that carry most, and more than random ones do."""
     monkeypatch.setattr(gradient_pooling_module, "_RANK", 6)

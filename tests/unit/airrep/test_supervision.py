@@ -85,6 +85,7 @@ def test_the_files_are_json_and_safetensors(recorded):
     assert described["pool_rows"] == 12
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_reads_or_writes_pickles():
     root = Path(airrep.__file__).parents[1]
     for package in ("airrep", "selection", "eval_harness", "curate"):

@@ -29,6 +29,7 @@ QUICK = TrainConfig(
     backbone_learning_rate=1e-3, subsets=24, targets=16, distil_rows=64,
 )  # fmt: skip
 TRAINABLE = ["projector", "all", "lora:2"]
+MOSTLY = ["projector", "all", pytest.param("lora:2", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def influence(encoder, validation, pooling):
 
 
 @pytest.mark.parametrize("pooling", ["attention", "sum", "mean"])
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_what_was_planted_is_learned(start, problem, tmp_path, trainable, pooling):
     outcome = learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, pooling=pooling))
     first, best = outcome.history[0].lds, max(v.lds for v in outcome.history)
@@ -85,7 +86,7 @@ def test_what_was_planted_is_learned(start, problem, tmp_path, trainable, poolin
     assert found == pytest.approx(best, abs=1e-4)
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_encoder_has_the_embeddings_that_validation_saw(
     start, problem, tmp_path, trainable, monkeypatch
 ):
@@ -107,7 +108,7 @@ def test_the_encoder_has_the_embeddings_that_validation_saw(
     assert np.array_equal(loaded.encode(validation.pool), start.encode(validation.pool))
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_best_step_is_what_comes_out(start, make_encoder, problem, tmp_path, trainable):
     """Here the second validation is the best, by decree."""
     splits, validation, _ = problem
@@ -154,7 +155,7 @@ def test_no_steps_whiten_and_nothing_else(start, problem, tmp_path):
     np.testing.assert_allclose(embeddings.detach().mean(dim=0), 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_same_seed_gives_the_same_bits(make_encoder, problem, tmp_path, trainable):
     outcomes, encoders = [], []
     for number, seed in enumerate((0, 0, 1)):
@@ -227,7 +228,7 @@ def test_a_language_model_learns(make_reading_model, planted, tmp_path):
 # --- what is trained --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_only_what_is_to_be_trained_moves(start, problem, tmp_path, trainable):
     before, names = state(start), set(dict(start.model.named_parameters()))
     learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, steps=6))
@@ -248,7 +249,7 @@ def test_only_what_is_to_be_trained_moves(start, problem, tmp_path, trainable):
     assert not hasattr(start.model.bert, "peft_config")
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_requires_grad_is_left_as_found(make_encoder, problem, tmp_path, trainable):
     for number, frozen in enumerate([(), ("bert.",), ("bert.", "projector."), ("bert.encoder.",)]):
         encoder = make_encoder(token_pooling="segments")
@@ -353,7 +354,7 @@ def test_training_twice_starts_from_what_the_first_made(start, problem, tmp_path
 # --- a run on disk ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trainable", TRAINABLE)
+@pytest.mark.parametrize("trainable", MOSTLY)
 def test_a_finished_run_is_found_again(make_encoder, problem, tmp_path, trainable, monkeypatch):
     config = replace(QUICK, trainable=trainable, steps=4, evaluate_every=2)
     first, second = (make_encoder(token_pooling="segments") for _ in range(2))

@@ -354,6 +354,7 @@ def test_the_command_line_overwrites_when_told(selected, tmp_path, capsys):
     assert "same rows as in the manifest" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_fit_belongs_to_its_pool_and_settings(tmp_path, tiny_lm, few_draws):
     curate.fit(POOL[:8], tiny_lm, tmp_path / "fit")
     before = _all(tmp_path)

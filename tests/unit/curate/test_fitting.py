@@ -27,6 +27,7 @@ def fitted(few_draws, tiny_lm, tmp_path_factory):
     return curate.fit(ROWS, tiny_lm, tmp_path_factory.mktemp("fit") / "encoder", dim=12)
 
 
+@pytest.mark.slow
 def test_it_is_what_training_would_start_from(fitted, tiny_lm):
     examples = [normalise(row, index=i) for i, row in enumerate(ROWS)]
     expected = starting_point(tiny_lm, token_pooling="gradient")
@@ -49,6 +50,7 @@ def test_a_selection_with_it(fitted, tmp_path):
     assert again.dataset["prompt"] == chosen.dataset["prompt"]
 
 
+@pytest.mark.slow
 def test_the_command(tiny_lm, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [json.dumps(row) for row in ROWS[:12]]

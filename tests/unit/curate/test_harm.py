@@ -73,6 +73,7 @@ def test_where_nothing_hurts_that_is_said():
         curate.harmful(_pool([1, 1, 1], [0, 1, -1]), TARGETS, 2, scorer=Numbers())
 
 
+@pytest.mark.slow
 def test_the_gradient_scorer_against_its_own_scores(tiny_lm):
     pool, targets = demo_pool(40), demo_targets("email_reply", 3)
     model = LanguageModel.from_pretrained(tiny_lm)

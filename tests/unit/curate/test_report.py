@@ -148,6 +148,7 @@ def test_a_thousand_rows_of_any_text_stay_below_5_mb(make_insight, text):
     assert "The first 150 of 300 targets are listed" in html
 
 
+@pytest.mark.slow
 def test_of_a_larger_selection_the_first_rows_are_listed_and_it_says_so(make_insight):
     values = np.random.default_rng(0).normal(size=(2, 1800))
     html = render(make_insight(values, 1700, selector="round_robin", prompts=['"' * 4000] * 1800))

@@ -75,6 +75,7 @@ def test_a_model_that_is_not_there():
         curate.select(POOL, TARGETS, 3, scorer="rds", model="./nope")
 
 
+@pytest.mark.slow
 def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, model, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in POOL))
@@ -97,6 +98,7 @@ def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, m
 # --- several ---
 
 
+@pytest.mark.slow
 def test_a_list_selects_by_the_mean_of_standardised_scores(model, encoder):
     chosen = curate.select(POOL, TARGETS, 5, scorer=["airrep", "gradient"], model=model)
     average = ScoreAverage([EmbeddingScorer(encoder), GradientScorer(model)])

@@ -154,6 +154,7 @@ def test_wrong_rows_and_own_rows_are_counted(make, tmp_path):
     assert rows[2]["own_source"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_method_and_of_one_of_its_selectors(make, tmp_path, monkeypatch):
     config = replace(CONFIG, scales={"tfidf": 7, "tfidf/top_k_mean": 2}, accuracy=None)
     seen = []
@@ -168,6 +169,7 @@ def test_the_scale_of_a_method_and_of_one_of_its_selectors(make, tmp_path, monke
     assert seen[:3] == [("round_robin", 7), ("round_robin", None), ("top_k_mean", 2)]
 
 
+@pytest.mark.slow
 def test_without_a_selector_every_method_has_its_own(make, tmp_path):
     config = replace(
         CONFIG, budgets={"removed": [4]}, sources=TASKS[:1], accuracy=None, selector=None,
@@ -266,6 +268,7 @@ def test_a_budget_of_auto_is_what_the_first_scorer_takes_and_all_arms_train_on_s
     assert "present, rows by k = auto" in trials_markdown(summarise_trials(rows))
 
 
+@pytest.mark.slow
 def test_steps_set_the_number_of_epochs(make, tmp_path, monkeypatch):
     trained = []
     train = StackedRunner.train

@@ -423,6 +423,7 @@ def test_a_budget_is_used_up_until_no_row_fits(name, problem):
 
 
 @every_selector
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(large_problems())
 def test_how_many_rows_are_looked_up_at_once_changes_nothing(name, problem):
@@ -515,6 +516,7 @@ def test_a_target_that_no_row_helps_most_earns_its_least():
 
 
 @every_selector
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(large_problems())
 def test_a_shortlist_can_meet_what_the_pool_can(name, problem):

@@ -178,6 +178,7 @@ def test_batches_and_the_pools_order_do_not_matter(model):
     np.testing.assert_allclose(moved, expected[:, order], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(model):
     one, again, two = (
         GradientScorer(model, seed=s).score(TARGETS, POOL).values() for s in (0, 0, 1)

@@ -40,6 +40,7 @@ def test_so_do_the_exported_names():
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_the_encoder_brings_torch():
     """So the tests above would see it."""
     assert {"torch", "transformers"} <= set(_loaded_by("airrep.encoder"))

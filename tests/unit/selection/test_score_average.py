@@ -256,6 +256,7 @@ def test_the_scorers_own_matrices_are_left_as_they_are():
     np.testing.assert_array_equal(free.values(), before[1])
 
 
+@pytest.mark.slow
 def test_one_scorers_scores_are_gone_before_the_next_works():
     made = []
 
