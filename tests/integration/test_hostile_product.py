@@ -121,7 +121,7 @@ def test_a_store_is_the_same_in_whatever_pieces_it_grew(any_encoder, tmp_path, m
     np.testing.assert_array_equal(grown, expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_a_language_model_s_features_and_losses_are_each_row_s_own(make_lm, kind, dtype):
     model = make_lm(kind, dtype=torch.float32)

@@ -76,7 +76,7 @@ def weight_gradients(encoder, plain_losses, examples=EXAMPLES):
     ("rank", "width"),
     [
         pytest.param(64, 1024, marks=pytest.mark.slow),
-        (5, 1024),
+        pytest.param(5, 1024, marks=pytest.mark.slow),
         pytest.param(64, 100, marks=pytest.mark.slow),
         (5, 7),
     ],
