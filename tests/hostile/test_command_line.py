@@ -156,6 +156,7 @@ def test_damaged_configs_and_manifests_are_refused(
         run(verb, "--config", "run.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", [1, pytest.param(12, marks=pytest.mark.torture)])
 def test_a_process_of_its_own_ends_in_words_too(place, mutate, cases):
     rng = random.Random(9)

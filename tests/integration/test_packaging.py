@@ -48,6 +48,7 @@ def test_importing_the_library_brings_neither_torch_nor_datasets():
     assert _run(f"import sys; {roots}; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
+@pytest.mark.slow
 def test_the_check_above_can_fail():
     assert _run("import sys, airrep.pooling; print('torch' in sys.modules)") == "True"
 

@@ -22,6 +22,7 @@ from selection.scorers import EmbeddingScorer
 from selection.selectors import GroupGreedy
 
 ray = pytest.importorskip("ray", reason="needs Ray (the dev or ray extra)")
+pytestmark = pytest.mark.slow  # a cluster takes its time to start
 
 WORKERS = 4
 ROWS = 20_000  # three blocks of scores

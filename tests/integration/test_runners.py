@@ -95,7 +95,7 @@ CASES = [
     ("llama", "last:1", None),
     pytest.param("llama", "last:2", None, marks=pytest.mark.slow),
     pytest.param("llama", "lora:4", None, marks=pytest.mark.slow),
-    ("llama", "lora:2", CHATML),
+    pytest.param("llama", "lora:2", CHATML, marks=pytest.mark.slow),
     ("qwen2, tied", "all", CHATML),
     pytest.param("qwen2, tied", "last:1", None, marks=pytest.mark.slow),
     pytest.param("gpt2", "all", None, marks=pytest.mark.slow),

@@ -132,6 +132,7 @@ def test_a_rank_below_one(chosen, tiny_lm, tmp_path):
         fine_tune(chosen.to_trl(), tiny_lm, tmp_path / "model", lora_rank=0)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_unless_asked_for(chosen, tiny_lm, tmp_path, capfd):
     options = {"max_steps": 1, "batch_size": 4, "use_cpu": True}
     fine_tune(chosen.to_trl(), tiny_lm, tmp_path / "1", **options)

@@ -264,6 +264,7 @@ def test_losses_are_those_of_training(lm, tmp_path, chat, template):
     assert tokenizer.chat_template == (CHAT_TEMPLATE if template else None)
 
 
+@pytest.mark.slow
 def test_the_pages_python_runs(lm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, rows in (("pool", POOL), ("targets", TARGETS)):
@@ -277,6 +278,7 @@ def test_the_pages_python_runs(lm, tmp_path, monkeypatch):
     assert [each.step for each in names["reselect"].history] == [0, 3, 6]
 
 
+@pytest.mark.slow
 def test_a_fixed_selection_is_what_plain_trl_does_on_to_trl(lm, tmp_path):
     """Best first, as many passes; loss for loss and weight for weight."""
     reselect = selection(weighting="none")

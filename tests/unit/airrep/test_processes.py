@@ -72,6 +72,7 @@ def test_a_share_is_never_returned_as_the_whole(monkeypatch, tiny):
             step()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(tmp_path, tiny, tiny_directory, texts):
     """As torchrun starts them, for `encode` and for a store that both work on."""
     (tmp_path / "worker.py").write_text(dedent(WORKER))

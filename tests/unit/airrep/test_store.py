@@ -260,6 +260,7 @@ KILLED_RUN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["encoding", "writing"])
 def test_a_killed_process_loses_the_shard_it_was_working_on_and_nothing_else(
     program, tmp_path, tiny, tiny_directory, monkeypatch, moment

@@ -144,6 +144,7 @@ def test_a_store_is_no_place_for_a_selection(scores, tmp_path, encoder):
     assert _all(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["shard-00000.parquet", "shard-00000.npy", "shard-00000-of-00002.parquet"]
 )

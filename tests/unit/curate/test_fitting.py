@@ -42,6 +42,7 @@ def test_it_is_what_training_would_start_from(fitted, tiny_lm):
     assert 0.5 < np.linalg.norm(exact, axis=1).mean() < 1.5
 
 
+@pytest.mark.slow
 def test_a_selection_with_it(fitted, tmp_path):
     targets = demo_targets("email_reply", 3)
     chosen = curate.select(ROWS, targets, 5, encoder=fitted.directory, store=tmp_path / "store")

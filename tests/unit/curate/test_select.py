@@ -78,6 +78,7 @@ def test_herding_among_near_duplicates_of_which_the_best_stays(pool, targets, en
     assert [row["prompt"] for row in chosen.dataset] == [row["prompt"] for row in once.dataset]
 
 
+@pytest.mark.slow
 def test_the_same_rows_whatever_the_container(few, targets, encoder, tmp_path):
     file = tmp_path / "pool.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in few))

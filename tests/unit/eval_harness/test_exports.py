@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 import eval_harness
@@ -21,5 +23,6 @@ assert isinstance(found, LdsResult) and found.mean == 1.0, found
 """
 
 
+@pytest.mark.slow
 def test_the_functions_are_not_shadowed_by_their_modules():
     subprocess.run([sys.executable, "-c", CODE], check=True)

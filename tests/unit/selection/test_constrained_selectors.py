@@ -306,6 +306,7 @@ def _possible(problem):
 
 
 @every_selector
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(problems())
 def test_every_pick_is_the_best_row_after_which_all_can_still_be_met(influence, name, problem):
