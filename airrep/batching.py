@@ -22,15 +22,18 @@ import torch
 
 BUCKET = 16
 BLOCK_ROWS = 256
-# Tokens of a pass on a CPU: enough for the kernels' speed (docs/benchmarks.md, "Tokens of a pass"),
-# and few enough that one short query does not wait long for a pass full of copies. A language model
-# whose weights are cast at every pass wants more of them.
-PASS_TOKENS = 384
+# Tokens of a pass on a CPU: as many as make long texts fast, and of short texts few enough that one
+# query does not wait long for a pass full of copies (examples/benchmarks/pass_size.py). A language
+# model, in which a token costs more, has passes in between.
+PASS_TOKENS = 2048
+SHORT = 64  # a padded length
+SHORT_PASS_TOKENS = 320
 LANGUAGE_MODEL_PASS_TOKENS = 1024
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (
-    f"bucket {BUCKET}, pass {PASS_TOKENS} or {LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
+    f"bucket {BUCKET}, pass {PASS_TOKENS}, {SHORT_PASS_TOKENS} up to {SHORT}, or "
+    f"{LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
 )
 
 
@@ -61,7 +64,7 @@ def plan_passes(
     device: torch.device,
     tokens_per_batch: int,
     *,
-    pass_tokens: int = PASS_TOKENS,
+    pass_tokens: int | None = None,
 ) -> list[Pass]:
     """Every text's pass, longest first so that memory peaks early.
 
@@ -70,7 +73,7 @@ def plan_passes(
         longest: The most tokens a text can have; padding never exceeds it.
         device: Where the passes happen.
         tokens_per_batch: Padded tokens of a pass on a GPU, at most; but for one text.
-        pass_tokens: Padded tokens of a pass on a CPU, at least.
+        pass_tokens: Padded tokens of a pass on a CPU, at least; default what suits an encoder.
     """
     return [
         Pass(length, rows, members[i : i + rows])
@@ -131,10 +134,11 @@ def in_blocks(
     return torch.cat(made)[:count]
 
 
-def _rows(length: int, device: torch.device, tokens_per_batch: int, pass_tokens: int) -> int:
+def _rows(length: int, device: torch.device, tokens_per_batch: int, pass_tokens: int | None) -> int:
     """Texts of a pass of this padded length."""
     if device.type == "cpu":
-        return -(-pass_tokens // length)
+        tokens = pass_tokens or (SHORT_PASS_TOKENS if length <= SHORT else PASS_TOKENS)
+        return -(-tokens // length)
     return max(1, tokens_per_batch // length)
 
 
