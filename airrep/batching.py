@@ -22,18 +22,15 @@ import torch
 
 BUCKET = 16
 BLOCK_ROWS = 256
-# Tokens of a pass on a CPU: as many as make long texts fast, and of short texts few enough that one
-# query does not wait long for a pass full of copies (examples/benchmarks/pass_size.py). A language
-# model, in which a token costs more, has passes in between.
-PASS_TOKENS = 2048
-SHORT = 64  # a padded length
-SHORT_PASS_TOKENS = 320
+# Tokens of a pass on a CPU, up to a padded length: as many as make long texts fast, and of short ones
+# few enough that one query does not wait long for a pass full of copies
+# (examples/benchmarks/pass_size.py). A language model, in which a token costs more, has its own.
+PASS_TOKENS = {64: 320, 256: 1024, 1 << 30: 2048}
 LANGUAGE_MODEL_PASS_TOKENS = 1024
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (
-    f"bucket {BUCKET}, pass {PASS_TOKENS}, {SHORT_PASS_TOKENS} up to {SHORT}, or "
-    f"{LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
+    f"bucket {BUCKET}, pass {PASS_TOKENS} or {LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
 )
 
 
@@ -137,8 +134,8 @@ def in_blocks(
 def _rows(length: int, device: torch.device, tokens_per_batch: int, pass_tokens: int | None) -> int:
     """Texts of a pass of this padded length."""
     if device.type == "cpu":
-        tokens = pass_tokens or (SHORT_PASS_TOKENS if length <= SHORT else PASS_TOKENS)
-        return -(-tokens // length)
+        own = next(tokens for most, tokens in PASS_TOKENS.items() if length <= most)
+        return -(-(pass_tokens or own) // length)
     return max(1, tokens_per_batch // length)
 
 

@@ -12,8 +12,6 @@ from airrep.batching import (
     BLOCK_ROWS,
     BUCKET,
     PASS_TOKENS,
-    SHORT,
-    SHORT_PASS_TOKENS,
     in_blocks,
     pad,
     plan_batches,
@@ -70,7 +68,7 @@ def test_the_shape_of_a_texts_pass_depends_on_nothing_but_its_own_length(task, o
     for each in plan_passes(lengths, longest, CPU, budget):
         for i in each.members.tolist():
             assert (each.length, each.rows) == (alone[i].length, alone[i].rows)
-        tokens = SHORT_PASS_TOKENS if each.length <= SHORT else PASS_TOKENS
+        tokens = min(most for limit, most in PASS_TOKENS.items() if each.length <= limit)
         assert len(each.filled()) == each.rows == -(-tokens // each.length)
 
 
@@ -93,7 +91,7 @@ def test_the_longest_come_first(task):
 
 def test_a_pass_is_filled_with_copies_of_its_first_text():
     (each,) = plan_passes([5, 9, 3], 512, CPU, 4096)
-    assert each.rows == SHORT_PASS_TOKENS // BUCKET
+    assert each.rows == PASS_TOKENS[64] // BUCKET
     assert each.members.tolist() == [0, 1, 2]
     assert each.filled().tolist() == [0, 1, 2] + [0] * (each.rows - 3)
 

@@ -11,7 +11,6 @@ from transformers import BertConfig, BertModel
 
 from airrep import AirRep
 from airrep import encoder as encoder_module
-from airrep.batching import PASS_TOKENS
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.pooling import group_influence
 from airrep.records import Example, normalise
@@ -132,7 +131,7 @@ def test_in_bfloat16_too_the_neighbours_change_no_bit():
 def test_the_place_in_a_pass_changes_no_bit(encoder, words):
     """Rows of a product that stand in other tiles of it."""
     draw = random.Random(words)
-    count = -(-PASS_TOKENS // words)
+    count = -(-1024 // words)
     texts = [" ".join(draw.choices(["river", "stone", "green"], k=words)) for _ in range(count)]
     expected = encoder.encode(texts)
     for turn in (1, 2, 3, count // 2):
