@@ -22,8 +22,8 @@ import torch
 
 BUCKET = 16
 BLOCK_ROWS = 256
-# Tokens of a pass on a CPU, up to a padded length: as many as make long texts fast, and of short ones
-# few enough that one query does not wait long for a pass full of copies
+# Tokens of a pass on a CPU, up to a padded length: as many as make long texts fast, and of short
+# ones few enough that one query does not wait long for a pass full of copies
 # (examples/benchmarks/pass_size.py). A language model, in which a token costs more, has its own.
 PASS_TOKENS = {64: 320, 256: 1024, 1 << 30: 2048}
 LANGUAGE_MODEL_PASS_TOKENS = 1024
