@@ -127,6 +127,7 @@ def test_lds_of_scorers_by_hand(place):
         assert _lds(place, scorer=scorer).mean == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_lds_of_a_list_by_hand(place):
     losses, names = SubsetLosses.load(place / "runs"), ["tfidf", "gradient"]
     pool, held_out = _examples(POOL), _examples(HELD_OUT)

@@ -46,6 +46,7 @@ def test_saved_files_train_as_well(chosen, tiny_lm, tmp_path):
     assert outcome.steps == 1
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_and_is_the_same_for_the_same_seed(chosen, tiny_lm, tmp_path):
     runs = [
         fine_tune(

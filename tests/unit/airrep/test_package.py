@@ -30,6 +30,7 @@ def test_neither_do_records_errors_templates_and_stores():
     assert modules_after(light).isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_pooling_does_import_torch():
     """So the tests above can fail."""
     assert "torch" in modules_after("from airrep import group_influence")

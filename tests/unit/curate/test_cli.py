@@ -29,6 +29,7 @@ def _train_rows(directory):
     return (directory / "train.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_version_and_help_need_no_torch():
     code = (
         "import sys, curate.cli\n"

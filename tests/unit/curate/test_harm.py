@@ -212,6 +212,7 @@ def test_what_is_saved_explains_itself(found, tmp_path):
 # --- the command line ---
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_repeats_and_refuses_what_does_not_belong(
     tmp_path, monkeypatch, capsys, tiny_lm
 ):

@@ -131,6 +131,7 @@ def test_the_model_is_loaded_once_for_all(tiny_lm):
     assert made.name == "rds+ + tfidf + gradient_cosine"
 
 
+@pytest.mark.slow
 def test_the_pools_embeddings_are_kept_for_the_next_run(tmp_path):
     def counts():
         chosen = curate.select(

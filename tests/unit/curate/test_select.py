@@ -52,6 +52,7 @@ def test_every_selector_selects_the_targets_task_more_often_than_chance(
     assert selector == "random" or share > 0.3
 
 
+@pytest.mark.slow
 def test_what_selects_is_the_scorers_own_unless_it_is_named(few, targets, encoder):
     herded = curate.select(few, targets, 9, encoder=encoder)
     assert herded.selection.method == "herding"

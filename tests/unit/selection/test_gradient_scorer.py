@@ -187,6 +187,7 @@ def test_the_seed_decides(model):
     assert not np.allclose(one, two, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_known_features_are_not_computed_again(model, monkeypatch, tmp_path):
     expected = GradientScorer(model).score(TARGETS, POOL[2:6]).values()
     np.save(tmp_path / "pool.npy", GradientScorer(model).features(POOL))
