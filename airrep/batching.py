@@ -2,7 +2,7 @@
 
 A product of matrices may round by its shape: on a CPU with AMX, a text in bfloat16 alone and the
 same text among others differ. So nothing that a text shares a pass with may decide a shape. A text
-of n tokens is padded to the next multiple of `BUCKET` above n, and on a CPU all passes of a padded
+of n tokens is padded to a length that n decides (`_padded`), and on a CPU all passes of a padded
 length have the same number of rows, whatever the budget: where texts are lacking, one is repeated.
 What comes after the network and has a row a text, or a row a token, is computed in blocks of
 `BLOCK_ROWS` rows (`in_blocks`).
@@ -20,17 +20,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-BUCKET = 16
+BUCKET = 16  # padded lengths are multiples of it,
+WIDE_BUCKET = 32  # and of this one above
+WIDE_ABOVE = 96  # so many tokens: the fewer lengths, the fewer copies in their last passes
 BLOCK_ROWS = 256
 # Tokens of a pass on a CPU, up to a padded length: as many as make long texts fast, and of short
 # ones few enough that one query does not wait long for a pass full of copies
 # (examples/benchmarks/pass_size.py). A language model, in which a token costs more, has its own.
-PASS_TOKENS = {64: 320, 256: 1024, 1 << 30: 2048}
+PASS_TOKENS = {64: 448, 1 << 30: 2048}
 LANGUAGE_MODEL_PASS_TOKENS = 1024
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (
-    f"bucket {BUCKET}, pass {PASS_TOKENS} or {LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
+    f"bucket {BUCKET}, {WIDE_BUCKET} above {WIDE_ABOVE}, "
+    f"pass {PASS_TOKENS} or {LANGUAGE_MODEL_PASS_TOKENS}, block {BLOCK_ROWS}"
 )
 
 
@@ -118,7 +121,7 @@ def in_blocks(
     """`function` of rows, called with `block` of them at a time, so that none knows the others.
 
     Args:
-        function: Of tensors with `block` rows, to a tensor with as many.
+        function: Takes tensors with `block` rows and returns one with as many.
         rows: Tensors of equally many rows, at least one; the last block is filled with copies of
             the last row, whose results are dropped.
         block: Rows of a call.
@@ -146,6 +149,12 @@ def _padded_alike(lengths: Sequence[int], longest: int) -> list[tuple[int, npt.N
     (transformers drops a mask of ones); those that fill `longest` have none, and are kept apart.
     """
     tokens = np.asarray(lengths, dtype=np.int64)
-    padded = np.minimum((tokens // BUCKET + 1) * BUCKET, longest)
+    padded = np.minimum(_padded(tokens), longest)
     keys = padded + (tokens >= longest)
     return [(int(min(key, longest)), np.flatnonzero(keys == key)) for key in np.unique(keys)[::-1]]
+
+
+def _padded(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The smallest multiple of the bucket above each number of tokens."""
+    bucket = np.where(tokens < WIDE_ABOVE, BUCKET, WIDE_BUCKET)
+    return (tokens // bucket + 1) * bucket

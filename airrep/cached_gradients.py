@@ -24,6 +24,7 @@ from accelerate.utils import reduce
 
 from airrep.errors import ArgumentError, EmbeddingError, LossError
 from airrep.processes import process_group, processes, rank
+from airrep.wording import counted
 
 Positions = npt.NDArray[np.int64]
 Encode = Callable[[Positions], torch.Tensor]
@@ -64,7 +65,7 @@ def cached_backward(
     """
     chunks = [chunk for chunk in chunks if len(chunk)]
     if not chunks or not np.array_equal(np.sort(np.concatenate(chunks)), np.arange(rows)):
-        raise ArgumentError(f"chunks: expected each of {rows} rows in one chunk.")
+        raise ArgumentError(f"chunks: expected each of {counted(rows, 'row')} in one chunk.")
     shared = processes() > 1
     if shared:
         process_group()  # joined before any work, so that a wrong set-up fails early

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import EmbeddingError
+from airrep.wording import counted
 
 # What NumPy raises on damaged files: it takes headers for Python's source.
 NPY_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError)
@@ -59,8 +60,8 @@ class EmbeddingFile:
         found = self.path.stat().st_size
         if found != expected:
             raise EmbeddingError(
-                f"{self.path}: expected {expected:,} bytes for {self.shape[0]:,} rows, found "
-                f"{found:,}; the file is truncated or damaged. Write it again."
+                f"{self.path}: expected {expected:,} bytes for {counted(self.shape[0], 'row')}, "
+                f"found {found:,}; the file is truncated or damaged. Write it again."
             )
 
     def __len__(self) -> int:
@@ -106,6 +107,6 @@ class EmbeddingFile:
 
     def _cut(self, start: int, expected: int, found: int) -> EmbeddingError:
         return EmbeddingError(
-            f"{self.path}: was cut since it was opened: expected {expected:,} rows from row "
-            f"{start:,} on, found {found:,}. Write it again."
+            f"{self.path}: was cut since it was opened: expected {counted(expected, 'row')} from "
+            f"row {start:,} on, found {found:,}. Write it again."
         )

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from airrep.errors import ArgumentError
 from airrep.reductions import Reduction
+from airrep.wording import counted
 
 
 class Recorder:
@@ -69,9 +70,9 @@ class Recorder:
         examples, tokens = self._shape
         if values.numel() != examples * tokens * reduction.sizes[side]:
             raise ArgumentError(
-                f"{reduction.name}: it sees {tuple(values.shape)} for {examples} examples of "
-                f"{tokens} tokens, so that gradients cannot be told apart by example (a mixture of "
-                "experts?)."
+                f"{reduction.name}: it sees {tuple(values.shape)} for "
+                f"{counted(examples, 'example')} of {tokens} tokens, so that gradients cannot be "
+                "told apart by example (a mixture of experts?)."
             )
         wide = values.detach().reshape(examples, tokens, reduction.sizes[side])
         return wide.to(torch.promote_types(wide.dtype, torch.float32))

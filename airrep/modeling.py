@@ -170,8 +170,9 @@ class AirRepModel(PreTrainedModel):
             found: torch.Tensor = reading(self.bert, input_ids, attention_mask, start)
             return found
         how = self.config.token_pooling
+        seen = attention_mask if self.config.backbone else _for_all_queries(attention_mask)
         read = self.bert(
-            input_ids=input_ids, attention_mask=attention_mask, return_dict=True,
+            input_ids=input_ids, attention_mask=seen, return_dict=True,
             output_hidden_states=how == "levels",
         )  # fmt: skip
         states = read.hidden_states if how == "levels" else [read.last_hidden_state]
@@ -185,6 +186,14 @@ class AirRepModel(PreTrainedModel):
         if self.config.normalize if normalize is None else normalize:
             embeddings = nn.functional.normalize(embeddings, dim=-1)
         return embeddings
+
+
+def _for_all_queries(mask: torch.Tensor) -> torch.Tensor | None:
+    """(B, L) to (B, 1, 1, L), which BERT need not spread out over its queries; None for all ones.
+
+    Attention is faster without a mask, and transformers drops one of ones, too.
+    """
+    return None if mask.all() else mask[:, None, None].bool()
 
 
 def without_pooler(backbone: nn.Module) -> nn.Module:

@@ -24,6 +24,7 @@ from airrep.progress import bar
 from airrep.projections import projected_layers
 from airrep.records import Example
 from airrep.token_losses import completion_losses
+from airrep.wording import counted
 
 
 def second_moments(
@@ -67,7 +68,7 @@ def second_moments(
     if not examples or batch_size < 1 or draws < 1:
         raise ArgumentError(
             "second moments: expected examples, batch_size >= 1 and draws >= 1; found "
-            f"{len(examples)} examples, {batch_size} and {draws}."
+            f"{counted(len(examples), 'example')}, {batch_size} and {draws}."
         )
     network = model.network
     chosen = projected_layers(network, layers=layers)
@@ -110,8 +111,9 @@ def second_moments(
     broken = [name for name, found in zip(weights, sums, strict=True) if not found.isfinite().all()]
     if broken:
         raise EmbeddingError(
-            f"second moments: NaN or infinity in {len(broken)} of {len(weights)} layers, the first "
-            f"is {broken[0]}; the model's weights are broken, or its losses overflow."
+            f"second moments: NaN or infinity in {len(broken)} of "
+            f"{counted(len(weights), 'layer')}, the first is {broken[0]}; the model's weights are "
+            "broken, or its losses overflow."
         )
     turned = [isinstance(network.get_submodule(name), Conv1D) for name in weights]
     return {

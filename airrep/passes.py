@@ -18,6 +18,7 @@ from airrep.language_model import LanguageModel, Tokens
 from airrep.parts import Rows, kept_rows
 from airrep.progress import bar
 from airrep.records import Example
+from airrep.wording import counted
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -166,6 +167,7 @@ def check_features(
     if broken.size:
         first = examples[broken[0]]
         raise EmbeddingError(
-            f"{what}: NaN or infinity for {broken.size} of {len(examples)} examples, the first is "
-            f"{first.id!r} (row {first.row}). If it is all of them, the model's weights are broken."
+            f"{what}: NaN or infinity for {broken.size} of {counted(len(examples), 'example')}, "
+            f"the first is {first.id!r} (row {first.row}). If it is all of them, the model's "
+            "weights are broken."
         )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 
 _ROWS = 4096  # more rows than this do not change a covariance enough to be worth the time
 _ROUNDING = 1e-12  # of a part's mean square: a smaller variance is float32's
@@ -48,7 +49,8 @@ def whitening_projector(
     if len(features) < 2 or not damping > 0 or not 1 <= dim <= features.shape[1]:
         raise ArgumentError(
             f"a projector to {dim} dimensions with damping {damping}: expected 2 rows or more, "
-            f"damping > 0 and 1 to {features.shape[1]} dimensions; found {len(features)} rows."
+            f"damping > 0 and 1 to {features.shape[1]} dimensions; found "
+            f"{counted(len(features), 'row')}."
         )
     if len(features) > _ROWS:
         rng = np.random.default_rng(seed)

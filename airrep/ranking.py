@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.pooling import Pooling, group_influence
-from airrep.wording import shown
+from airrep.wording import counted, shown
 
 Weighting = Literal["difference", "none"]
 
@@ -59,8 +59,9 @@ def influence_labels(losses: npt.ArrayLike, clip: float = 10.0) -> npt.NDArray[n
     if broken.size:
         subset, repeat, example = broken[0].tolist()
         raise SupervisionError(
-            f"{len(broken)} of {values.size} losses are NaN or infinite, the first is example "
-            f"{example} after subset {subset}, repeat {repeat}; record that run again."
+            f"{len(broken)} of {counted(values.size, 'loss', 'losses')} are NaN or infinite, the "
+            f"first is example {example} after subset {subset}, repeat {repeat}; record that run "
+            "again."
         )
     means = values.mean(axis=1)  # (S, E)
     gains, deviation = means.mean(axis=0) - means, means.std(axis=0)
@@ -181,7 +182,7 @@ def _positions(
         or (array.size and not 0 <= array.min() <= array.max() < rows)
     ):
         raise ArgumentError(
-            f"subset {number}: expected positions in a pool of {rows} rows, found {array.dtype} of "
-            f"shape {array.shape}, {shown(array, 60)}."
+            f"subset {number}: expected positions in a pool of {counted(rows, 'row')}, found "
+            f"{array.dtype} of shape {array.shape}, {shown(array, 60)}."
         )
     return array.astype(np.int64)

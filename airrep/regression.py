@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from airrep.projector import main_directions
+from airrep.wording import counted
 
 _CONSTANT = 1e-5  # of a feature's size: a smaller deviation is float32's rounding
 Float32 = npt.NDArray[np.float32]
@@ -49,8 +50,8 @@ def regression_projector(
         raise ArgumentError(
             f"a regression to {dim} dimensions with ridge {ridge}: expected 2 rows or more, as "
             f"many vectors, ridge > 0 and 1 to {most} dimensions (the teacher's vectors have "
-            f"{vectors.shape[1]} numbers, the encoder {size} features); found {count} rows and "
-            f"{len(vectors)} vectors."
+            f"{counted(vectors.shape[1], 'number')}, the encoder {size} features); found "
+            f"{counted(count, 'row')} and {len(vectors)} vectors."
         )
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64)

@@ -35,6 +35,7 @@ from airrep.paths import not_ours, user_path
 from airrep.records import Example
 from airrep.sealed import check_format
 from airrep.template import text_fingerprint
+from airrep.wording import counted
 
 _FORMAT = 1
 _DRAW_AGAIN = (
@@ -101,9 +102,10 @@ class SubsetPlan:
             if not changed and len(found) == len(known):
                 continue
             if len(found) == len(known):
-                what = f"{len(changed):,} {name} rows changed since the plan was drawn"
+                what = f"{counted(len(changed), f'{name} row')} changed since the plan was drawn"
             else:
-                what = f"the plan was drawn for {len(known):,} {name} rows, found {len(found):,}"
+                drawn_for = counted(len(known), f"{name} row")
+                what = f"the plan was drawn for {drawn_for}, found {len(found):,}"
             first = changed[0] if changed else shared
             which = f"id {rows[first].id!r}" if first < len(rows) else "missing"
             raise SupervisionError(
@@ -249,9 +251,9 @@ class SubsetLosses:
         if missing:
             shown = ", ".join(f"subset {s} repeat {r}" for s, r in missing[:3])
             raise SupervisionError(
-                f"{directory}: {len(missing)} of {len(plan.runs)} runs are missing ({shown}"
-                f"{' …' if len(missing) > 3 else ''}). Record them: the same command goes on where "
-                "it stopped."
+                f"{directory}: {len(missing)} of {counted(len(plan.runs), 'run')} are missing "
+                f"({shown}{' …' if len(missing) > 3 else ''}). Record them: the same command goes "
+                "on where it stopped."
             )
         losses = np.empty((len(plan.subsets), plan.repeats, len(plan.evaluation)))
         seconds = np.empty(losses.shape[:2])

@@ -72,12 +72,13 @@ def pool_states(
     last = states[-1]
     if how == "cls":
         return last[:, 0].float()
-    weights = mask.float()  # (B, L)
     if how == "mean":
-        return (last.float() * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+        weights = mask.float()  # (B, L)
+        return _sum(last.float(), weights) / weights.sum(dim=1, keepdim=True)
     looked_at = [states[i] for i in level_numbers(len(states) - 1)] if how == "levels" else [last]
     parts = segments(mask, start)
-    return torch.cat([_mean(level.float(), part) for level in looked_at for part in parts], dim=1)
+    wide = (level.float() for level in looked_at)
+    return torch.cat([_mean(level, part) for level in wide for part in parts], dim=1)
 
 
 def segments(mask: torch.Tensor, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,5 +190,9 @@ def _unit_rms(states: torch.Tensor) -> torch.Tensor:
 
 def _mean(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Weighted mean of (B, L, H) over tokens; 0 where there are none."""
-    total = (states * weights[..., None]).sum(dim=1)
-    return total / weights.sum(dim=1, keepdim=True).clamp(min=1)
+    return _sum(states, weights) / weights.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _sum(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted sum of (B, L, H) over tokens; as a product, which copies no states."""
+    return torch.bmm(weights[:, None], states)[:, 0]

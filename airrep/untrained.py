@@ -14,6 +14,7 @@ from airrep.records import Example
 from airrep.starting_point import starting_point
 from airrep.training import start_projector
 from airrep.training_config import TrainConfig
+from airrep.wording import counted
 
 LARGEST_DIM = 1024
 _ROWS = 4096  # as many as whitening looks at; bounds the time
@@ -60,8 +61,8 @@ def gradient_encoder(
     most = min(len(rows) - 1, sum(encoder.model.feature_blocks))
     if len(rows) < 2 or (dim is not None and not 1 <= dim <= most):
         raise ArgumentError(
-            f"an encoder of {len(rows)} rows: expected 2 or more, and 1 to {max(most, 0)} "
-            f"dimensions, found dim={dim}."
+            f"an encoder of {counted(len(rows), 'row')}: expected 2 or more, and 1 to "
+            f"{max(most, 0)} dimensions, found dim={dim}."
         )
     config = TrainConfig(dim=dim or min(LARGEST_DIM, most), damping=_DAMPING, scale=_SCALE)
     fit_directions(encoder, rows, seed, progress=progress)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airrep.errors import FileFormatError
+from airrep.wording import counted
 from curate.columns import table_of
 from curate.streams import check_unpacked, is_packed, lines, opened
 
@@ -117,8 +118,8 @@ def _read_csv(path: Path) -> pa.Table:
         )
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the cells before for names
         raise FileFormatError(
-            f"{path}: the header names {len(names)} columns, and the first row below it has more "
-            "cells. Name every column."
+            f"{path}: the header names {counted(len(names), 'column')}, and the first row below it "
+            "has more cells. Name every column."
         )
     return pa.Table.from_pandas(frame, preserve_index=False)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from airrep.language_model import LanguageModel
 from airrep.records import Example
+from airrep.wording import counted
 from eval_harness.example_loss import ComputeDtype, Reduction, completion_losses
 from eval_harness.generation import check_prompts
 
@@ -102,7 +103,9 @@ def group_names(examples: Sequence[Example], groups: Sequence[str] | None) -> Se
     if groups is None:
         return [example.source for example in examples]
     if len(groups) != len(examples):
-        raise ArgumentError(f"found {len(groups)} groups for {len(examples)} examples.")
+        raise ArgumentError(
+            f"found {counted(len(groups), 'group')} for {counted(len(examples), 'example')}."
+        )
     return groups
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import SubsetPlan
+from airrep.wording import counted
 from eval_harness.subsets import Draw, FewSources, Selected, Uniform, draw_plan
 from selection.scorers.lexical import Bm25Scorer
 from selection.selectors import make_selector
@@ -86,8 +87,8 @@ def draw_splits(
     if len(pool) // config.splits < config.size or len(examples) < config.splits:
         raise ArgumentError(
             f"supervision: {config.splits} splits of {len(pool):,} pool rows and "
-            f"{len(examples):,} examples are too small for subsets of {config.size}; use fewer "
-            "splits, smaller subsets or more rows."
+            f"{counted(len(examples), 'example')} are too small for subsets of {config.size}; use "
+            "fewer splits, smaller subsets or more rows."
         )
     parts = [
         [[rows[i] for i in np.sort(part).tolist()] for part in _deal(len(rows), config.splits, key)]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import Indices, SubsetPlan, example_digests
+from airrep.wording import counted
 from selection.scores import ScoreMatrix
 from selection.selectors.base import Selector
 
@@ -201,7 +202,7 @@ def subset_size(size: float, rows: int) -> int:
     if not 1 <= count <= rows or count != int(count):
         raise ArgumentError(
             f"subset size {size!r} is out of range; expected a fraction between 0 and 1, or 1 to "
-            f"{rows} rows."
+            f"{counted(rows, 'row')}."
         )
     return int(count)
 
@@ -226,7 +227,7 @@ def share_out(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[st
     for name, share in shares.items():
         part = order[round(start * count) : round((start + share) * count)]
         if not len(part):
-            raise ArgumentError(f"role {name!r}: {share} of {count} examples is none.")
+            raise ArgumentError(f"role {name!r}: {share} of {counted(count, 'example')} is none.")
         roles[name] = _ascending(part)
         start += share
     return roles
@@ -256,7 +257,9 @@ def _by_source(pool: Sequence[Example]) -> list[Indices]:
 
 def _fitting(size: int, pool: Sequence[Example]) -> int:
     if not 1 <= size <= len(pool):
-        raise ArgumentError(f"a subset of {size} rows from a pool of {len(pool)}: not possible.")
+        raise ArgumentError(
+            f"a subset of {counted(size, 'row')} from a pool of {len(pool)}: not possible."
+        )
     return size
 
 

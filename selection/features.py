@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.records import Example
+from airrep.wording import counted
 
 Float32 = npt.NDArray[np.float32]
 
@@ -60,8 +61,8 @@ def features_of(
         return compute(examples)
     if known.rows.shape[1] != dim:
         raise ArgumentError(
-            f"the known features have {known.rows.shape[1]} columns, but this scorer's have {dim}: "
-            "they come from another model, or other settings."
+            f"the known features have {counted(known.rows.shape[1], 'column')}, but this scorer's "
+            f"have {dim}: they come from another model, or other settings."
         )
     places = np.array([known.index.get((e.prompt, e.completion), -1) for e in examples], dtype=int)
     features = np.empty((len(examples), dim), dtype=np.float32)

@@ -11,6 +11,7 @@ import hashlib
 import random
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from curate.demo_data.arithmetic_tasks import ARITHMETIC_TASKS
 from curate.demo_data.code_tasks import CODE_TASKS
 from curate.demo_data.data_tasks import DATA_TASKS
@@ -79,7 +80,9 @@ def demo_targets(task: str, rows: int = 10, seed: int = 0) -> list[dict[str, str
 
 def _check_rows(what: str, rows: int, most: int) -> None:
     if not 1 <= rows <= most:
-        raise ArgumentError(f"{what} has between 1 and {most} rows, but {rows} were asked for")
+        raise ArgumentError(
+            f"{what} has between 1 and {counted(most, 'row')}, but {rows} were asked for"
+        )
 
 
 def _draw(task: str, rows: int, stream: str, for_targets: bool) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from transformers import Trainer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from curate.trl.reselect import Reselect
 from curate.trl.rounds import LiveSelection
 from curate.trl.rows import check_rows
@@ -91,8 +92,8 @@ class LiveSelectionMixin(Trainer):
         loader: DataLoader[Any] = super().get_train_dataloader()
         if len(loader) == 0:
             raise ArgumentError(
-                f"a round of {self._rows_of_a_round()} rows makes no batch; choose more rows, a "
-                "smaller batch, or leave dataloader_drop_last off."
+                f"a round of {counted(self._rows_of_a_round(), 'row')} makes no batch; choose more "
+                "rows, a smaller batch, or leave dataloader_drop_last off."
             )
         self._live_loader = weakref.ref(loader)
         return loader

@@ -96,8 +96,8 @@ class Problems:
         if not enough or (self.config.sources and len(enough) < len(wanted)):
             short = next((s for s in wanted if s not in enough), "")
             raise ArgumentError(
-                f"source {short!r}: not enough rows; {self.config.targets} targets and at least 1 "
-                f"evaluation row are needed in the targets and test files, found "
+                f"source {short!r}: not enough rows; {counted(self.config.targets, 'target')} and "
+                "at least 1 evaluation row are needed in the targets and test files, found "
                 f"{len(self.targets.of_source(short))} and {len(self.test.of_source(short))}."
             )
         return enough
@@ -198,7 +198,7 @@ def sample(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
         ArgumentError: There are fewer.
     """
     if not 0 < count <= len(examples):
-        raise ArgumentError(f"{count} examples were asked for; there are {len(examples)}.")
+        raise ArgumentError(f"asked for {counted(count, 'example')}; there are {len(examples)}.")
     rng = np.random.default_rng([seed, count])
     return [examples[i] for i in np.sort(rng.choice(len(examples), count, replace=False))]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from airrep.wording import counted
 from eval_harness.markdown import escaped, table
 from selection.selectors.base import AUTO
 
@@ -73,7 +74,7 @@ def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") 
 
 def rows_of(budget: Any) -> str:  # noqa: ANN401 (an int, of whatever kind pandas makes it)
     """A budget in words."""
-    return "rows by k = auto" if budget == AUTO else f"{budget} rows"
+    return "rows by k = auto" if budget == AUTO else counted(budget, "row")
 
 
 def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:

@@ -38,6 +38,7 @@ from airrep.supervision import SubsetLosses
 from airrep.training import check_trainable, train_encoder
 from airrep.training_config import TrainConfig
 from airrep.training_rows import Supervision, Teacher, Validation
+from airrep.wording import counted
 from eval_harness.array_file import read_array, write_array
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import (
@@ -112,7 +113,8 @@ def check_teacher(config: TeacherConfig, model: LanguageModel, training: TrainCo
     if training.start == "teacher" and training.dim > numbers:
         raise ArgumentError(
             f"training.dim is {training.dim}; the teacher's vectors, from which training starts, "
-            f"have {numbers} numbers. Lower training.dim, or set training.start to 'whitened'."
+            f"have {counted(numbers, 'number')}. Lower training.dim, or set training.start to "
+            "'whitened'."
         )
 
 

@@ -5,7 +5,7 @@ every repeat, so that a busy moment of the machine strikes all of them. Texts of
 texts, short texts, and one short query alone are timed apart, because a change can help some and
 cost others. Memory is measured in a process of its own for each contender.
 
-    python examples/benchmarks/encoder_throughput.py [--rows 200] [--repeats 5] [--threads N]
+    python examples/benchmarks/encoder_throughput.py [--rows 1000] [--repeats 3] [--threads N]
 
 The peer is sentence-transformers with the built-in encoder's own weights, exported, or with the
 model of the directory given by --peer. Both libraries cut texts after 512 tokens.
@@ -77,8 +77,8 @@ class Peer:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--rows", type=int, default=200, help="texts of each kind to encode")
-    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--rows", type=int, default=1000, help="texts of each kind to encode")
+    options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--threads", type=int, default=usable_cores())
     options.add_argument("--seed", type=int, default=0, help="of the sample")
     options.add_argument("--peer", type=Path, help="directory of a sentence-transformers model")

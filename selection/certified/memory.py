@@ -15,6 +15,7 @@ What is not in it: the embeddings of a block (they belong to the scores), and th
 from __future__ import annotations
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from selection.certified.audit import COARSE, FINE
 from selection.certified.envelope import BINS
 from selection.group import usable_cpus
@@ -42,8 +43,8 @@ def candidates_that_fit(
     least = needed(targets, pool, k, first)
     if least > memory:
         raise ArgumentError(
-            f"memory_limit: {k:,} rows for {targets:,} targets from {pool:,} take "
-            f"{least / 2**30:.2f} GiB beside the pool, and the limit leaves "
+            f"memory_limit: {counted(k, 'row')} for {counted(targets, 'target')} from {pool:,} "
+            f"take {least / 2**30:.2f} GiB beside the pool, and the limit leaves "
             f"{memory / 2**30:.2f} GiB. Raise it, lower k, or give fewer targets."
         )
     return first + (memory - least) // (12 * targets)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted
 from selection.constraints.request import (
     EVERY_OTHER,
     Amount,
@@ -87,7 +88,9 @@ class BoundConstraints:
         """
         rows = len(ids)
         if len(sources) != rows:
-            raise ArgumentError(f"constraints: {rows} row ids and {len(sources)} sources.")
+            raise ArgumentError(
+                f"constraints: {rows} row ids and {counted(len(sources), 'source')}."
+            )
         names = sorted(set(sources))
         number = {name: i for i, name in enumerate(names)}
         for argument in ("max_per_source", "min_per_source"):
@@ -120,7 +123,7 @@ class BoundConstraints:
         if missing.size:
             raise ArgumentError(
                 f"constraints: pool row {missing[0]} has to be in, and is not among the "
-                f"{len(rows)} rows to choose from."
+                f"{counted(len(rows), 'row')} to choose from."
             )
         return replace(
             self,
@@ -262,8 +265,8 @@ def _lengths(tokens: npt.ArrayLike | None, rows: int, needed: bool) -> Integers:
     lengths = np.asarray(tokens)
     if lengths.shape != (rows,) or not np.issubdtype(lengths.dtype, np.integer):
         raise ArgumentError(
-            f"constraints: expected a whole number of tokens for each of {rows} rows, found "
-            f"{lengths.dtype} of shape {lengths.shape}."
+            f"constraints: expected a whole number of tokens for each of {counted(rows, 'row')}, "
+            f"found {lengths.dtype} of shape {lengths.shape}."
         )
     if (lengths < 1).any():
         row = int(np.argmax(lengths < 1))

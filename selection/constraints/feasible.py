@@ -78,7 +78,7 @@ def _check_sources(bound: BoundConstraints, limits: Limits) -> None:
         if least > usable[s]:
             hidden = there[s] - usable[s]
             raise ArgumentError(
-                f"constraints: source {name!r} has {there[s]} rows"
+                f"constraints: source {name!r} has {counted(there[s], 'row')}"
                 f"{f', {hidden} of them excluded' if hidden else ''}, and min_per_source wants "
                 f"{least}; lower it{' or exclude fewer' if hidden else ''}."
             )
@@ -90,17 +90,17 @@ def _check_rows(bound: BoundConstraints, limits: Limits) -> None:
     demanded = np.maximum(limits.least, count)
     if demanded.sum() > limits.rows:
         raise ArgumentError(
-            f"constraints: k = {limits.rows}, and the sources have to give {demanded.sum()} rows "
-            f"(min_per_source, include): {_parts(bound, demanded, 'rows')}. Raise k or ask for "
-            "less."
+            f"constraints: k = {limits.rows}, and the sources have to give "
+            f"{counted(int(demanded.sum()), 'row')} (min_per_source, include): "
+            f"{_parts(bound, demanded, 'rows')}. Raise k or ask for less."
         )
     usable = bound.count(~bound.excluded)
     possible = np.minimum(limits.most, usable)
     if limits.tokens is None and possible.sum() < limits.rows:
         raise ArgumentError(
-            f"constraints: k = {limits.rows}, and only {possible.sum()} rows can be chosen "
-            f"(max_per_source, exclude): {_parts(bound, possible, 'rows')}. Lower k, or loosen "
-            "these."
+            f"constraints: k = {limits.rows}, and only {counted(int(possible.sum()), 'row')} can "
+            f"be chosen (max_per_source, exclude): {_parts(bound, possible, 'rows')}. Lower k, or "
+            "loosen these."
         )
 
 
@@ -111,9 +111,10 @@ def _check_targets(bound: BoundConstraints, limits: Limits) -> None:
     if wanted > possible:
         targets = np.count_nonzero(limits.per_target)
         raise ArgumentError(
-            f"constraints: {targets} targets have to earn {wanted} rows (min_per_target), and at "
-            f"most {possible} can be chosen (k, max_per_source, exclude); each row counts for one "
-            "target. Ask for less, or allow more rows."
+            f"constraints: {counted(int(targets), 'target')} have to earn "
+            f"{counted(int(wanted), 'row')} (min_per_target), and at most {possible} can be chosen "
+            "(k, max_per_source, exclude); each row counts for one target. Ask for less, or allow "
+            "more rows."
         )
 
 
@@ -127,10 +128,10 @@ def _check_tokens(bound: BoundConstraints, limits: Limits, budget: int) -> None:
     if tight.size:
         s = tight[0]
         raise ArgumentError(
-            f"constraints: source {bound.names[s]!r} has to give at least {limits.least[s]} rows "
-            f"(min_per_source); with those in include the shortest have {demanded[s] + kept[s]:,} "
-            f"tokens, of which max_per_source allows {limits.most_tokens[s]:,}; lower the one or "
-            "raise the other."
+            f"constraints: source {bound.names[s]!r} has to give at least "
+            f"{counted(limits.least[s], 'row')} (min_per_source); with those in include the "
+            f"shortest have {demanded[s] + kept[s]:,} tokens, of which max_per_source allows "
+            f"{limits.most_tokens[s]:,}; lower the one or raise the other."
         )
     if start.shortest(rows) is None:
         start.budget = int(bound.tokens.sum())  # as if there were none

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.wording import counted, noun_for
 from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
@@ -95,7 +96,8 @@ def check_k(k: int | None, pool: int) -> None:
         raise ArgumentError(f"k should be at least 1, found {k}.")
     if k > pool:
         raise ArgumentError(
-            f"k = {k} is larger than the pool of {pool} rows; choose k <= {pool}, or add rows."
+            f"k = {k} is larger than the pool of {pool} {noun_for(pool, 'row')}; choose k <= "
+            f"{pool}, or add rows."
         )
 
 
@@ -122,7 +124,8 @@ def begin(
         return FreePass(int(k or 0))
     if len(constraints.source) != pool:
         raise ArgumentError(
-            f"constraints: bound to {len(constraints.source)} rows, and the scores have {pool}."
+            f"constraints: bound to {counted(len(constraints.source), 'row')}, and the scores have "
+            f"{pool}."
         )
     if k is not None:  # beside a token budget it only caps, and may be more than there is
         check_k(k, pool if constraints.asked.max_tokens is None else max(pool, int(k)))

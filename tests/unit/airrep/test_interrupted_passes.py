@@ -19,8 +19,11 @@ SMALL = 128  # tokens in a batch: many batches
 
 @pytest.fixture(scope="module")
 def examples():
-    made = demo_pool(24)
-    return [Example(str(i), r["prompt"][:80], r["completion"][:40]) for i, r in enumerate(made)]
+    made = demo_pool(48)
+    return [
+        Example(str(i), r["prompt"][: 20 + 8 * (i % 12)], r["completion"][:40])
+        for i, r in enumerate(made)
+    ]
 
 
 @pytest.fixture(scope="module")
