@@ -285,7 +285,7 @@ def test_rows_and_models_are_those_of_the_runs(here, tmp_path, capsys):
     command = ["lds", "--runs", "runs", "--evaluation", "heldout.jsonl", "--scorer", "tfidf"]
     assert cli.main([*command, "--pool", str(tmp_path / "changed.jsonl")]) == 1
     found = capsys.readouterr().err
-    assert "1 pool rows changed since the plan was drawn" in found
+    assert "1 pool row changed since the plan was drawn" in found
     assert "position 7 (id '7')" in found
     assert cli.main([*command, "--pool", str(tmp_path / "fewer.jsonl")]) == 1
     assert "the plan was drawn for 40 pool rows, found 30" in capsys.readouterr().err

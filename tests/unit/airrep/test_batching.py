@@ -101,7 +101,7 @@ def test_a_pass_is_filled_with_copies_of_its_first_text():
 
 def test_on_a_gpu_the_budget_decides_how_many_texts_pass_together():
     passes = plan_passes([3, 20, 99], 512, GPU, 64)
-    assert [(each.length, each.rows) for each in passes] == [(112, 1), (32, 2), (16, 4)]
+    assert [(each.length, each.rows) for each in passes] == [(128, 1), (32, 2), (16, 4)]
 
 
 def test_texts_of_one_length_keep_their_order():
