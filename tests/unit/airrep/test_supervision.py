@@ -105,7 +105,7 @@ def test_nothing_of_ours_reads_or_writes_pickles():
     [
         (
             [*POOL[:4], replace(POOL[4], completion="!"), *POOL[5:]],
-            r"1 pool rows changed .* position 4 \(id 'p4'\)",
+            r"1 pool row changed .* position 4 \(id 'p4'\)",
         ),
         (
             [*POOL[:2], POOL[3], POOL[2], *POOL[4:]],
@@ -123,7 +123,7 @@ def test_other_rows_are_refused_and_named(rows, message):
 
 def test_other_evaluation_examples_are_refused():
     changed = [*EVALUATION[:3], replace(EVALUATION[3], prompt="asked"), EVALUATION[4]]
-    with pytest.raises(SupervisionError, match=r"1 evaluation rows changed .* \(id 'e3'\)"):
+    with pytest.raises(SupervisionError, match=r"1 evaluation row changed .* \(id 'e3'\)"):
         PLAN.check(POOL, changed)
     PLAN.check([replace(e, id="other", source="s", row=99) for e in POOL], EVALUATION)
 

@@ -160,14 +160,14 @@ def test_fewer_targets_are_a_prefix_of_more() -> None:
 @pytest.mark.parametrize("rows", [0, -5, MOST_ROWS + 1, 10**9])
 def test_impossible_pool_sizes_are_refused(rows: int) -> None:
     """The message names the allowed range."""
-    with pytest.raises(ValueError, match=f"between 1 and {MOST_ROWS} rows"):
+    with pytest.raises(ValueError, match=f"between 1 and {MOST_ROWS:,} rows"):
         demo_pool(rows)
 
 
 @pytest.mark.parametrize("rows", [0, -1, TARGET_ROWS + 1])
 def test_impossible_target_sizes_are_refused(rows: int) -> None:
     """The message names the allowed range."""
-    with pytest.raises(ValueError, match=f"between 1 and {TARGET_ROWS} rows"):
+    with pytest.raises(ValueError, match=f"between 1 and {TARGET_ROWS:,} rows"):
         demo_targets("word_problem", rows)
 
 

@@ -82,7 +82,7 @@ def test_of_many_rows_some_are_looked_at(tiny_lm, tmp_path, monkeypatch):
 def test_what_cannot_be_fitted(tiny_lm, tmp_path):
     with pytest.raises(ArgumentError, match=r"40 rows.*1 to 39 dimensions, found dim=40"):
         curate.fit(ROWS, tiny_lm, tmp_path / "a", dim=40)
-    with pytest.raises(ArgumentError, match="1 rows: expected 2 or more"):
+    with pytest.raises(ArgumentError, match="1 row: expected 2 or more"):
         curate.fit(ROWS[:1], tiny_lm, tmp_path / "a")
     with pytest.raises(RecordError):
         curate.fit([{"prompt": "why?"}], tiny_lm, tmp_path / "a")

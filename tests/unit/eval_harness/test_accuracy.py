@@ -235,7 +235,7 @@ def test_auto_looks_at_the_reference_and_its_groups(random_lm, questions):
         (lambda m, e: accuracy(m, e, labels="yes"), "expected a list of texts"),
         (lambda m, e: accuracy(m, e, labels=[]), "expected a list of texts"),
         (lambda m, e: accuracy(m, e, labels={"task0": ["a", ""]}), "labels of 'task0'.*blank"),
-        (lambda m, e: accuracy(m, e, groups=["a"]), "1 groups for 40 examples"),
+        (lambda m, e: accuracy(m, e, groups=["a"]), "1 group for 40 examples"),
         (lambda m, e: rank_classify(m, e, ["a"], normalise="max"), "'max' is unknown"),
         (lambda m, e: generate(m, e, max_new_tokens=0), "expected at least 1"),
         (lambda m, e: generate(m, e, batch_size=0), "expected at least 1"),

@@ -573,7 +573,7 @@ def test_rows_that_are_exactly_alike_come_in_their_order(name):
 def test_constraints_of_another_pool_and_no_size_at_all(name, normal_scores):
     matrix = _matrix(normal_scores())
     other = BoundConstraints.bind(Constraints(), ["x"], [""])
-    with pytest.raises(ArgumentError, match="bound to 1 rows, and the scores have 40"):
+    with pytest.raises(ArgumentError, match="bound to 1 row, and the scores have 40"):
         make_selector(name).select(matrix, 3, constraints=other)
     own = BoundConstraints.bind(Constraints(), matrix.pool_ids, [""] * 40)
     with pytest.raises(ArgumentError, match=r"k is None and constraints\.max_tokens is not given"):
