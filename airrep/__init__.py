@@ -4,47 +4,32 @@ Everything here loads on first use, so that importing a light name (an error, a 
 does not import torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from airrep.machine.lazy import lazily
+
 if TYPE_CHECKING:
-    from airrep.encoder import AirRep
-    from airrep.errors import CurateError
-    from airrep.modeling import AirRepConfig, AirRepModel
-    from airrep.pooling import group_influence
-    from airrep.records import Example, normalise
-    from airrep.store import EmbeddingStore
-    from airrep.template import TextTemplate
-    from airrep.version import __version__
+    from airrep.encoder import AirRep as AirRep
+    from airrep.errors import CurateError as CurateError
+    from airrep.network.modeling import AirRepConfig as AirRepConfig
+    from airrep.network.modeling import AirRepModel as AirRepModel
+    from airrep.pooling import group_influence as group_influence
+    from airrep.records import Example as Example
+    from airrep.records import normalise as normalise
+    from airrep.store import EmbeddingStore as EmbeddingStore
+    from airrep.template import TextTemplate as TextTemplate
+    from airrep.version import __version__ as __version__
 
-_HOME = {
-    "AirRep": "encoder",
-    "AirRepConfig": "modeling",
-    "AirRepModel": "modeling",
-    "CurateError": "errors",
-    "EmbeddingStore": "store",
-    "Example": "records",
-    "TextTemplate": "template",
-    "__version__": "version",
-    "group_influence": "pooling",
-    "normalise": "records",
-}
-
-__all__ = [
-    "AirRep",
-    "AirRepConfig",
-    "AirRepModel",
-    "CurateError",
-    "EmbeddingStore",
-    "Example",
-    "TextTemplate",
-    "__version__",
-    "group_influence",
-    "normalise",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(import_module(f"airrep.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'airrep' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "airrep.encoder": ["AirRep"],
+        "airrep.errors": ["CurateError"],
+        "airrep.network.modeling": ["AirRepConfig", "AirRepModel"],
+        "airrep.pooling": ["group_influence"],
+        "airrep.records": ["Example", "normalise"],
+        "airrep.store": ["EmbeddingStore"],
+        "airrep.template": ["TextTemplate"],
+        "airrep.version": ["__version__"],
+    },
+)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,31 +18,32 @@ from accelerate.utils import reduce
 from huggingface_hub import HfApi
 from transformers import PreTrainedTokenizerBase
 
-from airrep.atomic import atomic_directory
-from airrep.batching import pad, plan_passes
-from airrep.checkpoint import find_checkpoint, load_checkpoint
+from airrep.console.progress import bar
+from airrep.console.wording import counted, shown
+from airrep.disk.atomic import atomic_directory
+from airrep.disk.parts import kept_rows
+from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.fingerprints import model_fingerprint
-from airrep.hardware import default_device, fastest_dtype
-from airrep.language_model import Tokens
-from airrep.modeling import AirRepConfig, AirRepModel
-from airrep.parts import kept_rows
-from airrep.paths import user_path
+from airrep.language_model.batching import pad, plan_passes
+from airrep.language_model.fingerprints import model_fingerprint
+from airrep.language_model.loading import find_checkpoint
+from airrep.language_model.model import Tokens
+from airrep.machine.arguments import check_count
+from airrep.machine.hardware import default_device, dtype_named
+from airrep.machine.processes import process_group, processes, rank
+from airrep.network.checkpoint import load_checkpoint
+from airrep.network.modeling import AirRepConfig, AirRepModel
+from airrep.network.reading import make_reader
+from airrep.network.sentence_layout import write_modules
+from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.pooling import Pooling, group_influence
-from airrep.processes import process_group, processes, rank
-from airrep.progress import bar
-from airrep.reading import make_reader
 from airrep.records import Example, as_text, normalise
-from airrep.sentence_layout import write_modules
 from airrep.template import text_fingerprint
-from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
-from airrep.wording import counted, shown
 
 Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default"
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
 
 
@@ -58,6 +59,12 @@ class AirRep:
         self.tokenizer = tokenizer
         self.template = model.config.text_template()
         self.reader = make_reader(model, tokenizer, name)
+
+    def __repr__(self) -> str:
+        return (
+            f"AirRep({self.name!r}, dim={self.dim}, token_pooling="
+            f"{self.model.config.token_pooling!r}, {self.precision} on {self.model.device})"
+        )
 
     def __reduce__(self) -> tuple[Callable[..., AirRep], tuple[Any, ...]]:
         # Built anew from its config where it is unpickled: what a network's layers can show is
@@ -87,9 +94,7 @@ class AirRep:
             ArgumentError: `dtype` is unknown.
         """
         device = torch.device(device) if device is not None else default_device()
-        if dtype not in ("auto", *_DTYPES):
-            raise ArgumentError(f"dtype {dtype!r} is unknown; choose auto, float32 or bfloat16.")
-        chosen = fastest_dtype(device) if dtype == "auto" else _DTYPES[dtype]
+        chosen = dtype_named(dtype, device)
         model, tokenizer = load_checkpoint(find_checkpoint(path_or_id, revision), chosen)
         name = "the built-in encoder" if path_or_id == DEFAULT_CHECKPOINT else str(path_or_id)
         return cls(model.to(device), tokenizer, name)
@@ -128,36 +133,91 @@ class AirRep:
         parts = (found, str(self.tokenizer.chat_template), str(self.tokenizer.eos_token))
         return text_fingerprint("\0".join(parts)).hex()
 
+    @overload
     def encode(
         self,
         inputs: Encodable | Sequence[Encodable],
         *,
         tokens_per_batch: int = 4096,
         progress: bool = False,
-    ) -> Embeddings:
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[False] = False,
+        device: str | torch.device | None = None,
+        prompt_name: str | None = None,
+    ) -> Embeddings: ...
+
+    @overload
+    def encode(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        tokens_per_batch: int = 4096,
+        progress: bool = False,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[True],
+        device: str | torch.device | None = None,
+        prompt_name: str | None = None,
+    ) -> torch.Tensor: ...
+
+    def encode(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        tokens_per_batch: int = 4096,
+        progress: bool = False,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: bool = False,
+        device: str | torch.device | None = None,
+        prompt_name: str | None = None,
+    ) -> Embeddings | torch.Tensor:
         """Embed texts, rows or examples.
 
         Strings are encoded as they are; rows (in any layout that `normalise` reads) and examples
         go through the checkpoint's text template. Under `accelerate launch` or torchrun every
-        process encodes a share and all return the whole.
+        process encodes a share and all return the whole. The keywords from `batch_size` on are
+        those of sentence-transformers.
 
         Args:
             inputs: What to embed; a single string, row or example counts as a list of one.
             tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory. It
-                changes nothing on a CPU (see `airrep.batching`).
+                changes nothing on a CPU (see `airrep.language_model.batching`).
             progress: Show a progress bar on standard error.
+            batch_size: Instead of `tokens_per_batch`: so many texts of the greatest length.
+            show_progress_bar: Another name of `progress`.
+            normalize_embeddings: Scale each embedding to length 1, whatever the checkpoint says.
+            convert_to_tensor: Return a tensor on the encoder's device instead of an array.
+            device: The encoder's own, or an error: a model stays where it was loaded.
+            prompt_name: None; encoders of this kind have a template instead of prompts.
 
         Returns:
             (len(inputs), D) float32, in input order.
 
         Raises:
+            ArgumentError: A keyword has a value that it cannot have.
             RecordError: A row cannot be read, or a text cannot be encoded as UTF-8.
             EmbeddingError: The model produced NaN or infinity for some text.
+
+        Example:
+            >>> AirRep.default().encode(["What is the capital of Peru?"]).shape
+            (1, 384)
         """
-        if tokens_per_batch < 1:
-            raise ArgumentError(f"tokens_per_batch should be >= 1, found {tokens_per_batch}.")
+        if batch_size is not None:
+            check_count(batch_size, "batch_size")
+            tokens_per_batch = batch_size * self.reader.longest
+        check_count(tokens_per_batch, "tokens_per_batch")
+        self._check_place(device, prompt_name)
+        shown = progress if show_progress_bar is None else show_progress_bar
         texts = self._texts([inputs] if isinstance(inputs, str | Mapping | Example) else inputs)
-        return self._computed(self.model.forward, texts, self.dim, tokens_per_batch, progress)
+        found = self._computed(self.model.forward, texts, self.dim, tokens_per_batch, shown)
+        if normalize_embeddings:
+            found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return torch.from_numpy(found).to(self.model.device) if convert_to_tensor else found
 
     def scores(
         self, queries: Embeddings | Sequence[Encodable], corpus: Embeddings | Sequence[Encodable]
@@ -179,6 +239,8 @@ class AirRep:
         queries: Embeddings | Sequence[Encodable],
         corpus: Embeddings | Sequence[Encodable],
         pooling: Pooling = "attention",
+        *,
+        softmax: bool | None = None,
     ) -> Embeddings:
         """Influence of the whole corpus, as one group, on each query (see `airrep.pooling`).
 
@@ -186,10 +248,13 @@ class AirRep:
             queries: Q things to encode, or their embeddings (Q, D).
             corpus: The N members of the group, or their embeddings (N, D).
             pooling: "attention", "sum" or "mean".
+            softmax: As the method's own code names it: True is "attention", False is "mean".
 
         Returns:
             (Q,) float32.
         """
+        if softmax is not None:
+            pooling = "attention" if softmax else "mean"
         left, right = self._embeddings(queries, "queries"), self._embeddings(corpus, "corpus")
         pooled = np.empty(len(left), dtype=np.float32)
         step = max(1, _SCORES_AT_ONCE // max(len(right), 1))
@@ -299,6 +364,19 @@ class AirRep:
                 f"{shown(texts[broken[0]])}"
             )
         return made
+
+    def _check_place(self, device: str | torch.device | None, prompt_name: str | None) -> None:
+        """Refuse what sentence-transformers can do at every call, and this encoder cannot."""
+        if device is not None and torch.device(device).type != self.model.device.type:
+            raise ArgumentError(
+                f"device {str(device)!r}: this encoder is on {self.model.device}; load it where it "
+                f"is to compute, AirRep.from_pretrained(..., device={str(device)!r})."
+            )
+        if prompt_name is not None:
+            raise ArgumentError(
+                f"prompt_name {prompt_name!r}: this encoder has no prompts; rows are rendered by "
+                "the template of its checkpoint, and strings are read as they are."
+            )
 
     def _texts(self, inputs: Sequence[Encodable]) -> list[str]:
         texts = []

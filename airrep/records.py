@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from airrep.console.wording import shown
 from airrep.errors import ArgumentError, RecordError
-from airrep.wording import shown
 
 
 @dataclass(frozen=True, slots=True)

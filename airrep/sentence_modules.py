@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from sentence_transformers.sentence_transformer.modules import Module, Transformer
 
+from airrep.console.wording import shown
 from airrep.errors import ArgumentError
-from airrep.reading import completion_start
+from airrep.network.reading import completion_start
+from airrep.network.token_pooling import pool_states
 from airrep.template import TextTemplate
-from airrep.token_pooling import pool_states
-from airrep.wording import shown
 
 _START = "completion_start"
 

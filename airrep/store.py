@@ -7,9 +7,9 @@
       shard-00000.parquet     id and text digest of each row
 
 A shard counts once the manifest names it; every file is written by rename. What an AirRep has
-encoded of a shard is kept in parts meanwhile (`airrep.parts`), so that a killed run loses 15
+encoded of a shard is kept in parts meanwhile (`airrep.disk.parts`), so that a killed run loses 15
 seconds of work and nothing else. Opening a store looks at sizes and shapes; `curate verify`
-compares digests, and can drop a damaged shard (`airrep.store_check`). Rows are known by
+compares digests, and can drop a damaged shard (`airrep.shards.check`). Rows are known by
 their text's digest: a row that moved or is repeated is not encoded again, a row whose text changed
 is. One run at a time may add rows (a lock on `.lock`, which the system drops if the run is killed);
 reading needs no lock.
@@ -27,17 +27,16 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from airrep.atomic import check_writable, write_json
-from airrep.embedding_file import EmbeddingFile
+from airrep.console.progress import bar, counted_by
+from airrep.disk.atomic import check_writable, write_json
+from airrep.disk.parts import discard
+from airrep.disk.paths import user_path
 from airrep.engines import Engine, Launched
 from airrep.errors import ArgumentError, EmbeddingError, StoreError
-from airrep.parts import discard
-from airrep.paths import user_path
-from airrep.processes import rank, wait_for_everyone
-from airrep.progress import bar, counted_by
+from airrep.machine.processes import rank, wait_for_everyone
 from airrep.records import Example
-from airrep.shards import PARTS, NewShard
-from airrep.store_files import (
+from airrep.shards.embedding_file import EmbeddingFile
+from airrep.shards.files import (
     DTYPES,
     FORMAT,
     MANIFEST,
@@ -50,6 +49,7 @@ from airrep.store_files import (
     read_manifest,
     shard_name,
 )
+from airrep.shards.shard import PARTS, NewShard
 from airrep.template import TextTemplate, text_fingerprint
 
 _SHARD_ROWS = 2048

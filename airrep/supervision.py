@@ -27,15 +27,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from airrep.atomic import atomic_file, write_json
-from airrep.digests import content_digest, file_digest
+from airrep.console.wording import counted
+from airrep.disk.atomic import atomic_file, write_json
+from airrep.disk.digests import content_digest, file_digest
+from airrep.disk.locks import locked
+from airrep.disk.paths import not_ours, user_path
+from airrep.disk.sealed import check_format
 from airrep.errors import ArgumentError, SupervisionError
-from airrep.locks import locked
-from airrep.paths import not_ours, user_path
 from airrep.records import Example
-from airrep.sealed import check_format
 from airrep.template import text_fingerprint
-from airrep.wording import counted
 
 _FORMAT = 1
 _DRAW_AGAIN = (

@@ -19,64 +19,45 @@
 Everything loads on first use: importing this package imports neither torch nor datasets.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from airrep.machine.lazy import lazily
+
 if TYPE_CHECKING:
-    from airrep.errors import CurateError
-    from airrep.version import __version__
-    from curate.api import embed, select
-    from curate.benchmarks import benchmark
-    from curate.checking import check
-    from curate.demo_data import demo_pool, demo_targets
-    from curate.evidence import lds, record
-    from curate.fitting import fit
-    from curate.harm import harmful
-    from curate.training import train
-    from curate.training_set import TrainingSet
-    from curate.verification import verify
-    from selection.constraints import Constraints
+    from airrep.errors import CurateError as CurateError
+    from airrep.version import __version__ as __version__
+    from curate.demo_data import demo_pool as demo_pool
+    from curate.demo_data import demo_targets as demo_targets
+    from curate.training_set import TrainingSet as TrainingSet
+    from curate.verbs.benchmark import benchmark as benchmark
+    from curate.verbs.check import check as check
+    from curate.verbs.embed import embed as embed
+    from curate.verbs.fit import fit as fit
+    from curate.verbs.harmful import harmful as harmful
+    from curate.verbs.lds import lds as lds
+    from curate.verbs.record import record as record
+    from curate.verbs.select import select as select
+    from curate.verbs.train import train as train
+    from curate.verification import verify as verify
+    from selection.constraints import Constraints as Constraints
 
-_HOME = {
-    "Constraints": "selection.constraints",
-    "CurateError": "airrep.errors",
-    "TrainingSet": "curate.training_set",
-    "__version__": "airrep.version",
-    "benchmark": "curate.benchmarks",
-    "check": "curate.checking",
-    "demo_pool": "curate.demo_data",
-    "demo_targets": "curate.demo_data",
-    "embed": "curate.api",
-    "fit": "curate.fitting",
-    "harmful": "curate.harm",
-    "lds": "curate.evidence",
-    "record": "curate.evidence",
-    "select": "curate.api",
-    "train": "curate.training",
-    "verify": "curate.verification",
-}
-
-__all__ = [
-    "Constraints",
-    "CurateError",
-    "TrainingSet",
-    "__version__",
-    "benchmark",
-    "check",
-    "demo_pool",
-    "demo_targets",
-    "embed",
-    "fit",
-    "harmful",
-    "lds",
-    "record",
-    "select",
-    "train",
-    "verify",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'curate' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "airrep.errors": ["CurateError"],
+        "airrep.version": ["__version__"],
+        "curate.demo_data": ["demo_pool", "demo_targets"],
+        "curate.training_set": ["TrainingSet"],
+        "curate.verbs.benchmark": ["benchmark"],
+        "curate.verbs.check": ["check"],
+        "curate.verbs.embed": ["embed"],
+        "curate.verbs.fit": ["fit"],
+        "curate.verbs.harmful": ["harmful"],
+        "curate.verbs.lds": ["lds"],
+        "curate.verbs.record": ["record"],
+        "curate.verbs.select": ["select"],
+        "curate.verbs.train": ["train"],
+        "curate.verification": ["verify"],
+        "selection.constraints": ["Constraints"],
+    },
+)

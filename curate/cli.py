@@ -12,31 +12,40 @@ from typing import Any, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError, CurateError, FileFormatError, MissingInputError
-from airrep.processes import rank
+from airrep.machine.processes import rank
 from airrep.version import __version__
-from airrep.wording import counted
-from curate import api, benchmarks, checking, demo, evidence, fitting, harm, training
-from curate.manifest import differences
-from curate.manifest_check import check_manifest
+from curate import demo
+from curate.configs.yaml_text import config_text, read_yaml, read_yaml_file
+from curate.manifest.check import check_manifest
+from curate.manifest.provenance import differences
 from curate.report import saved
-from curate.scorer_choice import ScorerName
+from curate.stages.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
+from curate.verbs.benchmark import benchmark
+from curate.verbs.check import check
+from curate.verbs.embed import embed
+from curate.verbs.fit import fit
+from curate.verbs.harmful import harmful
+from curate.verbs.lds import lds
+from curate.verbs.record import record
+from curate.verbs.select import select
+from curate.verbs.train import train
 from curate.verification import Verification, verify
-from curate.yaml_text import config_text, read_yaml, read_yaml_file
 from selection.selectors import SelectorName
 
 _DESCRIPTION = "Choose the training examples that help a language model most."
 _VERBS: Mapping[str, Callable[..., Any]] = {
-    "select": api.select,
-    "harmful": harm.harmful,
-    "check": checking.check,
-    "embed": api.embed,
-    "record": evidence.record,
-    "lds": evidence.lds,
-    "benchmark": benchmarks.benchmark,
-    "train": training.train,
-    "fit": fitting.fit,
+    "select": select,
+    "harmful": harmful,
+    "check": check,
+    "embed": embed,
+    "record": record,
+    "lds": lds,
+    "benchmark": benchmark,
+    "train": train,
+    "fit": fit,
     "demo": demo.demo,
     "report": saved.report,
     "explain": saved.explain,

@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airrep.atomic import atomic_file
+from airrep.console.wording import counted, shortened
+from airrep.disk.atomic import atomic_file
+from airrep.disk.locks import locked
+from airrep.disk.paths import not_ours, user_path
 from airrep.errors import ArgumentError
-from airrep.locks import locked
-from airrep.paths import not_ours, user_path
+from airrep.machine.arguments import check_seed
 from airrep.records import Example, normalise
-from airrep.seeds import check_seed
 from airrep.store import EmbeddingStore
-from airrep.wording import counted, shortened
-from curate.api import select
 from curate.demo_data import TASKS, demo_pool, demo_targets
-from curate.scorer_choice import load_encoder
+from curate.stages.scorer_choice import load_encoder
 from curate.summary import table
 from curate.training_set import TrainingSet
-from eval_harness.precision import source_precision
+from curate.verbs.select import select
+from eval_harness.measures.precision import source_precision
 from selection.scorers import EmbeddingScorer, TfidfScorer
 from selection.selectors import SELECTORS, make_selector
 from selection.selectors.herding import HERDING

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
+from airrep.console.wording import counted, named, noun_for, shortened
 from airrep.records import Example
-from airrep.wording import counted, noun_for, shortened
 from curate.guard import GuardReport
-from curate.manifest import Manifest
+from curate.manifest.provenance import Manifest
 from curate.report.objective import best_size
+from eval_harness.files.markdown import code_block
 from selection.result import Selection
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
@@ -36,6 +38,24 @@ def summarise(
         _time(manifest),
     ]
     return "\n".join(line for section in sections for line in section)
+
+
+def dataset_card(name: str, summary: str, manifest: Manifest) -> str:
+    """The text of a data set's card on the hub, in Markdown.
+
+    Args:
+        name: Of the data set.
+        summary: What `summarise` returns.
+        manifest: Of the selection; what it names is quoted, so that it cannot become Markdown.
+    """
+    said = {n: named(v) if isinstance(v, str) else v for n, v in manifest.arguments.items()}
+    arguments = json.dumps(said, indent=2, ensure_ascii=False, default=str)
+    return (
+        f"# {name.rsplit('/', 1)[-1]}\n\n"
+        "Training examples chosen with airrep-curate for what a model should be good at.\n\n"
+        f"{code_block(summary)}\n\nThe arguments of `curate.select` were\n\n"
+        f"{code_block(arguments, 'json')}\n"
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

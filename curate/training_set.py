@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from datasets.table import InMemoryTable
+from huggingface_hub import DatasetCard
+from pandas import option_context
 
-from airrep.atomic import atomic_file
-from airrep.digests import file_digest
+from airrep.console.wording import counted
+from airrep.disk.atomic import atomic_file
+from airrep.disk.digests import file_digest
+from airrep.disk.locks import locked
+from airrep.disk.paths import user_path
+from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError
-from airrep.locks import locked
-from airrep.paths import user_path
 from airrep.records import Example, normalise, trl_record
-from airrep.sealed import write_sealed
-from curate.destination import (
+from curate.guard import GuardReport
+from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, Manifest, identity
+from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
+from curate.report.seal import reports_of_another
+from curate.stages.destination import (
     LOCK,
     check_directory,
     check_replaceable,
@@ -29,18 +37,18 @@ from curate.destination import (
     read_manifest,
     remember,
 )
-from curate.guard import GuardReport
-from curate.manifest import FILES_KEY, MANIFEST_FILE, Manifest, identity
-from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
-from curate.report.seal import reports_of_another
-from curate.summary import summarise
+from curate.summary import dataset_card, summarise
 from selection.overview import ScoreOverview
 from selection.result import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FileFormat = Literal["parquet", "jsonl"]
 COLUMN_PREFIX = "curate_"
 _REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
 ADDED = tuple(COLUMN_PREFIX + reason for reason in _REASONS)
+_SHOWN, _SHOWN_WIDTH = 5, 80  # rows, and characters of a cell, in a notebook
 _EVERY_SELECTIONS = {*ADDED} - {"curate_objective"}  # which earlier versions did not add
 
 
@@ -70,6 +78,52 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.selection)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows of `dataset`, best first."""
+        return iter(self.dataset)
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 (whatever a Dataset takes and returns)
+        """What `dataset` has at this position, slice, list of positions or column name."""
+        return self.dataset[key]
+
+    def __repr__(self) -> str:
+        chosen = self.manifest.chosen
+        return (
+            f"TrainingSet({counted(len(self), 'row')} of {len(self.pool):,} for "
+            f"{counted(len(self.targets), 'target')}, by {chosen['selector']} of "
+            f"{chosen['scorer']} scores)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The first rows as a table, for notebooks; what rows hold is escaped."""
+        first = self.dataset.select(range(min(len(self), _SHOWN))).to_pandas()
+        more = f"<p>and {len(self) - _SHOWN:,} more</p>" if len(self) > _SHOWN else ""
+        with option_context("display.max_colwidth", _SHOWN_WIDTH):
+            return f"<p>{escape(repr(self))}</p>{first.to_html(index=False, border=0)}{more}"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """`dataset` as a data frame."""
+        return self.dataset.to_pandas()
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False) -> str:
+        """Upload what `to_trl` returns to the Hugging Face hub, with a card on how it was made.
+
+        Args:
+            repo_id: "owner/name" of the data set; created if need be.
+            private: Whether only its owner sees it, if it is created.
+
+        Returns:
+            The URL of the commit.
+
+        Raises:
+            ArgumentError: The rows are of several layouts; see `to_trl`.
+        """
+        commit = self.to_trl().push_to_hub(repo_id, private=private)
+        card = DatasetCard.load(repo_id)
+        card.text = dataset_card(repo_id, self.summary(), self.manifest)
+        card.push_to_hub(repo_id)
+        return str(commit.commit_url)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -1,82 +1,56 @@
 """A chosen set to evidence: fine-tune on it, and measure.
 
-Importing this package does not import torch; what needs it loads on first use. `eval_harness.lds`
-and `eval_harness.accuracy` are the functions; the modules of these names are there for
-`from eval_harness.lds import …`.
+Importing this package does not import torch; what needs it loads on first use.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Now and not on first use: importing a module binds its name here, once. These lines bind the names
-# to the functions after that, for good.
-from eval_harness.accuracy import accuracy
-from eval_harness.lds import lds
+from airrep.machine.lazy import lazily
 
 if TYPE_CHECKING:
-    from eval_harness.accuracy import Accuracy
-    from eval_harness.example_loss import completion_losses
-    from eval_harness.lds import LdsResult, lds_difference, lds_of_predictions
-    from eval_harness.precision import source_precision
-    from eval_harness.predictions import group_predictions
-    from eval_harness.recipe import Recipe
-    from eval_harness.reliability import NoiseCeiling, noise_ceiling
-    from eval_harness.runners.stacked import StackedRunner
-    from eval_harness.runners.trl import TrlRunner
-    from eval_harness.sft import FineTuned, fine_tune
-    from eval_harness.standard_suites import lm_eval_tasks
-    from eval_harness.subset_runs import run_subsets
-    from eval_harness.subsets import draw_plan
-    from eval_harness.text_match import exact_match, token_f1
+    from eval_harness.measures.datamodeling import LdsResult as LdsResult
+    from eval_harness.measures.datamodeling import lds as lds
+    from eval_harness.measures.datamodeling import lds_difference as lds_difference
+    from eval_harness.measures.datamodeling import lds_of_predictions as lds_of_predictions
+    from eval_harness.measures.losses import completion_losses as completion_losses
+    from eval_harness.measures.precision import source_precision as source_precision
+    from eval_harness.measures.predictions import group_predictions as group_predictions
+    from eval_harness.measures.reliability import NoiseCeiling as NoiseCeiling
+    from eval_harness.measures.reliability import noise_ceiling as noise_ceiling
+    from eval_harness.measures.standard_suites import lm_eval_tasks as lm_eval_tasks
+    from eval_harness.measures.task_accuracy import Accuracy as Accuracy
+    from eval_harness.measures.task_accuracy import accuracy as accuracy
+    from eval_harness.measures.text_match import exact_match as exact_match
+    from eval_harness.measures.text_match import token_f1 as token_f1
+    from eval_harness.runners.recipe import Recipe as Recipe
+    from eval_harness.runners.sft import FineTuned as FineTuned
+    from eval_harness.runners.sft import fine_tune as fine_tune
+    from eval_harness.runners.stacked import StackedRunner as StackedRunner
+    from eval_harness.runners.trl import TrlRunner as TrlRunner
+    from eval_harness.runs.subset_runs import run_subsets as run_subsets
+    from eval_harness.runs.subsets import draw_plan as draw_plan
 
-_HOME = {
-    "Accuracy": "accuracy",
-    "FineTuned": "sft",
-    "LdsResult": "lds",
-    "NoiseCeiling": "reliability",
-    "Recipe": "recipe",
-    "StackedRunner": "runners.stacked",
-    "TrlRunner": "runners.trl",
-    "completion_losses": "example_loss",
-    "draw_plan": "subsets",
-    "exact_match": "text_match",
-    "fine_tune": "sft",
-    "group_predictions": "predictions",
-    "lds_difference": "lds",
-    "lds_of_predictions": "lds",
-    "lm_eval_tasks": "standard_suites",
-    "noise_ceiling": "reliability",
-    "run_subsets": "subset_runs",
-    "source_precision": "precision",
-    "token_f1": "text_match",
-}
-
-__all__ = [
-    "Accuracy",
-    "FineTuned",
-    "LdsResult",
-    "NoiseCeiling",
-    "Recipe",
-    "StackedRunner",
-    "TrlRunner",
-    "accuracy",
-    "completion_losses",
-    "draw_plan",
-    "exact_match",
-    "fine_tune",
-    "group_predictions",
-    "lds",
-    "lds_difference",
-    "lds_of_predictions",
-    "lm_eval_tasks",
-    "noise_ceiling",
-    "run_subsets",
-    "source_precision",
-    "token_f1",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(import_module(f"eval_harness.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'eval_harness' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "eval_harness.measures.datamodeling": [
+            "LdsResult",
+            "lds",
+            "lds_difference",
+            "lds_of_predictions",
+        ],
+        "eval_harness.measures.losses": ["completion_losses"],
+        "eval_harness.measures.precision": ["source_precision"],
+        "eval_harness.measures.predictions": ["group_predictions"],
+        "eval_harness.measures.reliability": ["NoiseCeiling", "noise_ceiling"],
+        "eval_harness.measures.standard_suites": ["lm_eval_tasks"],
+        "eval_harness.measures.task_accuracy": ["Accuracy", "accuracy"],
+        "eval_harness.measures.text_match": ["exact_match", "token_f1"],
+        "eval_harness.runners.recipe": ["Recipe"],
+        "eval_harness.runners.sft": ["FineTuned", "fine_tune"],
+        "eval_harness.runners.stacked": ["StackedRunner"],
+        "eval_harness.runners.trl": ["TrlRunner"],
+        "eval_harness.runs.subset_runs": ["run_subsets"],
+        "eval_harness.runs.subsets": ["draw_plan"],
+    },
+)

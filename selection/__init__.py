@@ -1,26 +1,22 @@
 """Embeddings to scores to a chosen set."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from airrep.machine.lazy import lazily
+
 if TYPE_CHECKING:
-    from selection.group import GroupInfluence
-    from selection.result import Selection
-    from selection.scores import ScoreMatrix
-    from selection.selectors import SELECTORS, make_selector
+    from selection.group import GroupInfluence as GroupInfluence
+    from selection.result import Selection as Selection
+    from selection.scores import ScoreMatrix as ScoreMatrix
+    from selection.selectors import SELECTORS as SELECTORS
+    from selection.selectors import make_selector as make_selector
 
-_HOME = {
-    "SELECTORS": "selectors",
-    "GroupInfluence": "group",
-    "ScoreMatrix": "scores",
-    "Selection": "result",
-    "make_selector": "selectors",
-}
-
-__all__ = ["SELECTORS", "GroupInfluence", "ScoreMatrix", "Selection", "make_selector"]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(import_module(f"selection.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'selection' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "selection.group": ["GroupInfluence"],
+        "selection.result": ["Selection"],
+        "selection.scores": ["ScoreMatrix"],
+        "selection.selectors": ["SELECTORS", "make_selector"],
+    },
+)

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.records import Example
-from airrep.wording import counted
 
 Float32 = npt.NDArray[np.float32]
 

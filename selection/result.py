@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from airrep.wording import counted
+from airrep.console.wording import counted
 from selection.objective import ObjectiveCurve
 
 
@@ -84,6 +84,13 @@ class Selection:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def __repr__(self) -> str:
+        best = ", ".join(repr(name) for name in self.ids[:3])
+        return (
+            f"Selection({counted(len(self), 'row')} by {self.method} for "
+            f"{counted(len(self.target_ids), 'target')}: {best}{', …' if len(self) > 3 else ''})"
+        )
 
     @property
     def best_size(self) -> int | None:

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
 
 Float32 = npt.NDArray[np.float32]
@@ -73,6 +74,13 @@ class ScoreMatrix:
     embeddings: tuple[Float32, EmbeddingRows] | None = field(default=None, repr=False)
     dense: Float32 | None = field(default=None, repr=False)
     workers: Workers | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        targets, rows = len(self.target_ids), len(self.pool_ids)
+        return (
+            f"ScoreMatrix({counted(targets, 'target')} × {counted(rows, 'pool row')}, "
+            f"{self.method}, scale={self.scale:g})"
+        )
 
     def __post_init__(self) -> None:
         if not len(self.target_ids):
@@ -285,8 +293,10 @@ def check_scale(scale: float | None) -> None:
     Raises:
         ArgumentError: Not a finite number above 0.
     """
-    if scale is not None and not (np.isfinite(scale) and scale > 0):
-        raise ArgumentError(f"scale should be a finite number > 0, found {scale}.")
+    if scale is None:
+        return
+    if not isinstance(scale, int | float | np.number) or not (np.isfinite(scale) and scale > 0):
+        raise ArgumentError(f"scale should be a finite number > 0, found {scale!r}.")
 
 
 class _Positions(Sequence[str]):

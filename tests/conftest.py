@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from airrep import AirRep
-from airrep.locks import try_lock
+from airrep.disk.locks import try_lock
 
 # Files that take longest, which are begun first: no process is left with one at the end.
 LONGEST = [
@@ -26,7 +26,7 @@ IMPORTED = [
     "datasets", "faiss", "matplotlib.pyplot", "pandas", "peft", "pytest", "scipy.stats",
     "sklearn.feature_extraction.text", "trl", "torch.distributed.launcher.api",
     "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama",
-    "airrep.training", "curate.api", "curate.cli", "eval_harness.benchmark.run",
+    "airrep.training.loop", "curate.verbs.select", "curate.cli", "eval_harness.benchmark.run",
     "eval_harness.encoder_training.run",
 ]  # fmt: skip
 # Around a program's text: where it is, what it was called with, where it writes to.
@@ -231,7 +231,7 @@ def make_lm(tiny_lm):
         LlamaForCausalLM,
     )
 
-    from airrep.language_model import LanguageModel, LanguageModelFormat
+    from airrep.language_model.model import LanguageModel, LanguageModelFormat
 
     special = {"vocab_size": 512, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
 
@@ -279,7 +279,7 @@ def plain_losses():
 def few_draws():
     """Adam's moments from a few batches: of a handful of rows a hundred say no more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airrep.gradient_directions._DRAWS", 4)
+        patch.setattr("airrep.training.directions._DRAWS", 4)
         yield
 
 
@@ -298,7 +298,7 @@ def planted_problem(encoder, seed=0, splits=2, rows=60, targets=20, subsets=40, 
     from scipy.stats import spearmanr
 
     from airrep.records import Example
-    from airrep.training_rows import Supervision, Teacher, Validation
+    from airrep.training.rows import Supervision, Teacher, Validation
 
     rng = np.random.default_rng(seed)
 

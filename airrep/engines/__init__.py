@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from airrep.engines.base import Engine
 from airrep.engines.launched import Launched
 from airrep.errors import ArgumentError
-from airrep.processes import processes
+from airrep.machine.processes import processes
 
 EngineName = Literal["local", "accelerate", "ray"]
 

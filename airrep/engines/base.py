@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from airrep.shards import NewShard, TextEncoder
+from airrep.shards.shard import NewShard, TextEncoder
 
 Part = TypeVar("Part")
 

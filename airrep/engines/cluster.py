@@ -25,8 +25,8 @@ import pyarrow as pa
 from airrep import errors
 from airrep.engines.base import Part
 from airrep.errors import ArgumentError, CurateError
-from airrep.extras import import_extra
-from airrep.shards import NewShard, TextEncoder
+from airrep.machine.extras import import_extra
+from airrep.shards.shard import NewShard, TextEncoder
 
 _PATIENCE = 10.0  # seconds for a connection to the cluster
 _TASKS_EACH = 4  # for every worker: who is slower gets fewer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from airrep.engines.base import Part
-from airrep.processes import process_group, processes, rank
-from airrep.shards import NewShard, TextEncoder
+from airrep.machine.processes import process_group, processes, rank
+from airrep.shards.shard import NewShard, TextEncoder
 
 
 class Launched:

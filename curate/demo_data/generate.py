@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import random
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
-from curate.demo_data.arithmetic_tasks import ARITHMETIC_TASKS
-from curate.demo_data.code_tasks import CODE_TASKS
-from curate.demo_data.data_tasks import DATA_TASKS
-from curate.demo_data.language_tasks import LANGUAGE_TASKS
-from curate.demo_data.practical_tasks import PRACTICAL_TASKS
-from curate.demo_data.puzzle_tasks import PUZZLE_TASKS
-from curate.demo_data.reasoning_tasks import REASONING_TASKS
-from curate.demo_data.text_tasks import TEXT_TASKS
-from curate.demo_data.translation_tasks import TRANSLATION_TASKS
+from curate.demo_data.tasks.arithmetic_tasks import ARITHMETIC_TASKS
+from curate.demo_data.tasks.code_tasks import CODE_TASKS
+from curate.demo_data.tasks.data_tasks import DATA_TASKS
+from curate.demo_data.tasks.language_tasks import LANGUAGE_TASKS
+from curate.demo_data.tasks.practical_tasks import PRACTICAL_TASKS
+from curate.demo_data.tasks.puzzle_tasks import PUZZLE_TASKS
+from curate.demo_data.tasks.reasoning_tasks import REASONING_TASKS
+from curate.demo_data.tasks.text_tasks import TEXT_TASKS
+from curate.demo_data.tasks.translation_tasks import TRANSLATION_TASKS
 from curate.demo_data.wording import TaskFamily
 
 TASKS: dict[str, TaskFamily] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from airrep.wording import counted, noun_for, percent
+from airrep.console.wording import counted, noun_for, percent
 
 Leakage = Literal["remove", "warn", "off"]
 Duplicates = Literal["first", "best", "warn", "off"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from airrep.console.wording import shortened
 from airrep.records import Example
-from airrep.wording import shortened
 from curate.guard.likeness import Match
 from curate.guard.words import count_words, excerpt
 

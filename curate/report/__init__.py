@@ -8,8 +8,8 @@
 
 from curate.report.explain import explain
 from curate.report.explanation import Explanation, RowExplanation, TargetExplanation
-from curate.report.insight import Insight, gather, guarded
-from curate.report.insight_file import read_insight, write_insight
+from curate.report.kept.file import read_insight, write_insight
+from curate.report.kept.insight import Insight, gather, guarded
 
 __all__ = [
     "Explanation",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from airrep.wording import counted
-from curate.report.insight import Insight
+from airrep.console.wording import counted
+from curate.report.kept.insight import Insight
 
 NO_SOURCE = "(no source)"
 SHOWN = 14

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airrep.wording import counted
+from airrep.console.wording import counted
 from selection.constraints.standing import Standing
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.report.insight import Insight
+from curate.report.kept.insight import Insight
 
 Status = Literal["starved", "shares", "served", "not counted"]
 _BEST = 10  # rows that would help a target most; the overview keeps so many

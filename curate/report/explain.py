@@ -8,8 +8,8 @@ from difflib import get_close_matches
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from curate.report.coverage import coverage_of
 from curate.report.explanation import (
     Explanation,
@@ -18,7 +18,7 @@ from curate.report.explanation import (
     RowExplanation,
     TargetExplanation,
 )
-from curate.report.insight import Insight, Removed
+from curate.report.kept.insight import Insight, Removed
 
 _SHOWN = 5
 _COMPARED = 10_000  # ids at most that a mistyped one is compared with

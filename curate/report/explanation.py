@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from airrep.wording import counted, percent, shortened
+from airrep.console.wording import counted, percent, shortened
 from curate.report.coverage import Status
-from curate.report.insight import Removed, RowText
+from curate.report.kept.insight import Removed, RowText
 from curate.report.wording import decimals, fixed, number, ordinal
 from selection.selectors.lowest_mean import LOWEST_MEAN
 

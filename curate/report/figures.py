@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from airrep.wording import counted
-from curate.report.insight import Insight
+from airrep.console.wording import counted
+from curate.report.kept.insight import Insight
 from curate.report.wording import decimals, fixed, number
 
 _BINS = 56

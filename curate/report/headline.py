@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airrep.wording import counted, percent
+from airrep.console.wording import counted, percent
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import TargetCoverage
-from curate.report.insight import Insight, Removed
+from curate.report.kept.insight import Insight, Removed
 from curate.report.objective import best_size
 from curate.report.wording import cut, duration, number, points
 

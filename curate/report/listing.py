@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.report.composition import NO_SOURCE
 from curate.report.coverage import TargetCoverage, coverage
-from curate.report.insight import REMOVED_TEXTS, Insight, Removed, RowText, passage_in
+from curate.report.kept.insight import REMOVED_TEXTS, Insight, Removed, RowText, passage_in
 from curate.report.wording import cut, escaped_size, on_a_line
 
 # Listed at most; the report says how many there are, and where the others can be found.

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from airrep.atomic import atomic_file
-from airrep.paths import not_ours, user_path
+from airrep.console.wording import counted, percent, shortened
+from airrep.disk.atomic import atomic_file
+from airrep.disk.paths import not_ours, user_path
 from airrep.version import __version__
-from airrep.wording import counted, percent, shortened
-from curate.manifest import identity
+from curate.manifest.provenance import identity
 from curate.report import figures, headline, listing, wording
 from curate.report.composition import NO_SOURCE, composition
 from curate.report.constraints import in_words, kept_constraints
 from curate.report.coverage import coverage
-from curate.report.insight import Insight
+from curate.report.kept.insight import Insight
 from curate.report.places import without_places
 from curate.report.seal import read_seal, sealed
 

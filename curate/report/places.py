@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from airrep.wording import named
+from airrep.console.wording import named
 
 _FILE = re.compile(r"^[^\n]*?(?=, (?:row|line|item) \d)")  # what a reason for a skipped row names
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airrep.paths import user_path
+from airrep.disk.paths import user_path
 from curate.report.explain import explain as explain_insight
 from curate.report.explanation import Explanation
-from curate.report.insight_file import read_insight
+from curate.report.kept.file import read_insight
 from curate.report.page import write_report
 
 

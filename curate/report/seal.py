@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airrep.digests import content_digest
-from curate.manifest import identity
+from airrep.disk.digests import content_digest
+from curate.manifest.provenance import identity
 
 _LINE = "\n<!-- airrep-curate: a report of selection {}; digest {} -->\n"
 _SEAL = re.compile(_LINE.format("([0-9a-f]{32})", "([0-9a-f]{32})").encode() + rb"\Z")
@@ -22,7 +22,7 @@ class Seal:
     """What a report says of itself.
 
     Attributes:
-        selection: Identity of the selection that it shows (see `curate.manifest.identity`).
+        selection: Identity of the selection that it shows (`curate.manifest.provenance.identity`).
         intact: Whether the page is what was written.
     """
 

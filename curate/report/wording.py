@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Iterable
 
-from airrep.wording import counted, whole_words
+from airrep.console.wording import counted, whole_words
 
 
 def points(change: float) -> str:

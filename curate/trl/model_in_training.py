@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from airrep.language_model import LanguageModel, LanguageModelFormat, check_tokenizer
+from airrep.language_model.model import LanguageModel, LanguageModelFormat, check_tokenizer
 
 _NAME = "the model in training"
 

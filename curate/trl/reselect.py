@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.processes import process_group, processes
-from curate.choosing import DEFAULT_K, Candidates
-from curate.inputs import Source
-from curate.io import OnBadRow, read_rows
-from curate.manifest import fingerprint
-from curate.scorer_choice import ScorerName, check_scorer, make_scorer, scores_and_encoders
+from airrep.machine.processes import process_group, processes
+from curate.manifest.provenance import fingerprint
+from curate.rows.io import OnBadRow, read_rows
+from curate.stages.choosing import DEFAULT_K, Candidates
+from curate.stages.inputs import Source
+from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, scores_and_encoders
 from curate.trl.metrics import round_metrics
 from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
 from curate.trl.rows import conversational, training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
-from eval_harness.example_loss import completion_losses, evaluation_mode
+from eval_harness.measures.losses import completion_losses, evaluation_mode
 from selection.selectors import SelectorName, check_selector, default_selector, make_selector
 from selection.selectors.base import check_k
 from selection.weights import target_weights
 
 if TYPE_CHECKING:
-    from airrep.language_model import LanguageModel
+    from airrep.language_model.model import LanguageModel
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.selectors import Selector

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from airrep.atomic import atomic_file
+from airrep.console.wording import shown
+from airrep.disk.atomic import atomic_file
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
-from airrep.wording import shown
-from curate.manifest import fingerprint
+from curate.manifest.provenance import fingerprint
 
 SELECTION_FILE = "selection.json"
 _VERSION = 1

@@ -8,9 +8,9 @@ from typing import Any
 
 from datasets import Dataset
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example, trl_record
-from airrep.wording import counted
 from curate.training_set import COLUMN_PREFIX
 
 # TRL leaves a column that it does not know alone; the trainer drops it when it makes batches.

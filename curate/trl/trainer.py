@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from curate.trl.reselect import Reselect
 from curate.trl.rounds import LiveSelection
 from curate.trl.rows import check_rows

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airrep.disk.paths import user_path
+from airrep.disk.temporary import is_temporary, leftovers, remove_leftover
 from airrep.errors import CurateError, MissingInputError, OutputError
-from airrep.paths import user_path
-from airrep.store_files import MANIFEST
-from airrep.temporary import is_temporary, leftovers, remove_leftover
+from airrep.shards.files import MANIFEST
 from curate.verification.findings import Finding, Place, Verification
 from curate.verification.outputs import check_arrays, check_output, check_training, check_trials
 from curate.verification.runs import check_runs

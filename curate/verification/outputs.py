@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from airrep.digests import file_digest
+from airrep.console.wording import counted
+from airrep.disk.digests import file_digest
+from airrep.disk.sealed import read_sealed
 from airrep.errors import FileFormatError, SupervisionError
-from airrep.sealed import read_sealed
-from airrep.wording import counted
 from curate.verification.findings import Finding, Place, remove
-from eval_harness.array_file import read_array
 from eval_harness.benchmark.trial_file import read_trial
-from eval_harness.outputs import CHECKSUMS, read_checksums
+from eval_harness.files.array_file import read_array
+from eval_harness.files.outputs import CHECKSUMS, read_checksums
 
 _AGAIN = "the same command, started again,"
 _BINDING = ("config.json", "inputs.json")
@@ -93,7 +93,7 @@ def check_training(directory: Path) -> Place:
 
 def _state(directory: Path, record: Path) -> list[Finding]:
     # here, because it brings torch
-    from airrep.training_state import FIGURES_FILE, STATE_FILE, check_state, write_figures
+    from airrep.training.state import FIGURES_FILE, STATE_FILE, check_state, write_figures
 
     state, figures = directory / STATE_FILE, directory / FIGURES_FILE
     if not state.exists():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airrep.console.wording import counted
 from airrep.errors import SupervisionError
 from airrep.supervision import SubsetPlan, read_run, read_run_file, run_file
-from airrep.wording import counted
-from curate.recorded_model import MODEL_FILE, recorded_facts
+from curate.stages.recorded_model import MODEL_FILE, recorded_facts
 from curate.verification.findings import Finding, Place, remove
 
 KIND = "subset runs"

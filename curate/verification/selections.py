@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airrep.digests import file_digest
+from airrep.console.wording import counted
+from airrep.disk.digests import file_digest
+from airrep.disk.sealed import check_format, read_sealed
 from airrep.errors import CurateError, FileFormatError
-from airrep.sealed import check_format, read_sealed
-from airrep.wording import counted
-from curate.manifest import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION, identity
-from curate.report.insight_file import read_insight
+from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION, identity
+from curate.report.kept.file import read_insight
 from curate.report.seal import Seal, reports
 from curate.verification.findings import Finding, Place
 

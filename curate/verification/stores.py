@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from airrep.console.wording import counted
 from airrep.errors import StoreError
-from airrep.store_check import (
+from airrep.shards.check import (
     damaged_shards,
     empty_shard,
     misnamed_settings,
@@ -15,8 +16,7 @@ from airrep.store_check import (
     remove_unnamed,
     unnamed_shards,
 )
-from airrep.store_files import MANIFEST, read_manifest
-from airrep.wording import counted
+from airrep.shards.files import MANIFEST, read_manifest
 from curate.verification.findings import Finding, Place
 
 KIND = "embedding store"

@@ -15,17 +15,17 @@ from airrep.supervision import SubsetLosses, SubsetPlan
 from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import sample
-from eval_harness.lds import (
+from eval_harness.measures.datamodeling import (
     LdsResult,
     group_predictions,
     lds_difference,
     lds_of_predictions,
     noise_ceiling,
 )
-from eval_harness.rank_statistics import Interval
+from eval_harness.measures.rank_statistics import Interval
 from eval_harness.runners.base import Runner
-from eval_harness.subset_runs import run_subsets
-from eval_harness.subsets import Uniform, draw_plan
+from eval_harness.runs.subset_runs import run_subsets
+from eval_harness.runs.subsets import Uniform, draw_plan
 from selection.scores import ScoreMatrix
 
 Float64 = npt.NDArray[np.float64]

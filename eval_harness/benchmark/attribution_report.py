@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from airrep.atomic import write_json
+from airrep.disk.atomic import write_json
 from airrep.supervision import SubsetLosses
 from eval_harness.benchmark.attribution import (
     Attribution,
@@ -24,7 +24,7 @@ from eval_harness.benchmark.tables import (
     cheap_markdown,
     differences_markdown,
 )
-from eval_harness.outputs import can_draw, write_table
+from eval_harness.files.outputs import can_draw, write_table
 
 
 @dataclass(frozen=True)

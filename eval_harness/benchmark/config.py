@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any, Literal, get_args
 
 from airrep.errors import ArgumentError
-from eval_harness.recipe import Recipe, Trainable
-from eval_harness.runner_choice import RunnerName
-from eval_harness.settings import at_least, read_settings
+from eval_harness.files.settings import at_least, read_settings
+from eval_harness.runners.choice import RunnerName
+from eval_harness.runners.recipe import Recipe, Trainable
 from selection.selectors.base import AUTO
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from airrep.disk.locks import locked
+from airrep.disk.parts import discard, kept_in
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError
-from airrep.language_model import LanguageModel
-from airrep.locks import locked
-from airrep.parts import discard, kept_in
+from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
-from eval_harness.array_file import read_array, write_array
+from eval_harness.files.array_file import read_array, write_array
 from selection.scorers import (
     AdamGradientScorer,
     Bm25Scorer,

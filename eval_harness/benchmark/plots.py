@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airrep.atomic import atomic_file
+from airrep.disk.atomic import atomic_file
 from eval_harness.benchmark.tables import rows_of
 
 Float64 = npt.NDArray[np.float64]

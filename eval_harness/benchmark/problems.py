@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import text_fingerprint
-from airrep.wording import counted
 from eval_harness.benchmark.config import SelectionConfig
 
 Indices = npt.NDArray[np.int64]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from airrep.atomic import check_writable
-from airrep.language_model import LanguageModel
-from airrep.paths import user_path
+from airrep.disk.atomic import check_writable
+from airrep.disk.paths import user_path
+from airrep.language_model.model import LanguageModel
 from eval_harness.benchmark.attribution import Attribution, cheap_truth
 from eval_harness.benchmark.attribution_report import report_attribution
 from eval_harness.benchmark.config import BenchmarkConfig
@@ -24,8 +24,7 @@ from eval_harness.benchmark.tables import (
     trials_markdown,
 )
 from eval_harness.benchmark.trials import Trials
-from eval_harness.held_out import check_disjoint
-from eval_harness.outputs import (
+from eval_harness.files.outputs import (
     CHECKSUMS,
     can_draw,
     check_own,
@@ -35,8 +34,9 @@ from eval_harness.outputs import (
     write_text,
     written_alone,
 )
-from eval_harness.runner_choice import choose_runner, longest_tokens
 from eval_harness.runners.base import provenance
+from eval_harness.runners.choice import choose_runner, longest_tokens
+from eval_harness.runs.held_out import check_disjoint
 from selection.selectors.base import AUTO
 
 _RESULTS = (

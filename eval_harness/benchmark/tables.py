@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from airrep.wording import counted
-from eval_harness.markdown import escaped, table
+from airrep.console.wording import counted
+from eval_harness.files.markdown import escaped, table
 from selection.selectors.base import AUTO
 
 _METRICS = ("loss", "exact", "f1", "own_source", "wrong")

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from airrep.disk.sealed import check_format, read_sealed
 from airrep.errors import FileFormatError
-from airrep.sealed import check_format, read_sealed
 
 FORMAT = 2  # 1 was the list of rows, without a digest
 _MEND = "delete it, and the same command runs this trial again"

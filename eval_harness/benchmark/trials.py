@@ -18,21 +18,21 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.progress import bar, counted_by
+from airrep.disk.parts import discard, kept_in
+from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError, LossError
-from airrep.language_model import LanguageModel
-from airrep.parts import discard, kept_in
-from airrep.progress import bar, counted_by
+from airrep.language_model.model import LanguageModel
 from airrep.records import Example
-from airrep.sealed import write_sealed
-from eval_harness.accuracy import accuracy
 from eval_harness.benchmark.config import Budget, SelectionConfig
 from eval_harness.benchmark.controls import CONTROLS
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import Problem, Problems
 from eval_harness.benchmark.trial_file import FORMAT, read_trial
-from eval_harness.example_loss import completion_losses
-from eval_harness.jobs import take_jobs
+from eval_harness.measures.losses import completion_losses
+from eval_harness.measures.task_accuracy import accuracy
 from eval_harness.runners.base import Runner, TrainingRun, with_epochs
+from eval_harness.runs.jobs import take_jobs
 from selection.scores import ScoreMatrix
 from selection.selectors import (
     Selector,

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from airrep.console.wording import counted
+from airrep.disk.paths import user_path
 from airrep.encoder import DEFAULT_CHECKPOINT
-from airrep.paths import user_path
 from airrep.version import __version__
-from airrep.wording import counted
 from eval_harness.encoder_training.config import (
     BUILT_IN,
     PATHS,
@@ -28,8 +28,8 @@ from eval_harness.encoder_training.sections import (
     test_section,
     training_section,
 )
-from eval_harness.markdown import code_block, escaped
-from eval_harness.settings import map_settings
+from eval_harness.files.markdown import code_block, escaped
+from eval_harness.files.settings import map_settings
 
 _TAGS = ["airrep", "sentence-similarity", "data-selection", "data-attribution"]
 _USE = """import curate

@@ -7,12 +7,12 @@ from math import inf
 from typing import Any, Literal, get_args
 
 from airrep.errors import ArgumentError
-from airrep.training_config import TrainConfig
+from airrep.training.config import TrainConfig
 from eval_harness.benchmark.config import AttributionConfig
-from eval_harness.recipe import Recipe
-from eval_harness.runner_choice import RunnerName
-from eval_harness.settings import at_least
-from eval_harness.splits import SupervisionConfig
+from eval_harness.files.settings import at_least
+from eval_harness.runners.choice import RunnerName
+from eval_harness.runners.recipe import Recipe
+from eval_harness.runs.splits import SupervisionConfig
 
 TeacherKind = Literal["fisher", "adam"]
 Kind = Literal["uniform", "few_sources", "selected"]
@@ -30,7 +30,7 @@ _METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What training starts from (see `airrep.starting_point`).
+    """What training starts from (see `airrep.training.starting_point`).
 
     Attributes:
         backbone: Directory or hub id of a sentence encoder, "default" for the built-in encoder, or

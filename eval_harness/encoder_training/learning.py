@@ -2,7 +2,7 @@
 
     DIR/training/
       teacher.npy, .json        gradients' directions, if there is a teacher; seconds they took
-      training.json, .safetensors   the run's state (see `airrep.training_state`)
+      training.json, .safetensors   the run's state (see `airrep.training.state`)
       untrained/                the encoder with whitened features, which has learned nothing
       learned.json              what came out: `Learned`
     DIR/encoder/                the checkpoint
@@ -22,24 +22,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from airrep.atomic import check_writable
+from airrep.console.wording import counted
+from airrep.disk.atomic import check_writable
+from airrep.disk.locks import locked
+from airrep.disk.parts import discard, kept_in
+from airrep.disk.sealed import read_sealed, write_sealed
 from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
 from airrep.errors import ArgumentError, FileFormatError
-from airrep.language_model import LanguageModel
-from airrep.locks import locked
-from airrep.narrow import save_narrow
-from airrep.parts import discard, kept_in
-from airrep.ranking import influence_labels
+from airrep.language_model.model import LanguageModel
 from airrep.records import Example
-from airrep.sealed import read_sealed, write_sealed
-from airrep.source_share import share_labels
-from airrep.starting_point import starting_point
 from airrep.supervision import SubsetLosses
-from airrep.training import check_trainable, train_encoder
-from airrep.training_config import TrainConfig
-from airrep.training_rows import Supervision, Teacher, Validation
-from airrep.wording import counted
-from eval_harness.array_file import read_array, write_array
+from airrep.training.config import TrainConfig
+from airrep.training.loop import check_trainable, train_encoder
+from airrep.training.narrow import save_narrow
+from airrep.training.objective import influence_labels
+from airrep.training.rows import Supervision, Teacher, Validation
+from airrep.training.source_share import share_labels
+from airrep.training.starting_point import starting_point
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import (
     BUILT_IN,
@@ -47,8 +46,9 @@ from eval_harness.encoder_training.config import (
     TeacherConfig,
 )
 from eval_harness.encoder_training.rows import used_subsets
-from eval_harness.lds import lds_of_predictions
-from eval_harness.splits import Split
+from eval_harness.files.array_file import read_array, write_array
+from eval_harness.measures.datamodeling import lds_of_predictions
+from eval_harness.runs.splits import Split
 from selection.scorers.adam_gradient import AdamGradientScorer
 from selection.scorers.gradient import GradientScorer, unit, whiten
 

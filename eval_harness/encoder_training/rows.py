@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import SubsetPlan
-from airrep.wording import counted
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import EncoderTrainingConfig
-from eval_harness.held_out import check_disjoint, hold_out
-from eval_harness.splits import Split, draw_splits
+from eval_harness.runs.held_out import check_disjoint, hold_out
+from eval_harness.runs.splits import Split, draw_splits
 
 FILES = ("pool", "targets", "evaluation.pool", "evaluation.targets", "evaluation.test")
 

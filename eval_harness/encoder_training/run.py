@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airrep.atomic import check_writable
+from airrep.disk.atomic import check_writable
+from airrep.disk.paths import user_path
+from airrep.disk.temporary import is_temporary
 from airrep.errors import ArgumentError
-from airrep.language_model import LanguageModel
-from airrep.paths import user_path
+from airrep.language_model.model import LanguageModel
+from airrep.machine.processes import processes
 from airrep.pooling_kind import Pooling
-from airrep.processes import processes
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
-from airrep.temporary import is_temporary
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.attribution_report import AttributionReport, report_attribution
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
@@ -35,8 +35,7 @@ from eval_harness.encoder_training.config import OWN_METHODS, EncoderTrainingCon
 from eval_harness.encoder_training.learning import check_teacher, learn, start
 from eval_harness.encoder_training.rows import draw_all, share_out_rows
 from eval_harness.encoder_training.sections import Facts, results_markdown
-from eval_harness.lds import lds_of_predictions
-from eval_harness.outputs import (
+from eval_harness.files.outputs import (
     check_kept,
     check_own,
     claim,
@@ -44,9 +43,10 @@ from eval_harness.outputs import (
     write_text,
     written_alone,
 )
-from eval_harness.runner_choice import choose_runner, longest_tokens
+from eval_harness.measures.datamodeling import lds_of_predictions
 from eval_harness.runners.base import provenance
-from eval_harness.subset_runs import run_subsets
+from eval_harness.runners.choice import choose_runner, longest_tokens
+from eval_harness.runs.subset_runs import run_subsets
 
 _CHECKPOINTS = ("encoder/", "training/untrained/")
 

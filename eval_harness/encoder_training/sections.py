@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airrep.paths import user_path
+from airrep.console.wording import counted
+from airrep.disk.paths import user_path
 from airrep.supervision import SubsetLosses, SubsetPlan
-from airrep.wording import counted
 from eval_harness.benchmark.attribution_report import AttributionReport
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import Learned
 from eval_harness.encoder_training.rows import TrainingRows, used_subsets
-from eval_harness.markdown import escaped, table
+from eval_harness.files.markdown import escaped, table
 
 _MOST_SOURCES = 20
 

@@ -1,25 +1,24 @@
-"""Runners: rows to fine-tuned models. Each loads on first use."""
+"""Runners: rows to fine-tuned models, by one recipe. Each loads on first use.
 
-from importlib import import_module
+Not here: which rows (`eval_harness.runs`).
+"""
+
 from typing import TYPE_CHECKING
 
+from airrep.machine.lazy import lazily
+
 if TYPE_CHECKING:
-    from eval_harness.runners.base import Runner, TrainedModels, TrainingRun
-    from eval_harness.runners.stacked import StackedRunner
-    from eval_harness.runners.trl import TrlRunner
+    from eval_harness.runners.base import Runner as Runner
+    from eval_harness.runners.base import TrainedModels as TrainedModels
+    from eval_harness.runners.base import TrainingRun as TrainingRun
+    from eval_harness.runners.stacked import StackedRunner as StackedRunner
+    from eval_harness.runners.trl import TrlRunner as TrlRunner
 
-_HOME = {
-    "Runner": "base",
-    "StackedRunner": "stacked",
-    "TrainedModels": "base",
-    "TrainingRun": "base",
-    "TrlRunner": "trl",
-}
-
-__all__ = ["Runner", "StackedRunner", "TrainedModels", "TrainingRun", "TrlRunner"]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(import_module(f"eval_harness.runners.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'eval_harness.runners' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "eval_harness.runners.base": ["Runner", "TrainedModels", "TrainingRun"],
+        "eval_harness.runners.stacked": ["StackedRunner"],
+        "eval_harness.runners.trl": ["TrlRunner"],
+    },
+)

@@ -12,12 +12,10 @@ import numpy.typing as npt
 import torch
 
 from airrep.errors import ArgumentError
-from airrep.hardware import fastest_dtype
-from airrep.language_model import LanguageModel, check_tokenizer
+from airrep.language_model.model import LanguageModel, check_tokenizer
+from airrep.machine.hardware import dtype_named
 from airrep.records import Example
-from eval_harness.recipe import Precision, Recipe
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from eval_harness.runners.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def check_model(model: LanguageModel) -> None:
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """What forward and backward passes compute in."""
-    return fastest_dtype(device) if precision == "auto" else _DTYPES[precision]
+    return dtype_named(precision, device)
 
 
 def provenance(runner: Runner) -> dict[str, Any]:

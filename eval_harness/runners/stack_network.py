@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from airrep.blocks import transformer_blocks
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.language_model import LanguageModel, Tokens
-from airrep.lora import ALPHA_OVER_RANK, adapted_layers
-from eval_harness.recipe import Trainable
+from airrep.language_model.blocks import transformer_blocks
+from airrep.language_model.lora import ALPHA_OVER_RANK, adapted_layers
+from airrep.language_model.model import LanguageModel, Tokens
+from eval_harness.runners.recipe import Trainable
 
 _OTHER_HEADS = ("classifier", "summary")  # whose dropout a language model does not have
 _AGREEMENT = 2e-4  # of logits in float32, relative to their largest

@@ -1,4 +1,4 @@
-"""A stack of models in training, kept on disk where parts of long work are (`airrep.parts`)."""
+"""A stack of models in training, kept where parts of long work are (`airrep.disk.parts`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from airrep.parts import Steps
+from airrep.disk.parts import Steps
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 

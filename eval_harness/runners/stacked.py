@@ -19,16 +19,15 @@ import numpy.typing as npt
 import torch
 from torch.func import functional_call, grad_and_value, vmap
 
-from airrep.batching import BUCKET, pad, plan_batches, plan_passes
-from airrep.digests import content_digest
+from airrep.console.progress import bar
+from airrep.disk.digests import content_digest
+from airrep.disk.parts import kept_rows, kept_steps
 from airrep.errors import ArgumentError, LossError
-from airrep.language_model import LanguageModel, Tokens
-from airrep.lora import ALPHA_OVER_RANK, first_down_projection
-from airrep.parts import kept_rows, kept_steps
-from airrep.passes import token_key
-from airrep.progress import bar
+from airrep.language_model.batching import BUCKET, pad, plan_batches, plan_passes
+from airrep.language_model.lora import ALPHA_OVER_RANK, first_down_projection
+from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.passes import token_key
 from airrep.records import Example
-from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 from eval_harness.runners.base import (
     TrainedModels,
     TrainingRun,
@@ -37,6 +36,7 @@ from eval_harness.runners.base import (
     compute_dtype,
     provenance,
 )
+from eval_harness.runners.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
 from eval_harness.runners.stack_state import keep, take_up
 
@@ -237,7 +237,7 @@ class _Row:
 def _through_trunk(
     parts: StackParts, tokens: Sequence[Tokens], dtype: torch.dtype, pad_id: int, most_tokens: int
 ) -> list[_Row]:
-    """Rows as the network reads them, in passes of fixed shapes (see `airrep.batching`)."""
+    """Rows as the network reads them, in passes of fixed shapes (`language_model.batching`)."""
     if parts.trunk is None:
         return [_Row(t, torch.tensor(t.ids)) for t in tokens]
     made: list[_Row | None] = [None] * len(tokens)

@@ -14,15 +14,14 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, TrainerCallback
 
-from airrep.blocks import last_blocks, transformer_blocks
+from airrep.console.progress import Bar, bar
 from airrep.errors import ArgumentError, LossError
-from airrep.language_model import LanguageModel
-from airrep.lora import check_lora, with_adapters
-from airrep.processes import processes
-from airrep.progress import Bar, bar
+from airrep.language_model.blocks import last_blocks, transformer_blocks
+from airrep.language_model.lora import check_lora, with_adapters
+from airrep.language_model.model import LanguageModel
+from airrep.machine.processes import processes
 from airrep.records import Example
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Precision, Recipe, Trainable
+from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import (
     TrainedModels,
     TrainingRun,
@@ -30,7 +29,15 @@ from eval_harness.runners.base import (
     check_runs,
     compute_dtype,
 )
-from eval_harness.sft import sft_trainer
+from eval_harness.runners.recipe import (
+    BETAS,
+    EPSILON,
+    MAX_GRADIENT_NORM,
+    Precision,
+    Recipe,
+    Trainable,
+)
+from eval_harness.runners.sft import sft_trainer
 
 _IGNORED = -100
 

@@ -48,12 +48,12 @@ from reporting import (
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from airrep import AirRep, Example, normalise
-from airrep.hardware import fastest_dtype
-from airrep.language_model import LanguageModel
-from airrep.starting_point import starting_point
-from airrep.token_pooling import LANGUAGE_MODEL_POOLINGS
-from airrep.training import start_projector
-from airrep.training_config import TrainConfig
+from airrep.language_model.model import LanguageModel
+from airrep.machine.hardware import fastest_dtype
+from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
+from airrep.training.config import TrainConfig
+from airrep.training.loop import start_projector
+from airrep.training.starting_point import starting_point
 from curate.demo_data import demo_pool
 from selection.scorers.gradient import GradientScorer, whiten
 

@@ -28,7 +28,7 @@ from reporting import (
     usable_cores,
 )
 
-from airrep.atomic import atomic_file
+from airrep.disk.atomic import atomic_file
 from selection.certified import certified_greedy
 from selection.embedding_file import EmbeddingFile
 from selection.scores import ScoreMatrix

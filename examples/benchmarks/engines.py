@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from reporting import Report, Spread, Table, find_data, machine, parser, usable_cores
 
 import curate
-from airrep.processes import rank
+from airrep.machine.processes import rank
 from airrep.template import TextTemplate
 
 ENGINES = {

@@ -40,10 +40,10 @@ from reporting import ROOT, Report, Spread, Table, find_data, machine, parser
 from scipy.stats import t as student
 
 from airrep import AirRep, Example, normalise
-from airrep.language_model import LanguageModel, LanguageModelFormat
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import Recipe
+from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
+from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 from selection.features import KnownFeatures
 from selection.scorers import AdamGradientScorer, EmbeddingScorer, GradientScorer, TfidfScorer

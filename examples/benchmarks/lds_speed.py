@@ -25,7 +25,7 @@ from reporting import (
 from scipy.special import softmax
 from scipy.stats import spearmanr
 
-from eval_harness.lds import group_predictions, lds
+from eval_harness.measures.datamodeling import group_predictions, lds
 
 SCALE = 5.0
 

@@ -2,9 +2,9 @@
 
     python examples/benchmarks/pass_size.py [--tokens 256 384 512 1024 4096] [--threads N]
 
-On a CPU all passes of a padded length have the same shape (`airrep.batching`): larger ones are
-faster a token, and one query waits for a whole one. Passes are full; sizes take turns in every
-repeat, so that a busy moment of the machine strikes all of them.
+On a CPU all passes of a padded length have the same shape (`airrep.language_model.batching`):
+larger ones are faster a token, and one query waits for a whole one. Passes are full; sizes take
+turns in every repeat, so that a busy moment of the machine strikes all of them.
 """
 
 import time

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from airrep.atomic import atomic_file, write_json
+from airrep.disk.atomic import atomic_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 _MIB = 1 << 20

@@ -34,9 +34,9 @@ from reporting import (
 )
 
 from airrep import normalise
-from airrep.language_model import LanguageModel
-from eval_harness.recipe import Recipe
+from airrep.language_model.model import LanguageModel
 from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
+from eval_harness.runners.recipe import Recipe
 
 ROWS, EVALUATED, LONGEST = 100, 200, 96
 

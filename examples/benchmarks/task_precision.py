@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from reporting import Report, Spread, Table, find_data, machine, number, parser, usable_cores
 
 from airrep import EmbeddingStore, Example, normalise
-from eval_harness.precision import source_precision
+from eval_harness.measures.precision import source_precision
 from selection import SELECTORS, ScoreMatrix, make_selector
 from selection.scorers import Bm25Scorer, RandomScorer, TfidfScorer
 

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from airrep.gradients import reduced_gradients
-from airrep.language_model import LanguageModel
-from airrep.moments import second_moments
-from airrep.reductions import Sketch
+from airrep.gradients.features import reduced_gradients
+from airrep.gradients.moments import second_moments
+from airrep.gradients.reductions import Sketch
+from airrep.language_model.model import LanguageModel
 from airrep.supervision import SubsetLosses
-from curate.benchmarks import PATHS
-from curate.config_files import load_config
-from curate.io import read_rows
+from curate.configs.files import load_config
+from curate.rows.io import read_rows
+from curate.verbs.benchmark import PATHS
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
-from eval_harness.lds import group_predictions, lds_of_predictions
+from eval_harness.measures.datamodeling import group_predictions, lds_of_predictions
 from selection.scorers import GradientScorer
 from selection.scorers.adam_gradient import metric
 from selection.scorers.gradient import unit

@@ -14,7 +14,7 @@ import pandas as pd
 
 from eval_harness.benchmark.tables import interval
 from eval_harness.benchmark.trial_file import read_trial
-from eval_harness.markdown import table
+from eval_harness.files.markdown import table
 
 PROBLEM = ["source", "seed"]
 CONTROLS = ("random", "same_source")

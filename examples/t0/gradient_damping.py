@@ -10,14 +10,14 @@ setting's best scale, and with the sum.
 import argparse
 from pathlib import Path
 
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from airrep.supervision import SubsetLosses
-from curate.benchmarks import PATHS
-from curate.config_files import load_config
-from curate.io import read_rows
+from curate.configs.files import load_config
+from curate.rows.io import read_rows
+from curate.verbs.benchmark import PATHS
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
-from eval_harness.lds import group_predictions, lds_of_predictions
+from eval_harness.measures.datamodeling import group_predictions, lds_of_predictions
 from selection.features import KnownFeatures
 from selection.scorers import GradientScorer
 

@@ -28,11 +28,11 @@ from torch.nn import functional
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from airrep import Example, normalise
-from airrep.atomic import atomic_directory
-from airrep.batching import BUCKET, pad
-from airrep.language_model import LanguageModel, LanguageModelFormat
-from airrep.passes import autocast
-from eval_harness.example_loss import completion_losses
+from airrep.disk.atomic import atomic_directory
+from airrep.language_model.batching import BUCKET, pad
+from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from airrep.language_model.passes import autocast
+from eval_harness.measures.losses import completion_losses
 
 POSITIONS = 256  # prompts are cut here, so that every position is learnt
 PAIR_TOKENS = 128

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from airrep import normalise
-from airrep.atomic import atomic_file
-from airrep.language_model import LanguageModel
+from airrep.disk.atomic import atomic_file
+from airrep.language_model.model import LanguageModel
 
 FIELDS = ("prompt", "completion", "dataset", "template")
 

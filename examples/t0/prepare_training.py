@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from airrep import normalise
-from airrep.atomic import atomic_file
-from airrep.language_model import LanguageModel
+from airrep.disk.atomic import atomic_file
+from airrep.language_model.model import LanguageModel
 
 FIELDS = ("prompt", "completion", "dataset", "template")
 # One or more of every kind of task, chosen before anything was trained.

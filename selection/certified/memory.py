@@ -14,8 +14,8 @@ What is not in it: the embeddings of a block (they belong to the scores), and th
 
 from __future__ import annotations
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from selection.certified.audit import COARSE, FINE
 from selection.certified.envelope import BINS
 from selection.group import usable_cpus

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from selection.constraints.request import (
     EVERY_OTHER,
     Amount,

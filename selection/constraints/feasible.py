@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from selection.constraints.bound import BoundConstraints, Integers, Limits
 from selection.constraints.remaining import Remaining
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from airrep.wording import counted
+from airrep.console.wording import counted
 from selection.constraints.bound import BoundConstraints, Integers, Limits
 from selection.result import Selection
 

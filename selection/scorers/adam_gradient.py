@@ -3,7 +3,7 @@
 A step of Adam moves each weight by the batch's gradient divided by the root of its mean square, so
 the first-order change of target x's loss by row z is −η ⟨g_x, D⁻¹ g_z⟩ with D = √v, elementwise
 (LESS: Xia et al. 2024, arXiv 2402.04333, uses the moments of a warm-up run; here they are those of
-random batches of the pool, `airrep.moments`). Three more things matter as much as D does
+random batches of the pool, `airrep.gradients.moments`). Three more things matter as much as D does
 (docs/results.md):
 
 * a row's gradient is that of its *summed* loss: training averages over all tokens of a batch, so
@@ -27,15 +27,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from airrep.console.progress import bar, counted_by
 from airrep.errors import ArgumentError
-from airrep.gradients import reduced_gradients
-from airrep.language_model import LanguageModel
-from airrep.moments import second_moments
-from airrep.passes import check_options
-from airrep.progress import bar, counted_by
-from airrep.projections import projected_layers
+from airrep.gradients.features import reduced_gradients
+from airrep.gradients.moments import second_moments
+from airrep.gradients.projections import projected_layers
+from airrep.gradients.reductions import Sketch
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.passes import check_options
 from airrep.records import Example
-from airrep.reductions import Sketch
 from selection.features import check_given
 from selection.scorers.base import ids
 from selection.scores import ScoreMatrix
@@ -60,7 +60,7 @@ class AdamGradientScorer:
         batch_size: Rows of a batch of the training that is to be foreseen.
         draws: Batches that the moments are estimated from.
         seed: Of the sketch and of the batches.
-        tokens_per_batch: See `airrep.gradients.gradient_features`.
+        tokens_per_batch: See `airrep.gradients.features.gradient_features`.
         dtype: See there.
         progress: Show progress bars.
         signed: A score below 0 means harm, not only less help than other rows give.
@@ -138,7 +138,7 @@ def metric(moments: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What each entry of a gradient is multiplied by, v^(-1/4): inner products then have 1/√v.
 
     Args:
-        moments: See `airrep.moments.second_moments`.
+        moments: See `airrep.gradients.moments.second_moments`.
     """
     found = {}
     for name, moment in moments.items():

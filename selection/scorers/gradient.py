@@ -25,10 +25,10 @@ import numpy.typing as npt
 import torch
 
 from airrep.errors import ArgumentError
-from airrep.gradients import gradient_features
-from airrep.language_model import LanguageModel
-from airrep.passes import check_options
-from airrep.projections import ProjectedLayer, projected_layers
+from airrep.gradients.features import gradient_features
+from airrep.gradients.projections import ProjectedLayer, projected_layers
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
 from selection.scorers.base import ids

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from airrep.hidden_states import Span, check_span, hidden_state_features
-from airrep.language_model import LanguageModel
-from airrep.passes import check_options
+from airrep.language_model.hidden_states import Span, check_span, hidden_state_features
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
 from selection.scorers.base import ids
@@ -21,7 +21,7 @@ _COSINE_SCALE = 5.0
 
 @dataclass(frozen=True)
 class RdsScorer:
-    """Cosine of pooled last hidden states (Ivison et al. 2025; see `airrep.hidden_states`).
+    """Cosine of pooled last hidden states (Ivison et al. 2025), of `language_model.hidden_states`.
 
     Attributes:
         model: The model to be fine-tuned.

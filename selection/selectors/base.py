@@ -8,8 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted, noun_for
 from airrep.errors import ArgumentError
-from airrep.wording import counted, noun_for
 from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection

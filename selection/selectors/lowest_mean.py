@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.wording import counted
 from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
 from selection.objective import Objective

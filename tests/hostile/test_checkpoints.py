@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from airrep import AirRep
 from airrep.errors import CheckpointError
-from airrep.modeling import AirRepConfig, AirRepModel
+from airrep.network.modeling import AirRepConfig, AirRepModel
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS),

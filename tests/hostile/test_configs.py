@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from airrep.errors import CurateError, FileFormatError, MissingInputError
-from curate.benchmarks import PATHS as BENCHMARK_PATHS
-from curate.config_files import load_config
-from curate.yaml_text import MOST_VALUES, read_yaml
+from curate.configs.files import load_config
+from curate.configs.yaml_text import MOST_VALUES, read_yaml
+from curate.verbs.benchmark import PATHS as BENCHMARK_PATHS
 from eval_harness.benchmark.config import BenchmarkConfig, read_config
 from eval_harness.encoder_training.config import BUILT_IN, PATHS, EncoderTrainingConfig
-from eval_harness.settings import read_settings
+from eval_harness.files.settings import read_settings
 
 BENCHMARK = {
     "model": "model", "pool": "pool.jsonl", "targets": "targets.jsonl", "test": "*.jsonl",

@@ -21,9 +21,9 @@ from airrep.errors import (
     MissingInputError,
     RecordError,
 )
-from curate import streams
-from curate.io import read_rows
-from curate.own_scores import own_scores
+from curate.rows import streams
+from curate.rows.io import read_rows
+from curate.stages.own_scores import own_scores
 
 LINE = b'{"text": "fine"}\n'
 
@@ -102,7 +102,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused(tmp_path):
 
 READ_IN_LITTLE_MEMORY = """
 import resource, sys
-from curate.io import read_rows
+from curate.rows.io import read_rows
 from airrep.errors import FileFormatError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

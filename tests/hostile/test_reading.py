@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from airrep.errors import CurateError
 from curate.demo_data import demo_pool
-from curate.io import read_rows
+from curate.rows.io import read_rows
 
 ROWS = [
     {**row, "n": i, "tags": ["a", "b"][: i % 3], "x": None if i % 2 else 0.5}

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 import curate
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, OutputError
 from curate import cli
-from curate.benchmarks import PATHS
-from curate.config_files import load_config
+from curate.configs.files import load_config
 from curate.demo_data import demo_pool, demo_targets
+from curate.verbs.benchmark import PATHS
 from eval_harness.benchmark import trials as trials_module
 from eval_harness.benchmark.config import BenchmarkConfig, read_config
 
@@ -130,8 +130,11 @@ def test_the_tables_hold_every_method_and_arm(whole):
 
 def test_the_same_command_again_trains_nothing(whole, place, monkeypatch, written_under):
     directory, printed = whole
-    for name in ("eval_harness.subset_runs._run_stack", "eval_harness.benchmark.trials.Trials._run",
-                 "eval_harness.benchmark.methods.ScoreFiles._compute"):  # fmt: skip
+    for name in (
+        "eval_harness.runs.subset_runs._run_stack",
+        "eval_harness.benchmark.trials.Trials._run",
+        "eval_harness.benchmark.methods.ScoreFiles._compute",
+    ):
         monkeypatch.setattr(name, lambda *_: pytest.fail("done before"))
     written = written_under(directory / ".lock")
     result = curate.benchmark(place / "whole.yaml", directory)

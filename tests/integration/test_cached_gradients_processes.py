@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from airrep.cached_gradients import cached_backward
 from airrep.errors import LossError
-from airrep.ranking import group_scores, pairwise_ranking_loss
+from airrep.training.cached_gradients import cached_backward
+from airrep.training.objective import group_scores, pairwise_ranking_loss
 
 ROWS, POOL = 24, 18  # the other rows are targets
 SIZES = (5, 8, 24)  # rows a chunk; of the last there is one chunk for two processes
@@ -22,7 +22,7 @@ WORKER = """
     import numpy as np
     sys.path.insert(0, sys.argv[2])
     from test_cached_gradients_processes import everything
-    from airrep.processes import processes, rank
+    from airrep.machine.processes import processes, rank
 
     assert processes() == 2
     np.savez(Path(sys.argv[1]) / f"{rank()}.npz", **everything())

@@ -21,11 +21,11 @@ import curate
 from airrep import AirRep, AirRepConfig, AirRepModel
 from airrep.errors import ArgumentError, CurateError, OutputError
 from curate import cli
-from curate.config_files import load_config
+from curate.configs.files import load_config
 from curate.demo_data import demo_pool
-from eval_harness.array_file import read_array
 from eval_harness.encoder_training.config import PATHS, EncoderTrainingConfig
-from eval_harness.settings import read_settings
+from eval_harness.files.array_file import read_array
+from eval_harness.files.settings import read_settings
 
 CONFIG = {
     "model": "lm", "pool": "pool*.jsonl", "targets": "targets.jsonl", "max_tokens": 64, "stack": 6,
@@ -57,7 +57,7 @@ HELD = """
     sys.exit(main(sys.argv[1:]))
 """
 PLAINLY = "import sys; from curate.cli import main; sys.exit(main(sys.argv[1:]))"
-RUNNING = HELD.format(module="eval_harness.subset_runs", name="_run_stack", calls=1)
+RUNNING = HELD.format(module="eval_harness.runs.subset_runs", name="_run_stack", calls=1)
 # After steps 0, 2 and 4, before that at 6 counts.
 TRAINING = HELD.format(
     module="eval_harness.encoder_training.learning", name="lds_of_predictions", calls=3
@@ -113,7 +113,7 @@ def _checkpoint(directory):
 
 
 def _nothing_is_done(monkeypatch):
-    for name in ("eval_harness.subset_runs._run_stack",
+    for name in ("eval_harness.runs.subset_runs._run_stack",
                  "eval_harness.encoder_training.learning.train_encoder",
                  "eval_harness.encoder_training.learning._teacher",
                  "eval_harness.benchmark.methods.ScoreFiles._compute"):  # fmt: skip
@@ -253,7 +253,7 @@ def _with_its_runs(whole, output, monkeypatch):
     for name in ("split-0", "split-1", "evaluation/runs-all"):
         shutil.copytree(whole[0] / name, output / name)
     monkeypatch.setattr(
-        "eval_harness.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
+        "eval_harness.runs.subset_runs._run_stack", lambda *_: pytest.fail("a run was repeated")
     )
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from curate import cli, demo_pool, demo_targets, select
 from eval_harness.encoder_training.config import EncoderTrainingConfig
-from eval_harness.settings import read_settings
+from eval_harness.files.settings import read_settings
 
 pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parents[2]

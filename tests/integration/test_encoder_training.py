@@ -34,7 +34,7 @@ TOGETHER = """
     from pathlib import Path
     sys.path[:0] = sys.argv[3:]
     from test_encoder_training import trained_exactly
-    from airrep.processes import processes, rank
+    from airrep.machine.processes import processes, rank
 
     assert processes() == 2
     trained_exactly(sys.argv[1], Path(sys.argv[2]), rank())
@@ -45,9 +45,9 @@ def train(model, place, trainable, **settings):
     """As a program of the user's would: returns the encoder."""
     from conftest import planted_problem
 
-    from airrep.starting_point import starting_point
-    from airrep.training import train_encoder
-    from airrep.training_config import TrainConfig
+    from airrep.training.config import TrainConfig
+    from airrep.training.loop import train_encoder
+    from airrep.training.starting_point import starting_point
 
     made = starting_point(model)
     splits, validation, teacher = planted_problem(made, rows=30, targets=10, subsets=20)
@@ -70,7 +70,7 @@ def killed_again_and_again(model, directory):
     from conftest import wait_until
     from transformers import LlamaForCausalLM  # noqa: F401
 
-    import airrep.training  # noqa: F401
+    import airrep.training.loop  # noqa: F401
 
     chance = random.Random()
     for trainable in TRAINABLE:
@@ -148,7 +148,8 @@ def trained_exactly(model, directory, number):
     """In float32 whatever the CPU is good at; all weights to a file of this process."""
     import torch
 
-    from airrep import student, training
+    from airrep.training import loop as training
+    from airrep.training import student
 
     patch, load_state = pytest.MonkeyPatch(), training.load_state
 

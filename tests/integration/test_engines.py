@@ -32,7 +32,7 @@ WORKER = """
     from test_engines import OPTIONS, everything, pool_and_targets
     import curate
     from airrep import AirRep
-    from airrep.processes import rank
+    from airrep.machine.processes import rank
 
     folder = Path(sys.argv[1])
     pool, targets = pool_and_targets()

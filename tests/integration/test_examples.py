@@ -427,11 +427,11 @@ def test_only_scripts_that_exist_are_shown():
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_is_a_config(config):
     """All its settings have names and values that are known."""
-    from curate.benchmarks import PATHS as OF_BENCHMARK
-    from curate.config_files import load_config
+    from curate.configs.files import load_config
+    from curate.verbs.benchmark import PATHS as OF_BENCHMARK
     from eval_harness.benchmark.config import BenchmarkConfig, read_config
     from eval_harness.encoder_training.config import PATHS, EncoderTrainingConfig
-    from eval_harness.settings import read_settings
+    from eval_harness.files.settings import read_settings
 
     file = EXAMPLES / config
     verb = _verb(file)

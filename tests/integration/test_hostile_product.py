@@ -19,11 +19,11 @@ from torch.utils._pytree import tree_leaves
 import curate
 from airrep import EmbeddingStore, Example
 from airrep import store as store_module
-from airrep.gradients import gradient_features
-from airrep.hidden_states import hidden_state_features
-from airrep.starting_point import starting_point
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import Recipe
+from airrep.gradients.features import gradient_features
+from airrep.language_model.hidden_states import hidden_state_features
+from airrep.training.starting_point import starting_point
+from eval_harness.measures.losses import completion_losses
+from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 
 PRODUCTS = {
@@ -170,7 +170,7 @@ TWO = """
     import numpy as np
     from test_hostile_product import EXAMPLES, HostileProduct
     from airrep import AirRep
-    from airrep.processes import rank
+    from airrep.machine.processes import rank
 
     with HostileProduct():
         np.save(Path(sys.argv[1]) / f"{rank()}.npy", AirRep.default().encode(EXAMPLES))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
-from airrep import parts
+from airrep.disk import parts
 from curate.demo_data import demo_pool, demo_targets
 
 POOL, TARGETS = demo_pool(24), demo_targets("recipe_steps", 3)
@@ -101,26 +101,26 @@ def test_without_an_output_nothing_is_written(tiny_lm, tmp_path, monkeypatch, ro
 # Every batch is a part. It is held, to be killed, when some are written.
 HELD = """
     import sys, time
-    import airrep.parts
+    import airrep.disk.parts
     from curate.cli import main
-    airrep.parts.SECONDS = 0.0
-    write, written = airrep.parts._write, []
+    airrep.disk.parts.SECONDS = 0.0
+    write, written = airrep.disk.parts._write, []
     def hold(*given):
         if len(written) == 3: time.sleep(600)
         written.append(write(*given))
-    airrep.parts._write = hold
+    airrep.disk.parts._write = hold
     sys.exit(main(sys.argv[1:]))
 """
 # The same command; it says how many rows went through the encoder.
 COUNTED = """
     import sys
-    import airrep.parts
+    import airrep.disk.parts
     from curate.cli import main
-    put, rows = airrep.parts.KeptRows.put, []
+    put, rows = airrep.disk.parts.KeptRows.put, []
     def counted(self, members, values):
         rows.append(len(members))
         put(self, members, values)
-    airrep.parts.KeptRows.put = counted
+    airrep.disk.parts.KeptRows.put = counted
     status = main(sys.argv[1:])
     print("ENCODED", sum(rows))
     sys.exit(status)

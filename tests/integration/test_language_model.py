@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -12,10 +14,10 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from airrep.errors import ArgumentError, CheckpointError, MissingInputError, RecordError
-from airrep.language_model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from airrep.records import Example
 from curate import demo_pool
-from eval_harness.sft import sft_trainer
+from eval_harness.runners.sft import sft_trainer
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<eos>\n{% endfor %}"
@@ -230,3 +232,23 @@ def test_the_fingerprint_knows_what_changes_losses(tiny_lm):
     changed[2].tokenizer.chat_template = CHATML
     changed[3].network.lm_head.weight.data[0, 0] += 1
     assert len({first.fingerprint, *(model.fingerprint for model in changed)}) == 5
+
+
+def test_a_language_model_loads_and_judges_without_the_airrep_network(tiny_lm):
+    """What is fine-tuned and measured need not know the encoder."""
+    code = f"""
+import sys
+from airrep.gradients.features import gradient_features
+from airrep.language_model.hidden_states import hidden_state_features
+from airrep.language_model.model import LanguageModel
+from airrep.records import Example
+from eval_harness import completion_losses
+model = LanguageModel.from_pretrained({str(tiny_lm)!r}, device="cpu")
+for compute in (completion_losses, hidden_state_features, gradient_features):
+    compute(model, [Example("0", "one", "two", row=0)])
+print([name for name in sys.modules if name.startswith("airrep.network")])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=240
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["airrep", "selection", "selection.scorers", "selection.selectors", "eval_harness",
@@ -21,16 +22,25 @@ def _run(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_listed_packages_are_the_folders_on_disk():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+def test_the_packages_that_are_found_are_the_folders_with_modules():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listed = find_packages(ROOT, include=settings["packages"]["find"]["include"])
     roots = {package.split(".")[0] for package in listed}
     found = {
         ".".join(file.parent.relative_to(ROOT).parts)
         for root in roots
-        for file in (ROOT / root).rglob("__init__.py")
+        for file in (ROOT / root).rglob("*.py")
     }
     assert sorted(listed) == sorted(found)
     assert roots == {"airrep", "selection", "eval_harness", "curate"}
+
+
+@pytest.mark.parametrize("root", ["airrep", "selection", "eval_harness", "curate"])
+def test_no_folder_holds_more_than_fifteen_modules(root):
+    """So that what belongs together is found together."""
+    for folder in {file.parent for file in (ROOT / root).rglob("*.py")}:
+        modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        assert len(modules) <= 15, folder
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -24,7 +24,7 @@ def _t0(split, rows_per_source):
 
 @pytest.mark.parametrize("file", ["t0", "flan_cot", "gsm8k_train", "gsm8k_test"])
 def test_every_row_of_every_file_is_read(file):
-    from curate.io import read_rows
+    from curate.rows.io import read_rows
 
     rows = read_rows(DATA / f"{file}.parquet", "pool")
     examples, skipped = rows.examples(None)

@@ -21,15 +21,15 @@ from transformers import (
 )
 
 from airrep.errors import ArgumentError, CheckpointError, LossError
-from airrep.language_model import LanguageModel, LanguageModelFormat
-from airrep.lora import first_down_projection
+from airrep.language_model.lora import first_down_projection
+from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from airrep.records import Example
 from curate import demo_pool
 from eval_harness import runners
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import Recipe
+from eval_harness.measures.losses import completion_losses
 from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
 from eval_harness.runners.base import provenance
+from eval_harness.runners.recipe import Recipe
 
 TOLERANCE = 1e-4  # nats; stated in eval_harness/runners/stacked.py
 SPECIAL = {"vocab_size": 512, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from airrep import parts
+from airrep.disk import parts
 from airrep.errors import LossError, SupervisionError
-from airrep.language_model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, run_file
 from curate import demo_pool
-from eval_harness import jobs, subset_runs
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import Recipe
+from eval_harness.measures.losses import completion_losses
 from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner, stacked
-from eval_harness.subset_runs import run_subsets
-from eval_harness.subsets import Uniform, draw_plan
+from eval_harness.runners.recipe import Recipe
+from eval_harness.runs import jobs, subset_runs
+from eval_harness.runs.subset_runs import run_subsets
+from eval_harness.runs.subsets import Uniform, draw_plan
 
 RECIPE = Recipe(epochs=1, learning_rate=5e-3, batch_size=4, trainable="last:1", precision="float32")
 
@@ -293,7 +293,7 @@ def test_training_that_diverges_names_the_run(kind, tiny_lm, tmp_path):
 
 
 def test_progress_is_counted_in_runs(tiny_lm, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
+    monkeypatch.setattr("airrep.console.progress._FIRST", 0.0)
     runner = make_runner(tiny_lm)
     run_subsets(make_plan(1), *rows(), runner, tmp_path, progress=True)
     out, err = capfd.readouterr()

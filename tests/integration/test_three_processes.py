@@ -7,17 +7,17 @@ import shutil
 import pytest
 from stages import STAGES, differences, make_inputs, results
 
-from airrep.temporary import leftovers
+from airrep.disk.temporary import leftovers
 from curate.verification import verify
 
 # A command that waits, with everything imported, until all three are there.
 COMMAND = """
     import sys, time
     from pathlib import Path
-    import airrep.gradient_directions, airrep.store, curate.cli, eval_harness.jobs
-    airrep.gradient_directions._DRAWS = 4
+    import airrep.training.directions, airrep.store, curate.cli, eval_harness.runs.jobs
+    airrep.training.directions._DRAWS = 4
     airrep.store._SHARD_ROWS = 8
-    eval_harness.jobs._PATIENCE = 0.05
+    eval_harness.runs.jobs._PATIENCE = 0.05
     waiting, all_there = Path(sys.argv.pop(1)), int(sys.argv.pop(1))
     waiting.mkdir(exist_ok=True)
     (waiting / sys.argv.pop(1)).touch()

@@ -10,7 +10,7 @@ from trl import SFTConfig, SFTTrainer
 
 import curate
 from airrep.errors import ArgumentError, CheckpointError, LossError
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from eval_harness import fine_tune
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from children import Child, count_operations, start
 from stages import STAGES, Results, Stage, differences, results
 
-from airrep.temporary import is_temporary
+from airrep.disk.temporary import is_temporary
 from curate.cli import main
 from curate.verification import verify
 

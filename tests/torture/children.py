@@ -22,15 +22,15 @@ def import_everything() -> None:
     import trl  # noqa: F401
     from transformers import LlamaForCausalLM  # noqa: F401
 
-    import airrep.parts
+    import airrep.disk.parts
     import airrep.store
     import eval_harness.benchmark.run
     import eval_harness.encoder_training.run
-    import eval_harness.jobs
+    import eval_harness.runs.jobs
 
     airrep.store._SHARD_ROWS = 8
-    airrep.parts.SECONDS = 0.0  # parts with every batch
-    eval_harness.jobs._PATIENCE = 0.05
+    airrep.disk.parts.SECONDS = 0.0  # parts with every batch
+    eval_harness.runs.jobs._PATIENCE = 0.05
 
 
 @dataclass

@@ -14,14 +14,14 @@ from power import Disk, digest, write
 import curate
 from airrep import EmbeddingStore, Example, TextTemplate
 from airrep import store as store_module
-from airrep.atomic import atomic_directory, atomic_file, write_json
+from airrep.disk.atomic import atomic_directory, atomic_file, write_json
 from airrep.engines import Launched
 from airrep.supervision import SubsetPlan, read_run, run_file, write_run
-from airrep.training_state import Progress, Validated, load_state, save_state
+from airrep.training.state import Progress, Validated, load_state, save_state
 from curate.report.seal import sealed
-from eval_harness.array_file import read_array, write_array
-from eval_harness.outputs import claim, read_checksums, write_checksums
-from eval_harness.subsets import Uniform, draw_plan
+from eval_harness.files.array_file import read_array, write_array
+from eval_harness.files.outputs import claim, read_checksums, write_checksums
+from eval_harness.runs.subsets import Uniform, draw_plan
 
 
 class Cuts:

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from airrep.supervision import SubsetLosses
-from curate.training import read_training
+from curate.verbs.train import read_training
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import learn
 from eval_harness.encoder_training.rows import draw_all, share_out_rows, used_subsets

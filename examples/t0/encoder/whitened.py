@@ -13,11 +13,11 @@ import json
 from pathlib import Path
 
 from airrep import normalise
-from airrep.narrow import save_narrow
-from airrep.starting_point import starting_point
-from airrep.token_pooling import SENTENCE_POOLINGS
-from airrep.training import start_projector
-from airrep.training_config import TrainConfig
+from airrep.network.token_pooling import SENTENCE_POOLINGS
+from airrep.training.config import TrainConfig
+from airrep.training.loop import start_projector
+from airrep.training.narrow import save_narrow
+from airrep.training.starting_point import starting_point
 
 SETTINGS = TrainConfig(dim=384, damping=10.0, scale=5.0)  # those of minilm.yaml
 

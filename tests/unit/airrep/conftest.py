@@ -105,9 +105,9 @@ def tiny_directory(tiny: AirRep, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def make_reading_model(make_lm, tmp_path_factory) -> Callable[..., AirRep]:
     """Build an encoder of a language model: (kind, *, tied, chat, texts to whiten by)."""
-    from airrep.starting_point import starting_point
-    from airrep.training import start_projector
-    from airrep.training_config import TrainConfig
+    from airrep.training.config import TrainConfig
+    from airrep.training.loop import start_projector
+    from airrep.training.starting_point import starting_point
 
     def build(
         kind: str = "llama", *, tied: bool = False, chat: str | None = None,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airrep.atomic import atomic_directory, atomic_file, check_writable, write_json
+from airrep.disk.atomic import atomic_directory, atomic_file, check_writable, write_json
 from airrep.errors import MissingInputError, OutputError
 
 
@@ -254,6 +254,6 @@ def test_a_writable_directory_is_made_and_left_empty(tmp_path):
 def test_an_unwritable_directory_shows_before_the_work(below_a_file, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=f"cannot write {below_a_file}"):
         check_writable(below_a_file)
-    monkeypatch.setattr("airrep.atomic.TemporaryFile", fail_with(errno.EACCES))
+    monkeypatch.setattr("airrep.disk.atomic.TemporaryFile", fail_with(errno.EACCES))
     with pytest.raises(OutputError, match=f"cannot write {tmp_path} .Permission denied"):
         check_writable(tmp_path)

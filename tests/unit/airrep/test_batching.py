@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airrep.batching import (
+from airrep.language_model.batching import (
     BLOCK_ROWS,
     BUCKET,
     PASS_TOKENS,

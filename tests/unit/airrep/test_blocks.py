@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from airrep.blocks import last_blocks, transformer_blocks
 from airrep.errors import ArgumentError
+from airrep.language_model.blocks import last_blocks, transformer_blocks
 
 
 @pytest.mark.parametrize(("kind", "name"), [("llama", "model.layers"), ("gpt2", "transformer.h")])

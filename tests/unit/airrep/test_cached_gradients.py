@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from airrep.cached_gradients import cached_backward
 from airrep.errors import ArgumentError, EmbeddingError, LossError
-from airrep.ranking import group_scores, pairwise_ranking_loss
+from airrep.training.cached_gradients import cached_backward
+from airrep.training.objective import group_scores, pairwise_ranking_loss
 
 ROWS, POOL = 24, 18  # the other rows are targets
 

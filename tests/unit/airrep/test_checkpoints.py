@@ -26,8 +26,8 @@ from transformers import (
 
 from airrep import AirRep
 from airrep import encoder as encoder_module
-from airrep.checkpoint import SENTENCE_BACKBONES
 from airrep.errors import ArgumentError, CheckpointError, MissingInputError, OutputError
+from airrep.language_model.checkpoint_files import SENTENCE_BACKBONES
 
 BACKBONES = {
     "bert": (BertConfig, BertModel),
@@ -614,7 +614,7 @@ def test_whatever_the_hub_client_raises_is_told_in_one_line(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("airrep.checkpoint.snapshot_download", fail)
+    monkeypatch.setattr("airrep.language_model.loading.snapshot_download", fail)
     with pytest.raises(MissingInputError, match=type(error).__name__) as caught:
         AirRep.from_pretrained("someone/encoder")
     assert "\n" not in str(caught.value)
@@ -627,7 +627,7 @@ def test_a_hub_download_asks_for_no_code_and_no_pickles(tiny_directory, monkeypa
         asked.update(name=name, revision=revision, patterns=allow_patterns)
         return str(tiny_directory)
 
-    monkeypatch.setattr("airrep.checkpoint.snapshot_download", download)
+    monkeypatch.setattr("airrep.language_model.loading.snapshot_download", download)
     encoder = AirRep.from_pretrained("someone/encoder", revision="v1")
     assert encoder.name == "someone/encoder"
     assert asked["name"] == "someone/encoder"

@@ -5,9 +5,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from airrep.embedding_file import EmbeddingFile
 from airrep.errors import CurateError, EmbeddingError
-from curate.own_scores import own_scores
+from airrep.shards.embedding_file import EmbeddingFile
+from curate.stages.own_scores import own_scores
 
 
 @pytest.mark.parametrize("bit", [0, 3, 6])

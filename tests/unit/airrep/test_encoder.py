@@ -212,6 +212,38 @@ def test_a_senseless_batch_size_is_an_error(tiny):
         tiny.encode(["x"], tokens_per_batch=0)
 
 
+def test_the_keywords_of_sentence_transformers_do_what_they_do_there(tiny, texts, capfd):
+    expected = tiny.encode(texts[:5])
+    found = tiny.encode(texts[:5], batch_size=2, show_progress_bar=False, device="cpu")
+    np.testing.assert_array_equal(found, expected)
+    tensor = tiny.encode(texts[:5], convert_to_tensor=True)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), expected)
+    scaled = tiny.encode(texts[:5], normalize_embeddings=True)
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(scaled, expected / lengths, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "message"),
+    [
+        ({"batch_size": 0}, "batch_size should be >= 1, found 0"),
+        ({"batch_size": "8"}, "batch_size should be a whole number, found '8'"),
+        ({"device": "cuda"}, "this encoder is on cpu; load it where it is to compute"),
+        ({"prompt_name": "query"}, "this encoder has no prompts"),
+    ],
+)
+def test_keywords_that_it_cannot_obey_are_refused(tiny, keyword, message):
+    with pytest.raises(ArgumentError, match=message):
+        tiny.encode(["x"], **keyword)
+
+
+def test_softmax_is_another_name_of_two_poolings(tiny, texts):
+    for softmax, pooling in ((True, "attention"), (False, "mean")):
+        found = tiny.similarity(texts[:3], texts[3:9], softmax=softmax)
+        np.testing.assert_array_equal(found, tiny.similarity(texts[:3], texts[3:9], pooling))
+
+
 def test_a_text_without_any_token_is_an_error_that_names_it(make_encoder):
     """As of a tokenizer that adds no special tokens: there is nothing to take a mean of."""
     encoder = make_encoder()
@@ -240,7 +272,7 @@ def test_one_number_that_is_not_finite_is_enough(make_encoder):
 
 
 def test_progress_is_silent_unless_asked_for(tiny, capfd, monkeypatch):
-    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
+    monkeypatch.setattr("airrep.console.progress._FIRST", 0.0)
     tiny.encode(["x"])
     assert capfd.readouterr() == ("", "")
     tiny.encode(["x"], progress=True)

@@ -9,9 +9,9 @@ import pytest
 
 from airrep.engines.cluster import check_ray
 from airrep.errors import ArgumentError
-from airrep.extras import import_extra
-from airrep.lora import check_lora
-from eval_harness.standard_suites import lm_eval_tasks
+from airrep.language_model.lora import check_lora
+from airrep.machine.extras import import_extra
+from eval_harness.measures.standard_suites import lm_eval_tasks
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

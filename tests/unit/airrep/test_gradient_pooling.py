@@ -11,14 +11,14 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from airrep import AirRep, EmbeddingStore
-from airrep import gradient_pooling as gradient_pooling_module
 from airrep.errors import ArgumentError
-from airrep.gradient_directions import fit_directions
-from airrep.moments import second_moments
-from airrep.reading import LanguageModelReader
+from airrep.gradients.moments import second_moments
+from airrep.network import gradient_pooling as gradient_pooling_module
+from airrep.network.reading import LanguageModelReader
 from airrep.records import Example
-from airrep.training import train_encoder
-from airrep.training_config import TrainConfig
+from airrep.training.config import TrainConfig
+from airrep.training.directions import fit_directions
+from airrep.training.loop import train_encoder
 
 WORDS = ["what", "is", "the", "river", "stone", "question", "answer", "why", "two", "green"]
 QUICK = TrainConfig(

@@ -6,8 +6,8 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
-from airrep.gradients import gradient_features
-from airrep.projections import ProjectedLayer, projected_layers
+from airrep.gradients.features import gradient_features
+from airrep.gradients.projections import ProjectedLayer, projected_layers
 from airrep.records import Example
 
 EXAMPLES = [

@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from airrep.fingerprints import model_fingerprint
-from airrep.hardware import default_device, fastest_dtype
+from airrep.language_model.fingerprints import model_fingerprint
+from airrep.machine.hardware import default_device, fastest_dtype
 
 
 def test_the_gpu_if_there_is_one(monkeypatch):

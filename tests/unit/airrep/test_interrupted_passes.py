@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from airrep import EmbeddingStore, Example, moments, parts
-from airrep.gradients import gradient_features
-from airrep.hidden_states import hidden_state_features
-from airrep.moments import second_moments
-from airrep.parts import discard, kept_in
+from airrep import EmbeddingStore, Example
+from airrep.disk import parts
+from airrep.disk.parts import discard, kept_in
+from airrep.gradients import moments
+from airrep.gradients.features import gradient_features
+from airrep.gradients.moments import second_moments
+from airrep.language_model.hidden_states import hidden_state_features
 from curate.demo_data import demo_pool
-from eval_harness.example_loss import completion_losses
+from eval_harness.measures.losses import completion_losses
 
 SMALL = 128  # tokens in a batch: many batches
 
@@ -136,8 +138,8 @@ def test_a_shard_in_the_making_is_kept_in_the_store(tiny, examples, tmp_path, ba
 
 
 def test_a_stores_bar_moves_with_every_batch(tiny, examples, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
-    monkeypatch.setattr("airrep.progress._EVERY", 0.0)
+    monkeypatch.setattr("airrep.console.progress._FIRST", 0.0)
+    monkeypatch.setattr("airrep.console.progress._EVERY", 0.0)
     EmbeddingStore(tmp_path).embed(examples, tiny, tokens_per_batch=SMALL, progress=True)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) > 4, "there is one shard"

@@ -6,8 +6,8 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.moments import second_moments
-from airrep.projections import projected_layers
+from airrep.gradients.moments import second_moments
+from airrep.gradients.projections import projected_layers
 from airrep.records import Example
 
 EXAMPLES = [

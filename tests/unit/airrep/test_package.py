@@ -41,14 +41,8 @@ def test_every_export_resolves():
         assert getattr(airrep, name) is not None
 
 
-def test_all_is_exactly_what_is_exported():
-    assert sorted(airrep._HOME) == sorted(airrep.__all__)
-
-
-def test_every_export_lives_where_it_says():
-    for name, home in airrep._HOME.items():
-        if isinstance(getattr(airrep, name), type):
-            assert getattr(airrep, name).__module__ == f"airrep.{home}"
+def test_names_are_listed_for_completion():
+    assert dir(airrep) == airrep.__all__ == sorted(airrep.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from airrep import parts
+from airrep.disk import parts
+from airrep.disk.parts import Due, discard, kept_in, kept_rows
 from airrep.errors import OutputError
-from airrep.parts import Due, discard, kept_in, kept_rows
 
 KEYS = [bytes([i]) * 16 for i in range(10)]
 BATCHES = [np.array([9, 0]), np.array([3, 1, 2]), np.array([4]), np.array([8, 5, 7, 6])]

@@ -13,7 +13,7 @@ import pytest
 
 from airrep import EmbeddingStore, Example
 from airrep.errors import ArgumentError
-from airrep.processes import processes, rank, wait_for_everyone
+from airrep.machine.processes import processes, rank, wait_for_everyone
 
 WORKER = """
     import atexit
@@ -21,9 +21,10 @@ WORKER = """
     from pathlib import Path
     import numpy as np
     import torch.distributed
-    from airrep import AirRep, EmbeddingStore, Example, shards, store
+    from airrep import AirRep, EmbeddingStore, Example, store
+    from airrep.shards.shard import shard as shards
     from airrep.errors import EmbeddingError
-    from airrep.processes import processes, rank
+    from airrep.machine.processes import processes, rank
 
     folder = Path(sys.argv[1])
     assert processes() == 2

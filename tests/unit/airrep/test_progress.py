@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from airrep import progress
-from airrep.progress import bar, counted_by, duration
+from airrep.console import progress
+from airrep.console.progress import bar, counted_by, duration
 
 
 class Terminal(io.StringIO):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airrep import projector as projector_module
 from airrep.errors import ArgumentError
-from airrep.projector import whitening_projector
+from airrep.training import whitening as projector_module
+from airrep.training.whitening import whitening_projector
 
 BLOCKS = [10, 6, 14]
 SIZE = sum(BLOCKS)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from airrep import ranking
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.pooling import group_influence
-from airrep.ranking import group_scores, influence_labels, pairwise_ranking_loss
+from airrep.training import objective as ranking
+from airrep.training.objective import group_scores, influence_labels, pairwise_ranking_loss
 
 
 def draw(*shape, seed=0, dtype=torch.float64):

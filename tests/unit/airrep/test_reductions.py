@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError
-from airrep.gradients import reduced_gradients
-from airrep.projections import projected_layers
+from airrep.gradients.features import reduced_gradients
+from airrep.gradients.projections import projected_layers
+from airrep.gradients.reductions import Sketch
 from airrep.records import Example
-from airrep.reductions import Sketch
 
 EXAMPLES = [
     Example("a", "Where do whales live?", "Whales live in the sea."),

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from airrep.errors import ArgumentError
-from airrep.regression import regression_projector
+from airrep.training.regression import regression_projector
 
 
 def rows_of(count, size=24, numbers=12, seed=0):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airrep.disk.sealed import check_format, read_sealed, write_sealed
 from airrep.errors import FileFormatError, StoreError
-from airrep.sealed import check_format, read_sealed, write_sealed
 
 CONTENT = {"format": 1, "rows": [{"loss": 0.1 + 0.2, "name": "größer"}], "none": None, "n": 7}
 

@@ -10,7 +10,7 @@ import torch
 
 from airrep import AirRep, Example
 from airrep.errors import ArgumentError, CheckpointError, OutputError
-from airrep.starting_point import starting_point
+from airrep.training.starting_point import starting_point
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
 
@@ -297,7 +297,8 @@ def test_an_encoder_made_of_a_language_model_cannot_be_exported(tiny_lm, tmp_pat
 
 def test_nothing_here_imports_that_library(program):
     done = program(
-        "import sys\nfrom airrep import AirRep\nimport airrep.reading, airrep.sentence_layout\n"
+        "import sys\nfrom airrep import AirRep\n"
+        "import airrep.network.reading, airrep.network.sentence_layout\n"
         "sys.exit('sentence_transformers' in sys.modules)"
     )
     assert done.wait() == 0, done.stderr

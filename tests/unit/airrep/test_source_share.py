@@ -7,11 +7,11 @@ import pytest
 
 from airrep import Example
 from airrep.errors import ArgumentError
-from airrep.ranking import influence_labels
-from airrep.source_share import share_labels, share_vectors
 from airrep.template import TextTemplate
-from airrep.training_config import TrainConfig
-from airrep.training_rows import Supervision, Teacher, Texts
+from airrep.training.config import TrainConfig
+from airrep.training.objective import influence_labels
+from airrep.training.rows import Supervision, Teacher, Texts
+from airrep.training.source_share import share_labels, share_vectors
 
 SOURCES = ["a", "b", "a", "", "b", "", "a", "alone"]
 

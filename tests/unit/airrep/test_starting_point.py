@@ -11,7 +11,7 @@ from transformers import MPNetConfig, MPNetModel
 
 from airrep import AirRep
 from airrep.errors import ArgumentError, CheckpointError, MissingInputError
-from airrep.starting_point import starting_point
+from airrep.training.starting_point import starting_point
 
 TEXTS = ["Question: why\nAnswer: two", "Question: what is it\nAnswer: a stone", "green river"]
 

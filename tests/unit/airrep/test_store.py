@@ -484,7 +484,7 @@ def test_a_store_can_be_moved(filled, tmp_path):
 
 
 def test_progress_counts_what_is_there_already(filled, capfd, monkeypatch):
-    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
+    monkeypatch.setattr("airrep.console.progress._FIRST", 0.0)
     EmbeddingStore(filled).embed(examples(*range(12)), CountingEncoder(), progress=True)
     assert "embed: 12 of 12 rows (100%)" in capfd.readouterr().err
 

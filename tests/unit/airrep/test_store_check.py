@@ -9,11 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from airrep import store as store_module
-from airrep.embedding_file import EmbeddingFile
 from airrep.errors import EmbeddingError, StoreError
 from airrep.records import Example
-from airrep.store import EmbeddingStore
-from airrep.store_check import (
+from airrep.shards.check import (
     damaged_shards,
     empty_shard,
     misnamed_settings,
@@ -22,7 +20,9 @@ from airrep.store_check import (
     remove_unnamed,
     unnamed_shards,
 )
-from airrep.store_files import read_manifest
+from airrep.shards.embedding_file import EmbeddingFile
+from airrep.shards.files import read_manifest
+from airrep.store import EmbeddingStore
 from airrep.template import TextTemplate
 
 DIM = 6

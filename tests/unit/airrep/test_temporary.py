@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from airrep import temporary
-from airrep.atomic import atomic_file, check_writable, write_json
-from airrep.temporary import (
+from airrep.disk import temporary
+from airrep.disk.atomic import atomic_file, check_writable, write_json
+from airrep.disk.temporary import (
     is_temporary,
     leftovers,
     remove_leftover,
@@ -25,7 +25,7 @@ from airrep.temporary import (
 WRITER = """
 import sys, time
 from pathlib import Path
-from airrep.atomic import atomic_file
+from airrep.disk.atomic import atomic_file
 with atomic_file(Path(sys.argv[1])) as file:
     file.write_text("half")
     print(file.parent.name, flush=True)
@@ -121,7 +121,7 @@ def test_a_link_is_not_followed(tmp_path):
 
 def test_without_locks_nothing_is_removed_that_may_be_in_use(tmp_path, monkeypatch):
     (tmp_path / ".x.0.tmp").mkdir()
-    monkeypatch.setattr("airrep.locks.fcntl", None)
+    monkeypatch.setattr("airrep.disk.locks.fcntl", None)
     write_json(tmp_path / "x", {})
     assert names(tmp_path) == [".x.0.tmp", "x"]
 

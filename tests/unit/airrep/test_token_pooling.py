@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from airrep import AirRep, EmbeddingStore
-from airrep import token_pooling as token_pooling_module
-from airrep.batching import in_blocks
 from airrep.errors import CheckpointError, EmbeddingError, RecordError
+from airrep.language_model.batching import in_blocks
+from airrep.network import token_pooling as token_pooling_module
+from airrep.network.token_pooling import feature_blocks, level_numbers
 from airrep.records import Example
-from airrep.token_pooling import feature_blocks, level_numbers
 from selection.scorers.embedding import EmbeddingScorer
 
 CHATML = (

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from airrep import AirRep, parts
-from airrep import student as student_module
-from airrep import training as training_module
+from airrep import AirRep
+from airrep.disk import parts
 from airrep.errors import ArgumentError, EmbeddingError, LossError, OutputError, SupervisionError
 from airrep.records import Example
-from airrep.starting_point import starting_point
-from airrep.student import Student
-from airrep.training import rate_at, train_encoder, unexplained
-from airrep.training_config import TrainConfig
-from airrep.training_rows import Supervision, Teacher, Validation
+from airrep.training import loop as training_module
+from airrep.training import student as student_module
+from airrep.training.config import TrainConfig
+from airrep.training.loop import rate_at, train_encoder, unexplained
+from airrep.training.rows import Supervision, Teacher, Validation
+from airrep.training.starting_point import starting_point
+from airrep.training.student import Student
 
 QUICK = TrainConfig(
     dim=16, damping=0.1, steps=12, evaluate_every=6, learning_rate=5e-2,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError
-from airrep.regression import regression_projector
-from airrep.training import train_encoder
-from airrep.training_config import TrainConfig
+from airrep.training.config import TrainConfig
+from airrep.training.loop import train_encoder
+from airrep.training.regression import regression_projector
 
 SETTINGS = TrainConfig(start="teacher", dim=2, damping=0.1, steps=0, scale=7.0)
 

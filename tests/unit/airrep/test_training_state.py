@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from airrep.disk.sealed import read_sealed
 from airrep.errors import OutputError, SupervisionError
-from airrep.sealed import read_sealed
-from airrep.training_state import Progress, Validated, load_state, save_state
+from airrep.training.state import Progress, Validated, load_state, save_state
 
 FILE = "training.safetensors"
 
@@ -165,7 +165,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
 
 
 def test_every_bit_of_the_state_counts_and_figures_come_back(tmp_path):
-    from airrep.training_state import check_state, write_figures
+    from airrep.training.state import check_state, write_figures
 
     run = steps(Run(), 2)
     run.validate()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airrep.wording import counted, named, noun_for, shortened, shown, whole_words
+from airrep.console.wording import counted, named, noun_for, shortened, shown, whole_words
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airrep.records import Example
-from curate.manifest import InputRecord, Manifest
+from curate.manifest.provenance import InputRecord, Manifest
 from curate.report import gather
 from selection.overview import overview
 from selection.scores import ScoreMatrix

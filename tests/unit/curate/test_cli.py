@@ -155,7 +155,7 @@ def test_an_interrupt_is_not_a_traceback(inputs, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("curate.inputs.read_rows", interrupted)
+    monkeypatch.setattr("curate.stages.inputs.read_rows", interrupted)
     assert cli.main(["select", *inputs]) == 130
     assert "the same command goes on" in capsys.readouterr().err
 

@@ -12,10 +12,11 @@ import pytest
 import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
 from airrep.store import EmbeddingStore
-from curate import cli, fitting
+from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.destination import check_directory
-from eval_harness.outputs import check_own, claim
+from curate.stages.destination import check_directory
+from curate.verbs import fit as fitting
+from eval_harness.files.outputs import check_own, claim
 from selection.scorers import TfidfScorer
 
 POOL, TARGETS = demo_pool(40), demo_targets("email_reply", 3)
@@ -65,7 +66,7 @@ WRITTEN = [
 def test_an_input_inside_the_output_is_refused_and_stays(tmp_path, name, through):
     place = tmp_path / "d"
     place.mkdir()
-    rows = curate.io.read_rows(POOL, "pool").dataset
+    rows = curate.rows.io.read_rows(POOL, "pool").dataset
     rows.to_parquet(place / name) if name.endswith("parquet") else rows.to_json(place / name)
     pool, output = place / name, place
     if through == "link":
@@ -271,7 +272,9 @@ def test_the_directory_of_another_run_is_refused_before_the_work(selected, monke
     before = _all(selected)
     call = {"pool": POOL, "targets": TARGETS, "k": 5, "scorer": "tfidf", **change}
     with monkeypatch.context() as patched:
-        patched.setattr("curate.api.scores_and_encoders", lambda *_: pytest.fail("it was scored"))
+        patched.setattr(
+            "curate.verbs.select.scores_and_encoders", lambda *_: pytest.fail("it was scored")
+        )
         with pytest.raises(OutputError, match=rf"another run \(.*\b{said}\b.*overwrite=True"):
             curate.select(**call, output=selected)
     assert _all(selected) == before
@@ -444,16 +447,16 @@ def _calls(model, files):
 def test_an_output_that_cannot_be_written_is_one_clear_error(
     tmp_path, tiny_lm, monkeypatch, verb, how
 ):
-    for name in ("airrep.encoder.AirRep.encode", "curate.checking.examine"):
+    for name in ("airrep.encoder.AirRep.encode", "curate.verbs.check.examine"):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("the work began"))
-    monkeypatch.setattr("airrep.language_model.LanguageModel.from_pretrained", _no_model)
+    monkeypatch.setattr("airrep.language_model.model.LanguageModel.from_pretrained", _no_model)
     for name, rows in (("pool", POOL), ("targets", TARGETS), ("test", demo_pool(6, seed=9))):
         (tmp_path / f"{name}.jsonl").write_text(_lines(rows))
     place = tmp_path / "out"
     if how == "read-only":
         place.mkdir()
-        monkeypatch.setattr("airrep.atomic.TemporaryFile", _denied)
-        monkeypatch.setattr("airrep.atomic.temporary_directory", _denied)
+        monkeypatch.setattr("airrep.disk.atomic.TemporaryFile", _denied)
+        monkeypatch.setattr("airrep.disk.atomic.temporary_directory", _denied)
     else:
         place.write_text("mine")
     before = _all(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from airrep.errors import ArgumentError
 from curate.report import explain
-from curate.report.insight import Removed
+from curate.report.kept.insight import Removed
 from curate.report.wording import ordinal
 from selection.selectors import SELECTORS
 

@@ -9,12 +9,12 @@ import pytest
 
 import curate
 from airrep import AirRep, normalise
-from airrep import untrained as untrained_module
 from airrep.errors import ArgumentError, MissingInputError, RecordError
-from airrep.gradient_directions import fit_directions
-from airrep.starting_point import starting_point
-from airrep.training import start_projector
-from airrep.training_config import TrainConfig
+from airrep.training import untrained as untrained_module
+from airrep.training.config import TrainConfig
+from airrep.training.directions import fit_directions
+from airrep.training.loop import start_projector
+from airrep.training.starting_point import starting_point
 from curate import cli, demo_pool, demo_targets
 
 ROWS = demo_pool(40)

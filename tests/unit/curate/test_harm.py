@@ -8,11 +8,11 @@ import pytest
 
 import curate
 from airrep.errors import ArgumentError, OutputError
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from airrep.records import normalise
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.manifest import differences
+from curate.manifest.provenance import differences
 from curate.report import explain, read_insight
 from selection import ScoreMatrix
 from selection.scorers import GradientScorer

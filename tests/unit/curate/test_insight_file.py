@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from airrep.atomic import write_json
+from airrep.disk.atomic import write_json
 from airrep.errors import FileFormatError, MissingInputError
 from curate.report import explain, read_insight, write_insight
-from curate.report.insight import Removed
+from curate.report.kept.insight import Removed
 from curate.report.page import render
 
 REMOVED = [

@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset, DatasetDict, IterableDataset
 
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
-from curate.io import read_rows
+from curate.rows.io import read_rows
 
 ROWS = [
     {"prompt": "How many legs has a spider?", "completion": "Eight.", "task": "animals"},
@@ -198,7 +198,7 @@ def test_a_hub_name_is_loaded_with_its_config_and_split(monkeypatch):
         asked.append((name, config, split))
         return Dataset.from_list(ROWS)
 
-    monkeypatch.setattr("curate.io.load_dataset", load)
+    monkeypatch.setattr("curate.rows.io.load_dataset", load)
     for name in ("owner/name", "owner/name:test", "owner/name/config:train[:10%]"):
         assert read_rows(name, "pool").dataset.to_list() == ROWS
     assert asked == [
@@ -212,7 +212,7 @@ def test_a_hub_failure_is_one_clear_error(monkeypatch):
     def load(name, config, split):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("curate.io.load_dataset", load)
+    monkeypatch.setattr("curate.rows.io.load_dataset", load)
     with pytest.raises(MissingInputError, match=r"'owner/name' is no local file.*no route"):
         read_rows("owner/name", "pool")
 

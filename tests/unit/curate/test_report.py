@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airrep.console.wording import percent
 from airrep.errors import OutputError
 from airrep.records import Example
-from airrep.wording import percent
 from curate.guard import GuardReport, Removal
 from curate.report import guarded, wording
 from curate.report.composition import composition
@@ -101,7 +101,7 @@ NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}</t
 
 
 def test_text_from_anywhere_stays_text(make_insight):
-    from curate.report.insight import Removed
+    from curate.report.kept.insight import Removed
 
     insight = make_insight(
         np.eye(3), 2, ids=[NASTY, "b", "c"], prompts=[NASTY] * 3, completions=[NASTY] * 3,

@@ -161,7 +161,7 @@ def test_every_selector_can_be_reported_on(rows, selector, tmp_path):
 
 def test_scores_are_what_the_scorer_gave_whatever_fits_into_memory(rows, monkeypatch):
     whole = curate.select(*rows, 12, scorer="tfidf")
-    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    monkeypatch.setattr("curate.stages.choosing.fits", lambda *_: False)
     parts = curate.select(*rows, 12, scorer="tfidf")
     assert parts.selection.certificate.certified
     for chosen in (whole, parts):

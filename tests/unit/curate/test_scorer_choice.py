@@ -10,11 +10,11 @@ import pytest
 
 import curate
 from airrep.errors import ArgumentError, MissingInputError
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.manifest import differences
-from curate.scorer_choice import MODEL_SCORERS, ScorerName, make_scorer
+from curate.manifest.provenance import differences
+from curate.stages.scorer_choice import MODEL_SCORERS, ScorerName, make_scorer
 from selection.scorers import EmbeddingScorer, GradientScorer, RdsScorer, ScoreAverage
 from selection.scorers.score_average import AVERAGE_SCALE
 
@@ -228,7 +228,7 @@ def test_a_manifest_of_version_1_is_still_compared(record):
 
 
 def test_importing_the_names_needs_no_torch():
-    code = "import sys, curate.scorer_choice; assert 'torch' not in sys.modules"
+    code = "import sys, curate.stages.scorer_choice; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,8 +9,8 @@ from datasets import Dataset, IterableDataset
 
 import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
-from curate.choosing import memory_of
 from curate.demo_data import demo_pool, demo_targets
+from curate.stages.choosing import memory_of
 from selection import scorers
 from selection.selectors import SELECTORS
 
@@ -274,7 +274,7 @@ def test_weights_move_the_selection(pool):
 
 
 def test_a_selection_from_a_shortlist_says_so(pool, targets, monkeypatch):
-    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    monkeypatch.setattr("curate.stages.choosing.fits", lambda *_: False)
     chosen = curate.select(pool, targets, 5, scorer="tfidf", selector="coverage")
     assert chosen.selection.shortlist <= 5 * len(targets)
     assert "from a shortlist of" in chosen.summary()
@@ -287,7 +287,7 @@ def test_where_the_scores_do_not_fit_the_default_selector_certifies_its_result(
 ):
     whole = curate.select(pool, targets, 5, scorer="tfidf")
     assert whole.manifest.chosen["certificate"] is None
-    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    monkeypatch.setattr("curate.stages.choosing.fits", lambda *_: False)
     chosen = curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path / "out")
     assert chosen.selection.indices.tolist() == whole.selection.indices.tolist()
     assert chosen.selection.shortlist is None
@@ -314,7 +314,7 @@ def test_k_auto_is_the_size_where_the_objective_is_best(few, targets, encoder, s
 
 
 def test_k_auto_is_refused_before_anything_is_scored(few, targets, monkeypatch):
-    monkeypatch.setattr("curate.api.scores_and_encoders", None)
+    monkeypatch.setattr("curate.verbs.select.scores_and_encoders", None)
     for selector in ("random", "round_robin"):
         with pytest.raises(ArgumentError, match=f"k = 'auto': selector '{selector}' has no obj"):
             curate.select(few, targets, "auto", scorer="tfidf", selector=selector)
@@ -326,9 +326,9 @@ def test_k_auto_is_refused_before_anything_is_scored(few, targets, monkeypatch):
 
 def test_k_auto_where_the_scores_do_not_fit(pool, targets, monkeypatch):
     whole = curate.select(pool, targets, "auto", scorer="tfidf")
-    monkeypatch.setattr("curate.choosing.fits", lambda *_: False)
+    monkeypatch.setattr("curate.stages.choosing.fits", lambda *_: False)
     for first in (1, 256):
-        monkeypatch.setattr("curate.choosing._FIRST_LAYER", first)
+        monkeypatch.setattr("curate.stages.choosing._FIRST_LAYER", first)
         chosen = curate.select(pool, targets, "auto", scorer="tfidf")
         assert _rows(chosen) == _rows(whole)
         assert chosen.selection.certificate.certified
@@ -379,6 +379,13 @@ BAD_CALLS = {
     "empty targets": ({"targets": []}, "targets: targets holds no rows"),
     "encoder": ({"encoder": "./nowhere"}, "not a directory"),
     "tokens": ({"tokens_per_batch": 0}, "tokens_per_batch should be >= 1"),
+    "tokens text": ({"tokens_per_batch": "x"}, "tokens_per_batch should be a whole number, found"),
+    "k text": ({"k": "100"}, "k should be an integer, found '100'"),
+    "scale text": ({"scale": "1"}, "scale should be a finite number > 0, found '1'"),
+    "weights text": ({"weights": ["a"] * 4}, "weights: expected numbers, found 'a' at position 0"),
+    "weights no list": ({"weights": 3}, r"weights: expected one per target \(4\)"),
+    "memory fraction": ({"memory_limit": 1.5}, "memory_limit should be a number of bytes"),
+    "encoder array": ({"encoder": np.eye(3)}, "encoder: expected a directory, a hub id or an obj"),
 }
 
 
@@ -386,7 +393,7 @@ BAD_CALLS = {
 def test_bad_calls_get_one_clear_message_and_write_nothing(pool, targets, tmp_path, case):
     change, message = BAD_CALLS[case]
     call = {"pool": pool, "targets": targets, "k": 5, "output": tmp_path / "out", **change}
-    if "scorer" not in change and case not in ("encoder", "tokens"):
+    if "scorer" not in change and not case.startswith(("encoder", "tokens")):
         call["scorer"] = "tfidf"
     with pytest.raises(CurateError, match=message):
         curate.select(**call)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import curate
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
-from curate.choosing import Candidates
+from curate.stages.choosing import Candidates
 from curate.trl import Reselect, last_checkpoint, loss_weights
 from curate.trl.metrics import MOST_SOURCES, round_metrics
 from curate.trl.model_in_training import random_state_kept

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 import curate
+from airrep.disk.sealed import write_sealed
 from airrep.errors import FileFormatError, MissingInputError, StoreError
 from airrep.records import Example
-from airrep.sealed import write_sealed
 from airrep.store import EmbeddingStore
 from airrep.supervision import SubsetLosses, SubsetPlan, example_digests, run_file, write_run
 from airrep.template import TextTemplate
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.report.saved import report
-from eval_harness.array_file import write_array
 from eval_harness.benchmark.trial_file import read_trial
+from eval_harness.files.array_file import write_array
 
 POOL, HELD_OUT = ([Example(str(i), f"{part} {i}", "yes") for i in range(9)] for part in "pe")
 PLAN = SubsetPlan(

@@ -25,7 +25,7 @@ def questions():
 @pytest.fixture(scope="session")
 def small_lm(tiny_lm):
     """`tiny_lm` in float32 on the CPU; treat it as read-only."""
-    from airrep.language_model import LanguageModel
+    from airrep.language_model.model import LanguageModel
 
     return LanguageModel.from_pretrained(tiny_lm, device="cpu")
 

@@ -6,12 +6,12 @@ import torch
 from transformers import GenerationConfig
 
 from airrep.errors import ArgumentError, RecordError
-from airrep.language_model import LanguageModel
+from airrep.language_model.model import LanguageModel
 from airrep.records import Example
-from eval_harness.accuracy import accuracy
-from eval_harness.example_loss import completion_losses
-from eval_harness.generation import generate
-from eval_harness.ranking import label_sets, rank_classify
+from eval_harness.measures.generation import generate
+from eval_harness.measures.label_choice import label_sets, rank_classify
+from eval_harness.measures.losses import completion_losses
+from eval_harness.measures.task_accuracy import accuracy
 
 LABELS = ("yes", "no", "it is not known")
 CHAT = (

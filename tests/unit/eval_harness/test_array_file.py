@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import FileFormatError
-from eval_harness.array_file import read_array, write_array
+from eval_harness.files.array_file import read_array, write_array
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from airrep.disk.locks import try_lock
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.locks import try_lock
 from eval_harness.benchmark import methods
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer

@@ -13,9 +13,9 @@ from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.problems import Problems, Rows
 from eval_harness.benchmark.tables import summarise_trials, trials_markdown
 from eval_harness.benchmark.trials import Arm, Trials
-from eval_harness.example_loss import completion_losses
-from eval_harness.recipe import Recipe
+from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
+from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 from selection.selectors import make_selector
 

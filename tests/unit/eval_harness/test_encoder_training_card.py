@@ -15,8 +15,8 @@ from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import Learned
 from eval_harness.encoder_training.rows import TrainingRows
 from eval_harness.encoder_training.sections import Facts, results_markdown, shown
-from eval_harness.settings import read_settings
-from eval_harness.subsets import Uniform, draw_plan
+from eval_harness.files.settings import read_settings
+from eval_harness.runs.subsets import Uniform, draw_plan
 
 NASTY = "a|b <b>_x_</b>\n# *c* `d`"
 CEILING = {"single": 0.5, "single_low": 0.4, "single_high": 0.6, "corrected": 0.66,

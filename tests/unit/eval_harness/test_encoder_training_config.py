@@ -7,7 +7,7 @@ import yaml
 
 from airrep.errors import ArgumentError
 from eval_harness.encoder_training.config import PATHS, EncoderTrainingConfig
-from eval_harness.settings import read_settings
+from eval_harness.files.settings import read_settings
 
 FILES = {"model": "lm", "pool": "p.jsonl", "targets": "t.jsonl"}
 OTHERWISE = """

@@ -9,8 +9,8 @@ from airrep.records import Example
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.rows import draw_all, share_out_rows, used_subsets
-from eval_harness.settings import read_settings
-from eval_harness.splits import draw_splits
+from eval_harness.files.settings import read_settings
+from eval_harness.runs.splits import draw_splits
 
 SMALL = {"subsets": 4, "validation_subsets": 3, "size": 5, "targets": 5, "validation": 5}
 SUPERVISION = {"splits": 2, "size": 6, "uniform": 3, "few_sources": 2, "selected": 1}

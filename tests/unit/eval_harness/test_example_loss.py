@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
-from airrep.language_model import LanguageModelFormat
+from airrep.language_model.model import LanguageModelFormat
 from airrep.records import Example
-from eval_harness.example_loss import completion_losses, evaluation_mode
+from eval_harness.measures.losses import completion_losses, evaluation_mode
 
 
 def hf_losses(model, examples):
@@ -115,7 +115,7 @@ def test_an_empty_completion_is_refused(small_lm):
 
 
 def test_progress_goes_to_standard_error(small_lm, questions, capfd, monkeypatch):
-    monkeypatch.setattr("airrep.progress._FIRST", 0.0)
+    monkeypatch.setattr("airrep.console.progress._FIRST", 0.0)
     completion_losses(small_lm, questions, progress=True)
     out, err = capfd.readouterr()
     assert out == ""

@@ -1,4 +1,4 @@
-"""The package's names: functions stay functions though modules are called the same."""
+"""The package's names load on first use, and no module stands in the place of a function."""
 
 import subprocess
 import sys
@@ -12,9 +12,10 @@ heavy = {"torch", "scipy", "transformers", "sklearn", "datasets", "trl"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 for name in ("lds", "accuracy"):
     assert callable(getattr(eval_harness, name)), name
-import eval_harness.lds, eval_harness.accuracy, eval_harness.subset_runs
-from eval_harness.lds import LdsResult
-from eval_harness.accuracy import Accuracy
+import eval_harness.measures.datamodeling, eval_harness.measures.task_accuracy
+import eval_harness.runs.subset_runs
+from eval_harness.measures.datamodeling import LdsResult
+from eval_harness.measures.task_accuracy import Accuracy
 for name in eval_harness.__all__:
     assert callable(getattr(eval_harness, name)), name
 losses = [[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from eval_harness.held_out import check_disjoint, hold_out
+from eval_harness.runs.held_out import check_disjoint, hold_out
 
 
 def _rows(name, count):

@@ -8,14 +8,14 @@ from collections import Counter
 import pytest
 
 from airrep.errors import OutputError
-from eval_harness import jobs
-from eval_harness.jobs import take_jobs
+from eval_harness.runs import jobs
+from eval_harness.runs.jobs import take_jobs
 
 JOBS = [f"job-{i}" for i in range(30)]
 HOLD = """
 import sys, time
 from pathlib import Path
-from eval_harness.jobs import take_jobs
+from eval_harness.runs.jobs import take_jobs
 for job in take_jobs(Path(sys.argv[1]), sys.argv[2:], lambda job: False):
     print(job, flush=True)
     time.sleep(600)
@@ -23,7 +23,7 @@ for job in take_jobs(Path(sys.argv[1]), sys.argv[2:], lambda job: False):
 WORK = """
 import sys, time
 from pathlib import Path
-from eval_harness.jobs import take_jobs
+from eval_harness.runs.jobs import take_jobs
 home = Path(sys.argv[1])
 for job in take_jobs(home, sys.argv[2:], lambda job: (home / job).exists()):
     print(job, flush=True)

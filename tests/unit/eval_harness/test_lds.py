@@ -15,9 +15,9 @@ from scipy.stats import rankdata, spearmanr
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling import Pooling, group_influence
-from eval_harness import predictions as predictions_module
-from eval_harness import rank_statistics
-from eval_harness.lds import (
+from eval_harness.measures import predictions as predictions_module
+from eval_harness.measures import rank_statistics
+from eval_harness.measures.datamodeling import (
     group_predictions,
     lds,
     lds_difference,
@@ -25,7 +25,7 @@ from eval_harness.lds import (
     noise_ceiling,
     rank_correlations,
 )
-from eval_harness.rank_statistics import Term, average_ranks, bootstrap
+from eval_harness.measures.rank_statistics import Term, average_ranks, bootstrap
 from selection import ScoreMatrix
 from selection.scores import BLOCK
 

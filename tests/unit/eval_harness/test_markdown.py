@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eval_harness.markdown import code_block, escaped, table
+from eval_harness.files.markdown import code_block, escaped, table
 
 markdown_it = pytest.importorskip("markdown_it")
 CHARACTERS = st.text(st.sampled_from("ab1 _*`[]()<>|~&#$\\!-+.:\"'é\n\t"), max_size=24)

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from airrep.errors import FileFormatError, OutputError
-from eval_harness.outputs import claim, read_checksums, write_checksums, write_text
+from eval_harness.files.outputs import claim, read_checksums, write_checksums, write_text
 
 CLAIM = """
 import sys
 from pathlib import Path
 from airrep.errors import OutputError
-from eval_harness.outputs import claim
+from eval_harness.files.outputs import claim
 try:
     claim(Path(sys.argv[1]), {"seed": int(sys.argv[2])}, "benchmark")
 except OutputError as error:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError
-from eval_harness.recipe import Recipe, Trainable
+from eval_harness.runners.recipe import Recipe, Trainable
 
 
 @pytest.mark.parametrize(

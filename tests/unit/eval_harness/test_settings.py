@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval_harness.settings import map_settings
+from eval_harness.files.settings import map_settings
 
 VALUES = {
     "pool": "a", "encoder": {"backbone": "b", "max_tokens": 3}, "pool2": "c",

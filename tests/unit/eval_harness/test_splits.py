@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from eval_harness.splits import SupervisionConfig, draw_splits
+from eval_harness.runs.splits import SupervisionConfig, draw_splits
 
 WORDS = ["river", "stone", "green", "why", "two", "what", "apple", "moon", "iron", "cloud"]
 

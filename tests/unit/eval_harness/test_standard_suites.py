@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, MissingInputError
-from eval_harness.standard_suites import lm_eval_tasks
+from eval_harness.measures.standard_suites import lm_eval_tasks
 
 needs_harness = pytest.mark.skipif(
     find_spec("lm_eval") is None, reason="the extra lm-eval is not installed"

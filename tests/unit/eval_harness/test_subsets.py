@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from eval_harness.subsets import (
+from eval_harness.runs.subsets import (
     FewClusters,
     FewSources,
     Selected,

@@ -1,6 +1,6 @@
 import pytest
 
-from eval_harness.text_match import answer_tokens, exact_match, token_f1
+from eval_harness.measures.text_match import answer_tokens, exact_match, token_f1
 
 
 @pytest.mark.parametrize(

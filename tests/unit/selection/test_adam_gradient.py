@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError
-from airrep.moments import second_moments
-from airrep.projections import projected_layers
+from airrep.gradients.moments import second_moments
+from airrep.gradients.projections import projected_layers
 from airrep.records import Example
 from selection.scorers import AdamGradientScorer
 from selection.scorers.adam_gradient import metric

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.hidden_states import hidden_state_features
+from airrep.language_model.hidden_states import hidden_state_features
 from airrep.records import Example
 from selection.features import KnownFeatures
 from selection.scorers import RdsScorer

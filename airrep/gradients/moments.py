@@ -1,0 +1,155 @@
+"""What Adam divides by: the mean square of each weight's gradient over batches of training.
+
+Adam moves a weight by its gradient over the root of that mean square (Kingma and Ba 2015, arXiv
+1412.6980), so that weights of small gradients move as far as those of large ones. Fine-tuning
+starts with empty moments and is short; what its batches will give is estimated by the gradients of
+random batches at the weights where it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from airrep.console.progress import bar
+from airrep.console.wording import counted
+from airrep.disk.digests import content_digest
+from airrep.disk.parts import kept_steps
+from airrep.errors import ArgumentError, EmbeddingError
+from airrep.gradients.projections import projected_layers
+from airrep.gradients.recorder import left_as_found
+from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.passes import (
+    autocast,
+    check_options,
+    chosen_dtype,
+    token_key,
+    training_batches,
+)
+from airrep.language_model.token_losses import mean_token_losses
+from airrep.records import Example
+
+
+def second_moments(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    layers: int | None = None,
+    batch_size: int = 20,
+    draws: int = 100,
+    seed: int = 0,
+    tokens_per_batch: int = 4096,
+    dtype: str = "auto",
+    progress: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Mean square, over random batches, of the gradient of the loss per completion token.
+
+    The network is left as it was found, its `.grad` included.
+
+    Args:
+        model: The model to be fine-tuned.
+        examples: Rows like those that it will be trained on.
+        layers: Only the last so many transformer blocks; None takes all.
+        batch_size: Rows of a batch; all of them where there are fewer.
+        draws: How many batches.
+        seed: Of the draws.
+        tokens_per_batch: Padded tokens at once; bounds memory.
+        dtype: See `airrep.gradients.features.gradient_features`.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        Name of each layer's module, as `projected_layers` has them, to (outputs, inputs) float32,
+        in the order of `nn.Linear`'s weight.
+
+    Raises:
+        ArgumentError: An argument is out of range, there are no examples, or the network has no
+            layer to look at.
+        RecordError: An example has no completion.
+        EmbeddingError: A gradient is NaN or infinite.
+    """
+    check_options(dtype, tokens_per_batch)
+    if not examples or batch_size < 1 or draws < 1:
+        raise ArgumentError(
+            "second moments: expected examples, batch_size >= 1 and draws >= 1; found "
+            f"{counted(len(examples), 'example')}, {batch_size} and {draws}."
+        )
+    network = model.network
+    chosen = projected_layers(network, layers=layers)
+    weights = {layer.name: network.get_submodule(layer.name).weight for layer in chosen}
+    tokens = model.tokenise(examples)
+    rng = np.random.default_rng(seed)
+    sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights.values()]
+    with left_as_found(network), torch.inference_mode(False), torch.enable_grad():
+        for weight in weights.values():
+            weight.requires_grad_(True)
+        kept = kept_steps(
+            lambda: _made_by(
+                model,
+                tokens,
+                list(weights),
+                batch_size,
+                draws,
+                seed,
+                tokens_per_batch,
+                chosen_dtype(model, dtype),
+            )
+        )
+        begun, found = kept.find()
+        for total, array in zip(sums, found, strict=False):
+            total.copy_(torch.from_numpy(array))
+        with bar(draws, "moments", "batch", done=begun, shown=progress) as shown:
+            for number in range(draws):
+                rows = min(batch_size, len(tokens))
+                drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), rows, replace=False))]
+                if number < begun:
+                    continue
+                for total, gradient in zip(
+                    sums, _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
+                    strict=True,
+                ):  # fmt: skip
+                    total += gradient.square() / draws
+                shown.advance()
+                size = sum(total.nbytes for total in sums)
+                kept.put(number + 1, size, lambda: [total.cpu().numpy() for total in sums])
+    broken = [name for name, found in zip(weights, sums, strict=True) if not found.isfinite().all()]
+    if broken:
+        raise EmbeddingError(
+            f"second moments: NaN or infinity in {len(broken)} of "
+            f"{counted(len(weights), 'layer')}, the first is {broken[0]}; the model's weights are "
+            "broken, or its losses overflow."
+        )
+    turned = [isinstance(network.get_submodule(name), Conv1D) for name in weights]
+    return {
+        name: found.T if turn else found
+        for name, found, turn in zip(weights, sums, turned, strict=True)
+    }
+
+
+def _made_by(model: LanguageModel, tokens: Sequence[Tokens], *options: object) -> str:
+    """All that the moments depend on."""
+    rows = content_digest(*(token_key(each) for each in tokens))
+    return f"moments {model.fingerprint} {model.network.device.type} {rows} {options}"
+
+
+def _gradients(
+    model: LanguageModel,
+    drawn: Sequence[Tokens],
+    weights: Sequence[torch.Tensor],
+    tokens_per_batch: int,
+    dtype: str,
+) -> list[torch.Tensor]:
+    """Of the mean loss over all completion tokens of a batch, as training takes it, in float32."""
+    counts = [len(tokens.ids) - tokens.start for tokens in drawn]
+    found = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
+    for batch in training_batches(model, drawn, tokens_per_batch):
+        with autocast(model, dtype):
+            losses = mean_token_losses(model.network, batch.ids, batch.mask, batch.start)
+        share = torch.tensor([counts[i] / sum(counts) for i in batch.members]).to(losses)
+        parts = torch.autograd.grad((losses * share).sum(), weights, allow_unused=True)
+        for total, part in zip(found, parts, strict=True):
+            if part is not None:
+                total += part
+    return found

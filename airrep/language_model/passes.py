@@ -1,0 +1,175 @@
+"""Examples through a causal language model, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from airrep.console.progress import bar
+from airrep.console.wording import counted
+from airrep.disk.digests import content_digest
+from airrep.disk.parts import Rows, kept_rows
+from airrep.errors import EmbeddingError
+from airrep.language_model.batching import (
+    LANGUAGE_MODEL_PASS_TOKENS,
+    pad,
+    plan_batches,
+    plan_passes,
+)
+from airrep.language_model.model import LanguageModel, Tokens
+from airrep.machine.arguments import check_count
+from airrep.machine.hardware import check_dtype, dtype_named
+from airrep.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples of one padded length.
+
+    Attributes:
+        members: (at most B,) positions, among the tokens given, of the first rows; what rows come
+            after them are copies that fill the pass, whose results are dropped.
+        tokens: (B,) the rows' tokens.
+        ids: (B, L) padded on the right, on the model's device.
+        mask: (B, L) 1 where there is a token.
+        start: (B,) position of each completion's first token.
+    """
+
+    members: npt.NDArray[np.int64]
+    tokens: list[Tokens]
+    ids: torch.Tensor
+    mask: torch.Tensor
+    start: torch.Tensor
+
+
+def check_options(dtype: str, tokens_per_batch: int) -> None:
+    """Refuse what no pass can be made with.
+
+    Raises:
+        ArgumentError: `dtype` is unknown, or no token fits a batch.
+    """
+    check_dtype(dtype)
+    check_count(tokens_per_batch, "tokens_per_batch")
+
+
+def autocast(model: LanguageModel, dtype: str) -> torch.autocast:
+    """Where the model's own arithmetic happens: bfloat16, or ("float32") that of its weights."""
+    narrow = chosen_dtype(model, dtype) is torch.bfloat16
+    return torch.autocast(model.network.device.type, dtype=torch.bfloat16, enabled=narrow)
+
+
+def chosen_dtype(model: LanguageModel, dtype: str) -> torch.dtype:
+    """What a name stands for, "auto" where the model is."""
+    return dtype_named(dtype, model.network.device)
+
+
+def tokens_once(
+    model: LanguageModel, examples: Sequence[Example]
+) -> tuple[list[Tokens], npt.NDArray[np.int64]]:
+    """Every different example's tokens, and which of them each example has.
+
+    Computing on these, examples that are exactly alike get results that are exactly alike.
+    """
+    places: dict[tuple[int, ...], int] = {}
+    different: list[Tokens] = []
+    which = np.zeros(len(examples), dtype=np.int64)
+    for i, tokens in enumerate(model.tokenise(examples)):
+        which[i] = places.setdefault((tokens.start, *tokens.ids), len(different))
+        if which[i] == len(different):
+            different.append(tokens)
+    return different, which
+
+
+def token_key(tokens: Tokens) -> bytes:
+    """16 bytes, equal for equal tokens."""
+    return bytes.fromhex(content_digest(np.array([tokens.start, *tokens.ids]).tobytes()))
+
+
+def rows_of(
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    width: int,
+    what: Callable[[], str | None],
+    dtype: npt.DTypeLike = np.float32,
+) -> AbstractContextManager[Rows]:
+    """An array (len(tokens), width) to fill, parts of which may be kept (see `airrep.disk.parts`).
+
+    Args:
+        model: What computes it.
+        tokens: Of the rows.
+        width: Numbers of a row.
+        what: All else that the numbers depend on; None if every row has to be computed.
+        dtype: Of the array.
+    """
+
+    def made_by() -> str | None:
+        asked = what()
+        return asked and f"{asked} {model.fingerprint} {model.network.device.type}"
+
+    shape = (len(tokens), width)
+    return kept_rows(made_by, lambda: [token_key(each) for each in tokens], shape, dtype)
+
+
+def batches(
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    tokens_per_batch: int,
+    progress: str = "",
+    rows: Rows | None = None,
+) -> Iterator[Batch]:
+    """Passes of fixed shapes (see `airrep.language_model.batching`), with a bar if it has a name.
+
+    Those whose rows were found are left out.
+    """
+    lengths, device = [len(t.ids) for t in tokens], model.network.device
+    with bar(len(tokens), progress, shown=bool(progress)) as shown:
+        for each in plan_passes(
+            lengths, model.format.max_tokens, device, tokens_per_batch,
+            pass_tokens=LANGUAGE_MODEL_PASS_TOKENS,
+        ):  # fmt: skip
+            if rows is not None and rows.find(each.members):
+                shown.skip(len(each.members))
+                continue
+            yield _batch(model, each.members, [tokens[i] for i in each.filled()], each.length)
+            shown.advance(len(each.members))
+
+
+def training_batches(
+    model: LanguageModel, tokens: Sequence[Tokens], tokens_per_batch: int
+) -> Iterator[Batch]:
+    """Batches within a budget, for sums over all rows: a copy of a row would count."""
+    lengths = [len(t.ids) for t in tokens]
+    for length, members in plan_batches(lengths, tokens_per_batch, model.format.max_tokens):
+        yield _batch(model, members, [tokens[i] for i in members], length)
+
+
+def _batch(
+    model: LanguageModel, members: npt.NDArray[np.int64], tokens: list[Tokens], length: int
+) -> Batch:
+    device = model.network.device
+    ids, mask = pad([t.ids for t in tokens], length, int(model.tokenizer.pad_token_id))
+    start = torch.tensor([t.start for t in tokens], dtype=torch.int64)
+    return Batch(members, tokens, ids.to(device), mask.to(device), start.to(device))
+
+
+def check_features(
+    features: npt.NDArray[np.float32], examples: Sequence[Example], what: str
+) -> None:
+    """Refuse NaN and infinity, and name the example they come from.
+
+    Raises:
+        EmbeddingError: Some example's features are broken.
+    """
+    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if broken.size:
+        first = examples[broken[0]]
+        raise EmbeddingError(
+            f"{what}: NaN or infinity for {broken.size} of {counted(len(examples), 'example')}, "
+            f"the first is {first.id!r} (row {first.row}). If it is all of them, the model's "
+            "weights are broken."
+        )

@@ -1,0 +1,77 @@
+"""The loss that fine-tuning lowers: of each example, the mean over its completion tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from airrep.errors import ArgumentError
+from airrep.language_model.batching import in_blocks
+
+
+def mean_token_losses(
+    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, start: torch.Tensor
+) -> torch.Tensor:
+    """Each example's mean loss over its completion tokens, (B,), differentiable.
+
+    Args:
+        network: See `token_losses`; as are the other arguments.
+        ids: (B, L).
+        mask: (B, L).
+        start: (B,).
+
+    Raises:
+        ArgumentError: The network has no LM head.
+    """
+    return torch.stack([losses.mean() for losses in token_losses(network, ids, mask, start)])
+
+
+def token_losses(
+    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, start: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The losses of each example's completion tokens, B tensors, differentiable.
+
+    In float32, or in what the logits are in where that is wider. Logits exist only where a
+    completion token is predicted; how many tokens that are changes no bit of any (see
+    `airrep.language_model.batching`).
+
+    Args:
+        network: A causal language model.
+        ids: (B, L) padded on the right.
+        mask: (B, L) 1 where there is a token.
+        start: (B,) position of each completion's first token, 1 or more and before the last.
+
+    Raises:
+        ArgumentError: The network has no LM head.
+    """
+    places = torch.arange(ids.shape[1] - 1, device=ids.device)
+    predicting = mask[:, 1:].bool() & (places + 1 >= start[:, None])  # (B, L - 1)
+    rows, columns = predicting.nonzero(as_tuple=True)
+    with _head_only_at(network, rows, columns):
+        logits = network(ids, attention_mask=mask, use_cache=False).logits
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # (tokens, vocabulary)
+    losses = functional.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
+    return losses.split(predicting.sum(dim=1).tolist())
+
+
+@contextmanager
+def _head_only_at(
+    network: PreTrainedModel, rows: torch.Tensor, columns: torch.Tensor
+) -> Iterator[None]:
+    """The LM head sees these positions alone; whatever comes after it still happens."""
+    head = network.get_output_embeddings()
+    if head is None:
+        raise ArgumentError(f"{type(network).__name__} has no LM head, so its losses are unknown.")
+    whole, patched = head.forward, vars(head).get("forward")  # as accelerate's hooks patch it
+    head.forward = lambda states: in_blocks(whole, states[rows, columns])
+    try:
+        yield
+    finally:
+        if patched is None:
+            del head.forward
+        else:
+            head.forward = patched

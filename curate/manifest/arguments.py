@@ -1,0 +1,48 @@
+"""The arguments of a run, as a manifest keeps them and a config file repeats them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from airrep.disk.paths import user_path
+from airrep.machine.arguments import numbers
+from selection.constraints import Constraints
+
+_PATHS = ("pool", "targets", "test", "encoder", "model", "store")  # arguments that can be one
+
+
+def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that a config file can hold: paths made absolute, objects left out.
+
+    Args:
+        call: Names and values; those of no account for the result are left out as well.
+    """
+    arguments: dict[str, Any] = {}
+    for name, value in call.items():
+        if name in ("output", "overwrite", "progress", "engine"):
+            continue
+        place = _place(value) if name in _PATHS and isinstance(value, str | Path) else None
+        if place is not None:
+            arguments[name] = str(place)
+        elif isinstance(value, str | int | float | None):
+            arguments[name] = value
+        elif name == "scorer" and isinstance(value, Sequence):
+            arguments[name] = list(value)
+        elif name in ("columns", "target_columns"):
+            arguments[name] = dict(value)
+        elif name == "constraints":
+            arguments[name] = Constraints.of(value).to_dict()
+        elif name == "weights":
+            arguments[name] = numbers(value, name)
+    return arguments
+
+
+def _place(path: str | Path) -> Path | None:
+    """Where a path leads; None if nothing is there, and it may be something else's name."""
+    try:
+        found = user_path(path, "path")
+        return found.resolve() if found.exists() else None
+    except (OSError, ValueError):  # too long to be a path, or none
+        return None

@@ -1,0 +1,59 @@
+"""A dataset that `Dataset.save_to_disk` wrote, checked before it is believed.
+
+Its data files are mapped into memory as they are, so that a damaged one could end the process, and
+they are named by a file beside them, which could name any.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from datasets import Dataset, load_from_disk
+
+from airrep.console.wording import shortened, shown
+from airrep.errors import ArgumentError, FileFormatError, MissingInputError
+
+_STATE, _SPLITS = "state.json", "dataset_dict.json"
+
+
+def read_saved(path: Path) -> Dataset:
+    """Read it.
+
+    Raises:
+        MissingInputError: The directory holds something else.
+        ArgumentError: It holds several splits.
+        FileFormatError: It is damaged, or names files that are not its own.
+    """
+    try:
+        if (path / _SPLITS).is_file():
+            splits = json.loads((path / _SPLITS).read_text("utf-8"))["splits"]
+            raise ArgumentError(
+                f"{path} holds the splits {shown(list(splits), 200)}; name the directory of "
+                "one of them."
+            )
+        if not (path / _STATE).is_file():
+            raise MissingInputError(
+                f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
+                f"instance '{path}/*.jsonl'."
+            )
+        for listed in json.loads((path / _STATE).read_text("utf-8"))["_data_files"]:
+            _check_own(path, listed["filename"])
+        dataset = load_from_disk(str(path))
+        dataset.data.table.validate(full=True)
+    except (ArgumentError, FileFormatError, MissingInputError):
+        raise
+    except Exception as error:  # JSON, Arrow and datasets raise many kinds on damaged files
+        reason = shortened(error, 200)
+        raise FileFormatError(
+            f"{path}: a damaged saved dataset ({type(error).__name__}: {reason}). Save it again."
+        ) from error
+    return dataset
+
+
+def _check_own(path: Path, name: str) -> None:
+    if Path(name).name != name or not (path / name).is_file():
+        raise FileFormatError(
+            f"{path / _STATE}: lists the data file {shown(name, 200)}, which is not a file of this "
+            "directory. Save the dataset again."
+        )

@@ -1,0 +1,137 @@
+"""The verb `fit`: a pool and a language model in, an encoder of its gradients out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airrep.console.wording import counted
+from airrep.disk.atomic import check_writable
+from airrep.disk.parts import discard, kept_in
+from airrep.disk.paths import not_ours, user_path
+from airrep.errors import ArgumentError
+from airrep.machine.processes import processes
+from curate.manifest.arguments import replayable
+from curate.manifest.provenance import fingerprint
+from curate.rows.io import OnBadRow, read_rows
+from curate.stages.destination import check_apart
+from curate.stages.inputs import Source
+from eval_harness.files.outputs import claim
+
+BINDING = "fit.json"  # what the encoder was fitted to; there before the checkpoint is
+
+_PARTS = "fitting"  # what files of parts are called, in the output directory
+
+
+@dataclass(frozen=True)
+class FittedEncoder:
+    """An encoder that was fitted to a pool.
+
+    Attributes:
+        directory: The checkpoint, for `curate.select(..., encoder=directory)`.
+        model: The language model's name.
+        rows: How many rows the pool has.
+        dim: Numbers of an embedding.
+        skipped: Why rows could not be read, with `on_bad_row="skip"`.
+    """
+
+    directory: Path
+    model: str
+    rows: int
+    dim: int
+    skipped: list[str]
+
+    def __str__(self) -> str:
+        lines = [
+            f"gradients of {self.model} in {counted(self.dim, 'number')} a row, fitted to a pool "
+            f"of {counted(self.rows, 'row')}"
+        ]
+        if self.skipped:
+            lines.append(
+                f"skipped {counted(len(self.skipped), 'row')}, the first: {self.skipped[0]}"
+            )
+        return "\n".join([*lines, f"wrote   {self.directory}; select with it by --encoder"])
+
+
+def fit(
+    pool: Source,
+    model: str | Path,
+    output: str | Path,
+    *,
+    dim: int | None = None,
+    separator: str = "\n",
+    max_tokens: int = 512,
+    columns: Mapping[str, str] | None = None,
+    on_bad_row: OnBadRow = "error",
+    tokens_per_batch: int = 4096,
+    seed: int = 0,
+    progress: bool = False,
+) -> FittedEncoder:
+    """Make an encoder of a language model's own gradients, without any fine-tuning run.
+
+    Where a row would move the model's weights, in the metric of Adam's steps, in a few kilobytes:
+    kept in a store, it serves any number of selections. A row costs a forward and a backward pass;
+    `curate train` with `encoder: {token_pooling: gradient}` makes the same, tested on runs.
+
+    Args:
+        pool: Rows like those that the model will be fine-tuned on; anything that `select` takes.
+            Of a large pool some thousand rows are looked at.
+        model: Directory or hub id of the causal language model that will be fine-tuned.
+        output: Directory for the checkpoint.
+        dim: Numbers of an embedding; default 1,024, or fewer where the pool has fewer rows.
+        separator: Between prompt and completion, for models without a chat template.
+        max_tokens: Longer rows are cut.
+        columns: Which field of a pool row is what, where that is not obvious; see `select`.
+        on_bad_row: What to do with a row that cannot be read: error, or skip.
+        tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
+        seed: Of what is drawn.
+        progress: Show progress bars.
+
+    Returns:
+        Where the checkpoint is.
+
+    Raises:
+        ArgumentError: Fewer than two rows, more dimensions than rows, or several processes.
+        OutputError: The directory cannot be written to, or holds something else.
+        CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
+    """
+    from airrep.training.narrow import save_narrow  # here, because they bring torch
+    from airrep.training.untrained import gradient_encoder
+
+    if processes() > 1:
+        raise ArgumentError("fit does not run under accelerate or torchrun; start one process.")
+    directory = user_path(output, "output")
+    check_apart(directory, {"pool": pool, "model": model})
+    _check_own(directory)
+    check_writable(directory)
+    examples, skipped = read_rows(pool, "pool").examples(columns, on_bad_row)
+    belongs = {
+        "pool": fingerprint(examples), "model": replayable({"model": str(model)})["model"],
+        "dim": dim, "separator": separator, "max_tokens": max_tokens, "seed": seed,
+    }  # fmt: skip
+    binding = directory / BINDING
+    if binding.exists():
+        claim(binding, belongs, "fitted encoder")
+    with kept_in(directory, _PARTS):
+        encoder = gradient_encoder(
+            model, examples, dim=dim, separator=separator, max_tokens=max_tokens,
+            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
+        )  # fmt: skip
+    claim(binding, belongs, "fitted encoder")
+    save_narrow(encoder, directory)
+    discard(directory, _PARTS)
+    return FittedEncoder(directory, str(model), len(examples), encoder.dim, skipped)
+
+
+def _check_own(directory: Path) -> None:
+    """Refuse a directory in which something else lies, a language model for instance.
+
+    Raises:
+        OutputError: It holds files, and no `fit` made it.
+    """
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    there = [file for file in found if not file.name.startswith(".")]
+    # After that look: another process that writes a checkpoint now has bound the directory before.
+    if there and not (directory / BINDING).exists():
+        raise not_ours(there[0])

@@ -1,0 +1,161 @@
+"""The verb that looks for what hurts: `harmful`, the rows that raise the targets' loss.
+
+It is `select` with another selector, on scores whose sign means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airrep.disk.parts import discard, kept_in
+from airrep.disk.paths import user_path
+from airrep.errors import ArgumentError
+from airrep.machine.processes import rank, wait_for_everyone
+from curate.guard import Duplicates, Leakage
+from curate.manifest.arguments import replayable
+from curate.manifest.provenance import run_of
+from curate.rows.io import OnBadRow
+from curate.stages.choosing import AtMost
+from curate.stages.destination import check_apart, check_directory, check_run, holds_selection
+from curate.stages.inputs import Source, read_inputs
+from curate.stages.scorer_choice import ScorerName
+from curate.training_set import FileFormat, TrainingSet, check_format
+from curate.verbs.select import PARTS, select
+from selection.selectors.lowest_mean import LowestMean
+
+if TYPE_CHECKING:
+    from airrep.language_model.model import LanguageModel
+    from selection.scorers import Scorer
+
+SIGNED_SCORERS = ("gradient", "gradient_cosine", "gradient_adam")
+DEFAULT_K = 100
+_LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
+_UNSIGNED = {
+    "airrep": _LIKENESS,
+    "tfidf": _LIKENESS,
+    "bm25": _LIKENESS,
+    "rds": _LIKENESS,
+    "random": "its scores mean nothing",
+}
+
+
+def harmful(
+    pool: Source,
+    targets: Source,
+    k: int | None = None,
+    *,
+    test: Source | None = None,
+    scorer: ScorerName | Sequence[ScorerName] | Scorer = "gradient",
+    model: str | Path | LanguageModel | None = None,
+    weights: Sequence[float] | None = None,
+    leakage: Leakage = "remove",
+    duplicates: Duplicates = "first",
+    columns: Mapping[str, str] | None = None,
+    target_columns: Mapping[str, str] | None = None,
+    on_bad_row: OnBadRow = "error",
+    output: str | Path | None = None,
+    format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
+    overwrite: bool = False,
+    tokens_per_batch: int = 4096,
+    seed: int = 0,
+    progress: bool = False,
+) -> TrainingSet:
+    """Find up to k pool rows that hurt the targets most: wrong labels, misleading answers.
+
+    Influence is signed: training on a row of positive influence is expected to lower a target's
+    loss, on one of negative influence to raise it. Rows come by their mean influence over the
+    targets, the lowest first, and only if it is below 0. docs/harm.md says how far to trust it.
+
+    Args:
+        pool: Rows to look through; anything that `select` takes.
+        targets: A few examples of what the model should be good at, whose answers are right.
+        k: How many rows at most, and no more than the guard leaves of the pool; default 100, or
+            all of them if there are fewer. Rows whose mean influence is 0 or above are no part of
+            the result, so that it may be smaller.
+        test: What the model will be tested on; rows that give it away are leaks, as in `select`.
+        scorer: How a row's influence on a target is predicted: gradient, gradient_cosine or
+            gradient_adam, whose sign says whether a row helps or hurts. Others compare texts, and
+            are refused. A scorer of your own has to have an attribute `signed` that is True.
+        model: Directory or hub id of the causal language model whose gradients are taken; the
+            scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
+        weights: How much each target counts; default all the same.
+        leakage: See `select`; rows that are removed are not looked at.
+        duplicates: See `select`; copies that are removed hurt like the row that stays.
+        columns: Which field of a pool row is what, where that is not obvious; see `select`.
+        target_columns: The same for the targets; default as for the pool.
+        on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
+        output: Directory to write the rows and their manifest to.
+        format: Of the written files: parquet or jsonl.
+        overwrite: Replace the result of another run that the output directory holds; see `select`.
+        tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
+        seed: Of the projections of gradients.
+        progress: Show progress bars.
+
+    Returns:
+        The rows that hurt, worst first: `curate_gain` is a row's mean influence, `curate_target`
+        the target that it hurts most. They are there to be looked at, mended or left out.
+
+    Raises:
+        ArgumentError: An argument cannot be right, the scorer is not signed, or no row hurts.
+        CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
+    """
+    arguments = replayable(locals())
+    _check_signed(scorer)
+    check_format(format)
+    if output is not None:
+        output = user_path(output, "output")
+        check_apart(output, {"pool": pool, "targets": targets, "test": test, "model": model})
+        check_directory(output, format)
+        if holds_selection(output) and not overwrite:
+            inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+            given = {"scorer": scorer, "model": model}
+            objects = {n: each for n, each in given.items() if each and n not in arguments}
+            run = run_of("harmful", arguments, inputs.records)
+            check_run(output, run, objects, overwrite=overwrite)
+        wait_for_everyone()  # before one of several processes has written its result
+    most = AtMost(DEFAULT_K) if k is None else k
+    with kept_in(output, PARTS):
+        found = select(
+            pool, targets, most, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
+            model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
+            target_columns=target_columns, on_bad_row=on_bad_row,
+            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
+        )  # fmt: skip
+    manifest = replace(found.manifest, verb="harmful", arguments=arguments)
+    result = replace(found, manifest=manifest)
+    if output is not None and rank() == 0:
+        result.save(output, format=format, overwrite=True)  # as was found before the work
+        discard(output, PARTS)
+    wait_for_everyone()
+    return result
+
+
+def _check_signed(scorer: object) -> None:
+    """Refuse scores whose sign does not tell help from harm.
+
+    Raises:
+        ArgumentError: They come from such a scorer.
+    """
+    names = [scorer] if isinstance(scorer, str) else scorer
+    choose = f"choose {' or '.join(SIGNED_SCORERS)}"
+    if not isinstance(names, Sequence):
+        if callable(getattr(scorer, "score", None)) and getattr(scorer, "signed", 0) is not True:
+            raise ArgumentError(
+                f"scorer {getattr(scorer, 'name', type(scorer).__name__)!r} does not say that its "
+                "scores are signed: set its attribute signed = True if a score below 0 means that "
+                "training on the row raises the target's loss."
+            )
+        return
+    for name in names:
+        if isinstance(name, str) and name in _UNSIGNED:
+            raise ArgumentError(
+                f"scorer {name!r} cannot find what hurts: {_UNSIGNED[name]}; {choose}."
+            )
+    if len(names) > 1:
+        raise ArgumentError(
+            "several scorers cannot find what hurts: in the mean of their standardised scores 0 "
+            f"is the average pool row, and below 0 a row may still help; {choose}."
+        )

@@ -1,0 +1,77 @@
+"""The verb `train`: a pool, targets and a language model in, a tested encoder out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.configs.files import load_config
+from curate.rows.io import read_rows
+from curate.stages.destination import check_apart
+
+if TYPE_CHECKING:
+    from airrep.records import Example
+    from eval_harness.encoder_training.config import EncoderTrainingConfig
+    from eval_harness.encoder_training.run import TrainedEncoder
+
+
+def train(
+    config: str | Path | Mapping[str, Any], output: str | Path, *, progress: bool = False
+) -> TrainedEncoder:
+    """Train an encoder that foresees what fine-tuning a model of yours does, and test it.
+
+    Finished runs are kept: the same command goes on where it stopped, and several at once share
+    the runs.
+
+    Args:
+        config: YAML file (or its content as a mapping): model, pool, targets, recipe, supervision,
+            encoder, training, teacher and evaluation. Paths in a file are relative to it.
+            docs/training.md has every setting.
+        output: Directory for runs, the encoder (OUTPUT/encoder) and results.
+        progress: Show progress bars.
+
+    Returns:
+        Where the encoder is, and its results, as written to OUTPUT/results.md.
+
+    Raises:
+        CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+    """
+    from eval_harness.encoder_training.run import train_and_test  # here, because it brings torch
+
+    parsed, rows = read_training(config)
+    check_apart(output, {**_sources(parsed), "model": parsed.model})
+    return train_and_test(parsed, rows, output, progress=progress)
+
+
+def read_training(
+    config: str | Path | Mapping[str, Any],
+) -> tuple[EncoderTrainingConfig, dict[str, list[Example]]]:
+    """A config as `train` takes it, and the rows of the files that it names.
+
+    Raises:
+        CurateError: One of its kinds; see `train`.
+    """
+    from eval_harness.encoder_training.config import (  # here, because it brings torch
+        BUILT_IN,
+        PATHS,
+        EncoderTrainingConfig,
+    )
+    from eval_harness.files.settings import read_settings
+
+    parsed = read_settings(EncoderTrainingConfig, load_config(config, PATHS, [BUILT_IN]))
+    files = {
+        name: read_rows(source, name).examples(parsed.columns)[0]
+        for name, source in _sources(parsed).items()
+    }
+    return parsed, files
+
+
+def _sources(parsed: EncoderTrainingConfig) -> dict[str, str]:
+    """The rows that a config names, by their settings."""
+    held = parsed.evaluation
+    named = {
+        "pool": parsed.pool, "targets": parsed.targets, "evaluation.pool": held.pool,
+        "evaluation.targets": held.targets, "evaluation.test": held.test,
+    }  # fmt: skip
+    return {name: source for name, source in named.items() if source is not None}

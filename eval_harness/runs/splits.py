@@ -1,0 +1,120 @@
+"""Supervision in splits: disjoint parts of a pool, each with its own examples and subsets.
+
+Every example's labels come from one split, whose subsets are all drawn from one part of the pool.
+With many parts the encoder sees many rows and many examples, while each run pays for the losses of
+one part's examples only (AirRep, arXiv 2505.18513, trains on 100 such splits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from airrep.console.wording import counted
+from airrep.errors import ArgumentError
+from airrep.records import Example
+from airrep.supervision import SubsetPlan
+from eval_harness.runs.subsets import Draw, FewSources, Selected, Uniform, draw_plan
+from selection.scorers.lexical import Bm25Scorer
+from selection.selectors import make_selector
+
+_BM25_SCALE = 15.0  # of selection, as chosen on validation data (docs/results.md)
+
+
+@dataclass(frozen=True)
+class SupervisionConfig:
+    """What is drawn for each split.
+
+    Attributes:
+        splits: Parts that pool and examples are dealt into.
+        size: Rows of a subset.
+        uniform: Subsets of rows that are all equally likely.
+        few_sources: Subsets of 1 to 4 sources.
+        selected: Subsets that a selector picked, by BM25, for 1 to 32 of the split's examples.
+        repeats: Fine-tuning runs of each subset; 1 teaches most for the time.
+    """
+
+    splits: int = 4
+    size: int = 100
+    uniform: int = 200
+    few_sources: int = 0
+    selected: int = 0
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("splits", 1), ("size", 1), ("uniform", 0), ("few_sources", 0), ("selected", 0),
+            ("repeats", 1),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                raise ArgumentError(
+                    f"supervision.{name}: expected {least} or more, found {getattr(self, name)}."
+                )
+        if self.subsets < 2:
+            raise ArgumentError("supervision: an encoder learns from 2 subsets or more per split.")
+
+    @property
+    def subsets(self) -> int:
+        """Subsets of one split, of all kinds."""
+        return self.uniform + self.few_sources + self.selected
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part: its rows, its examples, and the plan over them."""
+
+    pool: list[Example]
+    evaluation: list[Example]
+    plan: SubsetPlan
+
+
+def draw_splits(
+    pool: Sequence[Example], examples: Sequence[Example], config: SupervisionConfig, seed: int = 0
+) -> list[Split]:
+    """Deal pool and examples into splits and draw the subsets of each.
+
+    Args:
+        pool: Rows to train on.
+        examples: Whose losses are measured; none is in the pool.
+        config: How many splits and subsets.
+        seed: Of the deal, the draws and the runs.
+
+    Raises:
+        ArgumentError: Too few rows or examples for the splits.
+    """
+    if len(pool) // config.splits < config.size or len(examples) < config.splits:
+        raise ArgumentError(
+            f"supervision: {config.splits} splits of {len(pool):,} pool rows and "
+            f"{counted(len(examples), 'example')} are too small for subsets of {config.size}; use "
+            "fewer splits, smaller subsets or more rows."
+        )
+    parts = [
+        [[rows[i] for i in np.sort(part).tolist()] for part in _deal(len(rows), config.splits, key)]
+        for rows, key in ((pool, [seed, 0]), (examples, [seed, 1]))
+    ]
+    return [
+        Split(rows, targets, _plan(rows, targets, config, seed, number))
+        for number, (rows, targets) in enumerate(zip(*parts, strict=True))
+    ]
+
+
+def _deal(count: int, parts: int, key: list[int]) -> list[np.ndarray]:
+    return np.array_split(np.random.default_rng(key).permutation(count), parts)
+
+
+def _plan(
+    pool: list[Example], targets: list[Example], config: SupervisionConfig, seed: int, number: int
+) -> SubsetPlan:
+    draws: list[tuple[Draw, int]] = [(Uniform(config.size), config.uniform)]
+    if config.few_sources:
+        draws.append((FewSources(config.size), config.few_sources))
+    if config.selected:
+        # of one size: pooled scores do not see how many rows a subset has
+        selector = make_selector("layered_greedy", scale=_BM25_SCALE)
+        scores = Bm25Scorer().score(targets, pool)
+        draws.append((Selected(config.size, scores, selector, vary=False), config.selected))
+    own = int(np.random.SeedSequence([seed, 2, number]).generate_state(1)[0])
+    roles = {"train": np.arange(len(targets))}
+    return draw_plan(pool, targets, draws, repeats=config.repeats, seed=own, roles=roles)

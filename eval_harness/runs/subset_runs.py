@@ -1,0 +1,145 @@
+"""A plan of subsets to measured losses: one fine-tuning run per subset and repeat, resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from airrep.console.progress import bar, counted_by
+from airrep.disk.atomic import check_writable
+from airrep.disk.locks import locked
+from airrep.disk.parts import discard, kept_in
+from airrep.disk.paths import user_path
+from airrep.errors import EmbeddingError, LossError, SupervisionError
+from airrep.records import Example
+from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
+from eval_harness.runners.base import Runner, TrainingRun, provenance
+from eval_harness.runs.jobs import take_jobs
+
+
+def run_subsets(
+    plan: SubsetPlan,
+    pool: Sequence[Example],
+    evaluation: Sequence[Example],
+    runner: Runner,
+    directory: str | Path,
+    *,
+    progress: bool = False,
+) -> SubsetLosses:
+    """Fine-tune on every subset of a plan and record the loss of every evaluation example.
+
+    Runs that are there already are kept. Several processes may work on one directory at the same
+    time. Which runs train together depends on the plan alone, so a resumed plan gives the same
+    losses, bit for bit on the same machine, as an undisturbed one.
+
+    Args:
+        plan: The subsets; the directory is bound to it.
+        pool: What the plan's positions refer to.
+        evaluation: The examples whose losses are measured.
+        runner: How to train; the directory is bound to its model and recipe.
+        directory: Where runs are recorded.
+        progress: Show a progress bar on standard error.
+
+    Raises:
+        SupervisionError: The plan was drawn for other rows, or the directory holds another plan or
+            the runs of another model or recipe.
+        LossError: A loss is NaN or infinite; says which example after which run.
+    """
+    directory = user_path(directory, "directory")
+    plan.check(pool, evaluation)
+    check_writable(directory / "runs")
+    plan.save(directory)
+    stacks = _stacks(plan, runner.stack)
+    names = {f"{stack[0][0]:05d}-{stack[0][1]}": stack for stack in stacks}
+    for file in _recorded(plan, directory):
+        _check_provenance(file, plan, provenance(runner))
+
+    def done(name: str) -> bool:
+        return all(run_file(directory, *run).exists() for run in names[name])
+
+    def finished() -> tuple[int, str]:
+        """Steps of the runs that are there, and how many runs that is."""
+        there = [run for run in plan.runs if run_file(directory, *run).exists()]
+        return sum(map(steps_of, there)), f"{len(there):,} of {len(plan.runs):,} runs"
+
+    def steps_of(run: tuple[int, int]) -> int:
+        return runner.recipe.steps(len(plan.subsets[run[0]]))
+
+    total, there = sum(map(steps_of, plan.runs)), finished()
+    with bar(total, "runs", "step", done=there[0], shown=progress) as shown, counted_by(shown):
+        shown.note(there[1])
+        for name in take_jobs(directory, list(names), done):
+            _run_stack(plan, pool, evaluation, runner, directory, names[name])
+            there = finished()
+            shown.note(there[1])
+            shown.reach(there[0])
+    return SubsetLosses.load(directory, model=runner.model.fingerprint)
+
+
+def _stacks(plan: SubsetPlan, most: int) -> list[list[tuple[int, int]]]:
+    """Runs that train together: of one size, in the plan's order."""
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for subset, repeat in plan.runs:
+        by_size.setdefault(len(plan.subsets[subset]), []).append((subset, repeat))
+    return [runs[i : i + most] for runs in by_size.values() for i in range(0, len(runs), most)]
+
+
+def _run_stack(
+    plan: SubsetPlan,
+    pool: Sequence[Example],
+    evaluation: Sequence[Example],
+    runner: Runner,
+    directory: Path,
+    stack: Sequence[tuple[int, int]],
+) -> None:
+    start = time.perf_counter()
+    runs = [
+        TrainingRun([pool[i] for i in plan.subsets[s].tolist()], plan.run_seed(s, r))
+        for s, r in stack
+    ]
+    names = [f"subset {s}, repeat {r} (seed {plan.run_seed(s, r)})" for s, r in stack]
+    # a place of its own: other processes keep parts of other runs
+    place, parts = directory / "runs", run_file(directory, *stack[0]).stem
+    try:
+        with kept_in(place, parts):
+            losses = runner.train(runs).losses(evaluation)
+    except (EmbeddingError, LossError) as error:
+        raise LossError(f"training on {'; '.join(names)}: {error}") from error
+    seconds = (time.perf_counter() - start) / len(stack)
+    made_by = provenance(runner)
+    with locked(directory / ".lock"):  # of two recipes that begin at once, one is refused
+        for file in islice(_recorded(plan, directory), 1):
+            _check_provenance(file, plan, made_by)
+        for (subset, repeat), name, run, row in zip(stack, names, runs, losses, strict=True):
+            for i in np.flatnonzero(~np.isfinite(row))[:1].tolist():
+                raise LossError(
+                    f"the loss of evaluation example {i} (id {evaluation[i].id!r}) is {row[i]} "
+                    f"after the run on {name}; lower the learning rate, or remove the example."
+                )
+            facts = {
+                "provenance": made_by, "subset": subset, "repeat": repeat,
+                "seed": run.seed, "seconds": round(seconds, 4),
+            }  # fmt: skip
+            write_run(run_file(directory, subset, repeat), plan, row, facts)
+    discard(place, parts)
+
+
+def _recorded(plan: SubsetPlan, directory: Path) -> Iterator[Path]:
+    """The files of the runs that are done."""
+    files = (run_file(directory, *run) for run in plan.runs)
+    return (file for file in files if file.exists())
+
+
+def _check_provenance(file: Path, plan: SubsetPlan, expected: dict[str, object]) -> None:
+    found = read_run(file, plan)[1]["provenance"]
+    for key, value in expected.items():
+        if found.get(key) != value:
+            what = "losses of another model" if key == "model" else "runs trained otherwise"
+            raise SupervisionError(
+                f"{file}: the directory holds {what} ({key} is {found.get(key)!r}, this run's is "
+                f"{value!r}). Use another directory, or delete this one."
+            )
