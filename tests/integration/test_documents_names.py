@@ -42,7 +42,7 @@ WORD = re.compile(r"[^\W\d]\w*")
 
 # Files of a made-up user, and words that stand for a path.
 USERS_FILES = {"heldout.jsonl", "config.yaml"}
-PLACEHOLDERS = {"DIR", "OUTPUT", "MODEL", "SOURCE"}
+PLACEHOLDERS = {"DIR", "MODEL", "SOURCE"}
 # Names that others gave.
 THEIRS = {
     # programs, and what they read
