@@ -93,7 +93,7 @@ class StoredEmbeddings:
     Attributes:
         reused: Examples whose embedding was there already.
         encoded: Examples that had to be encoded (copies of a text once).
-        changed: Of the encoded, those whose id was known with another text.
+        changed: How many of the encoded had an id that was known with another text.
     """
 
     _shards: list[EmbeddingFile]

@@ -212,7 +212,7 @@ class SubsetLosses:
     Attributes:
         plan: The subsets.
         values: Mean completion loss in nats, (S, R, E) float64.
-        provenance: Of every run alike: model fingerprint, runner and recipe.
+        provenance: What all runs have in common: model fingerprint, runner and recipe.
         seconds: Training and evaluation time of each run, (S, R).
     """
 

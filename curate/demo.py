@@ -65,7 +65,7 @@ def demo(
         rows: Size of the pool.
         k: Rows to choose for each task.
         targets: Targets of each task.
-        seed: Of the pool and the targets.
+        seed: Seed of the pool and the targets.
         progress: Show progress bars.
 
     Returns:

@@ -44,9 +44,9 @@ def dataset_card(name: str, summary: str, manifest: Manifest) -> str:
     """The text of a data set's card on the hub, in Markdown.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         summary: What `summarise` returns.
-        manifest: Of the selection; what it names is quoted, so that it cannot become Markdown.
+        manifest: Manifest of the selection; what it names is quoted, so that it stays text.
     """
     said = {n: named(v) if isinstance(v, str) else v for n, v in manifest.arguments.items()}
     arguments = json.dumps(said, indent=2, ensure_ascii=False, default=str)

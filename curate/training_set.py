@@ -183,7 +183,7 @@ class TrainingSet:
         """Write a report: one HTML file that needs no network (docs/report.md).
 
         Args:
-            path: Of the file; a report that is there is replaced, any other file never.
+            path: Path of the file; a report that is there is replaced, any other file never.
 
         Returns:
             The path.
@@ -285,7 +285,8 @@ def check_columns(names: Collection[str], where: str) -> None:
     """Refuse rows with a column of one's own that is named like one which a selection adds.
 
     Args:
-        names: Of the columns. All that a selection adds are an earlier selection's, to be replaced.
+        names: Names of the columns. If all that a selection adds are there, an earlier selection's
+            are meant, which are replaced.
         where: What the rows are called.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a selector makes as large or as small as it can, and how far each pick brought it.
+"""Objectives of selectors, and their values after every pick.
 
 Without layers, with O(n) the objective of the first n picks and O(0) that of none:
 

@@ -1,4 +1,4 @@
-"""What a report needs to know of a score matrix, from one pass over its blocks.
+"""An overview of a score matrix for reports, from one pass over its blocks.
 
 The matrix itself is not kept: 8 bytes per pool row are, and a few rows per target.
 
@@ -44,7 +44,7 @@ class ScoreOverview:
         worst_left: Those with the lowest, lowest first.
         top_targets: (N,) int32, the target for which each pool row has its highest score.
         top_scores: (N,) float32, that score.
-        distribution: Of every target's scores, over all pool rows.
+        distribution: Distribution of every target's scores, over all pool rows.
     """
 
     chosen: Float32
@@ -89,7 +89,7 @@ class _Part:
         kept: Rows kept for each target at either end.
         best: See `ScoreOverview.best_left`.
         worst: See `ScoreOverview.worst_left`, with the scores' signs turned.
-        counter: Of all scores.
+        counter: Counter of all scores.
         tops: First column of each block, its rows' best targets and largest scores.
         chosen: Ranks of chosen rows, and their scores for every target.
     """

@@ -1,4 +1,4 @@
-"""What a selector returns."""
+"""The result of a selector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each target counts."""
+"""Weights of the targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person at a terminal reads: wording of numbers and names, and progress bars.
+"""Output for a terminal: wording of numbers and names, and progress bars.
 
 Not here: errors (`airrep.errors`), and texts about one subject, which stand beside it.
 """

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal or in a notebook, a plain line now and then in a log.
+"""Progress of long work: a bar on a terminal or in a notebook, a plain line now and then in a log.
 
 Every long loop opens a `bar` and tells it what was done. On a terminal it moves with every batch
 and says how many rows a second there are and how long the rest will take. Elsewhere standard error

@@ -1,4 +1,4 @@
-"""What a file or a few bytes contain, as 32 letters: the checksums of everything we write."""
+"""Checksums of files and bytes, as 32 letters: those of everything the library writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a power cut may not take: files, and the names that they have, on disk before we go on.
+"""Writes that survive a power cut: files and their names are on disk before work goes on.
 
 A file that was written, renamed or put into a new directory is safe only once the system was asked
 to store its bytes (`sync_file`) and the entry of its directory (`sync_directory`).

@@ -65,7 +65,7 @@ def kept_in(directory: str | Path | None, name: str) -> Iterator[None]:
 
     Args:
         directory: Where the result will be; None leaves it to who called the caller.
-        name: Of the result: another one in the same directory has another.
+        name: Name of the result: another one in the same directory has another.
     """
     place = _PLACE.get() if directory is None else Place(Path(directory), name)
     token = _PLACE.set(place)
@@ -206,8 +206,8 @@ def kept_rows(
         made_by: All that the values depend on beside the row, None to keep nothing; asked for only
             if parts are kept.
         keys: 16 bytes for each row, equal for rows that are equal; asked for likewise.
-        shape: Of the array, rows first.
-        dtype: Of the array.
+        shape: Shape of the array, rows first.
+        dtype: Dtype of the array.
 
     Raises:
         OutputError: A part cannot be written.

@@ -14,7 +14,7 @@ def user_path(given: str | Path, name: str) -> Path:
 
     Args:
         given: The path.
-        name: Of the argument, for messages.
+        name: Name of the argument, for messages.
 
     Raises:
         ArgumentError: It is empty, or `~` names a user who has no home directory here.

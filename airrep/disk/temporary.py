@@ -1,4 +1,4 @@
-"""Where files are written before they get their names, and what killed runs left there.
+"""Temporary files and directories, and those that killed runs left behind.
 
 While `x` is written it is `.x.0.tmp/x` (`.x.1.tmp/x`, if another process writes it too), and the
 writer holds a lock on that directory that the system drops when the process dies. So what is not

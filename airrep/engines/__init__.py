@@ -1,4 +1,4 @@
-"""Who does the work: this process, those that a launcher started with it, or a Ray cluster.
+"""Engines share work: this process, those that a launcher started with it, or a Ray cluster.
 
 The result is the same, bit for bit, as long as all of them compute alike (docs/scale.md).
 """

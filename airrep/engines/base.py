@@ -1,4 +1,4 @@
-"""What every engine does."""
+"""The interface of an engine."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ def gradient_features(
     Args:
         model: The model to be fine-tuned.
         examples: What to take the gradients of.
-        rank: Of each side's projection.
+        rank: Rank of each side's projection.
         layers: Only the last so many transformer blocks; None takes all. Fewer cost less.
-        seed: Of the projections.
+        seed: Seed of the projections.
         tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
         dtype: "float32" (more exactly, that of the weights), "bfloat16" (autocast), or "auto":
             bfloat16 where the hardware has it. Features are accumulated in float32 all the same.
@@ -94,7 +94,7 @@ def reduced_gradients(
     Args:
         model: See `gradient_features`; as are the other arguments.
         examples: What to take the gradients of.
-        reductions: Of the layers of the last blocks that are looked at.
+        reductions: One for each covered layer of the last blocks.
         layers: How many of these blocks there are; None for all.
         tokens_per_batch: See `gradient_features`.
         dtype: See `gradient_features`.

@@ -1,4 +1,4 @@
-"""What Adam divides by: the mean square of each weight's gradient over batches of training.
+"""Adam's second moments: the mean square of each weight's gradient over batches of training.
 
 Adam moves a weight by its gradient over the root of that mean square (Kingma and Ba 2015, arXiv
 1412.6980), so that weights of small gradients move as far as those of large ones. Fine-tuning
@@ -55,7 +55,7 @@ def second_moments(
         layers: Only the last so many transformer blocks; None takes all.
         batch_size: Rows of a batch; all of them where there are fewer.
         draws: How many batches.
-        seed: Of the draws.
+        seed: Seed of the draws.
         tokens_per_batch: Padded tokens at once; bounds memory.
         dtype: See `airrep.gradients.features.gradient_features`.
         progress: Show a progress bar on standard error.

@@ -1,4 +1,4 @@
-"""Which weights' gradients are kept, and the random projections that make them small.
+"""The layers whose gradients are kept, and the random projections that make them small.
 
 Covered are the weights of `nn.Linear` and `Conv1D` inside the transformer blocks; biases, norms,
 embeddings, the LM head and fused expert weights are not.
@@ -28,7 +28,7 @@ class ProjectedLayer:
     """A weight whose gradients are kept.
 
     Attributes:
-        name: Of its module in the network.
+        name: Name of its module in the network.
         sizes: (outputs, inputs) of the layer.
         ranks: (outputs, inputs) after projection.
     """

@@ -1,4 +1,4 @@
-"""How the gradient of a layer's weight, Σ_t g_t x_tᵀ over an example's tokens, is made small.
+"""Reductions of the gradient of a layer's weight, Σ_t g_t x_tᵀ over an example's tokens.
 
 Shapes: B examples, L tokens, O outputs and I inputs of the layer.
 """
@@ -23,7 +23,7 @@ class Reduction(Protocol):
     """One layer's gradients, reduced while a backward pass computes them.
 
     Attributes:
-        name: Of the layer's module.
+        name: Name of the layer's module.
         sizes: (O, I).
         width: Features that are left of a gradient.
     """
@@ -126,10 +126,10 @@ class Sketch:
         """Draw the signs; they depend on seed, name and shape alone.
 
         Args:
-            name: Of the layer's module.
+            name: Name of the layer's module.
             weights: (O, I), what each entry is multiplied by.
             width: See above.
-            seed: Of the signs.
+            seed: Seed of the signs.
 
         Raises:
             ArgumentError: `width` is below 1.

@@ -1,4 +1,4 @@
-"""Which texts pass through a network together, and in which shape.
+"""The passes of texts through a network, and their fixed shapes.
 
 A product of matrices may round by its shape: on a CPU with AMX, a text in bfloat16 alone and the
 same text among others differ. So nothing that a text shares a pass with may decide a shape. A text

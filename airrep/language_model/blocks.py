@@ -1,4 +1,4 @@
-"""Where a language model keeps its transformer blocks."""
+"""The transformer blocks of a language model."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def with_adapters(
 
     Args:
         network: Its own weights no longer require gradients.
-        rank: Of the adapters.
-        seed: Of their first weights.
+        rank: Rank of the adapters.
+        seed: Seed of their first weights.
         task: Peft's name for what the network is for.
 
     Raises:

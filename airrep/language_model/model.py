@@ -102,7 +102,7 @@ class LanguageModel:
             separator: See `LanguageModelFormat`.
             max_tokens: See `LanguageModelFormat`; at most what the model was built for.
             device: Where to compute; default the process's GPU if there is one, else the CPU.
-            dtype: Of the weights.
+            dtype: Dtype of the weights.
 
         Raises:
             MissingInputError: No such checkpoint.

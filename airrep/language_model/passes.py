@@ -101,10 +101,10 @@ def rows_of(
 
     Args:
         model: What computes it.
-        tokens: Of the rows.
+        tokens: Tokens of the rows.
         width: Numbers of a row.
         what: All else that the numbers depend on; None if every row has to be computed.
-        dtype: Of the array.
+        dtype: Dtype of the array.
     """
 
     def made_by() -> str | None:

@@ -24,7 +24,7 @@ def check_count(value: int, name: str) -> None:
 
     Args:
         value: Whatever was passed.
-        name: Of the argument, for the message.
+        name: Name of the argument, for the message.
 
     Raises:
         ArgumentError: It is not a whole number >= 1.
@@ -40,7 +40,7 @@ def numbers(values: Iterable[float], name: str) -> list[float]:
 
     Args:
         values: Whatever was passed.
-        name: Of the argument, for the message.
+        name: Name of the argument, for the message.
 
     Raises:
         ArgumentError: They cannot be iterated over, or one of them is no number.

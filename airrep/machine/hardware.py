@@ -1,4 +1,4 @@
-"""Where to compute, and in what: one rule for encoders and language models."""
+"""The device and the precision to compute in: one rule for encoders and language models."""
 
 from __future__ import annotations
 

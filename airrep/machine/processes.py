@@ -1,4 +1,4 @@
-"""Which of several processes this is, as `accelerate launch` or torchrun started them."""
+"""The rank of this process among those that `accelerate launch` or torchrun started."""
 
 from __future__ import annotations
 

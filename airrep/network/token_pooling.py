@@ -39,7 +39,7 @@ def feature_blocks(token_pooling: str, hidden: int, layers: int) -> list[int]:
     Args:
         token_pooling: One of `TOKEN_POOLINGS`, but for "gradient": `GradientPooling.width`.
         hidden: H.
-        layers: Of the backbone.
+        layers: Layers of the backbone.
     """
     if token_pooling == "segments":
         return [hidden, hidden]

@@ -79,12 +79,12 @@ def write_shard(
     The table says whose shard it is as well, so that a lost manifest can be made anew.
 
     Args:
-        directory: Of the store.
-        name: Of the files.
+        directory: Directory of the store.
+        name: Name of the files.
         rows: Embeddings (n, D).
-        ids: Of the n rows.
-        digests: Of their texts.
-        settings: Of the manifest.
+        ids: Ids of the n rows.
+        digests: Digests of their texts.
+        settings: Settings of the manifest.
     """
     found = {}
     with atomic_file(directory / f"{name}.npy") as file:

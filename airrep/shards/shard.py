@@ -30,13 +30,13 @@ class NewShard:
     """See the module.
 
     Attributes:
-        directory: Of the store.
-        name: Of the files, without the ending. Where several workers write, a name that no other
-            run uses: one may outlive its run, and write what nobody waits for any more.
-        settings: Of the store's manifest.
+        directory: Directory of the store.
+        name: Name of the files, without the ending. Where several workers write, a name that no
+            other run uses: one may outlive its run, and write what nobody waits for any more.
+        settings: Settings of the store's manifest.
         texts: To encode.
-        ids: Of their rows.
-        digests: Of the texts.
+        ids: Ids of their rows.
+        digests: Digests of the texts.
     """
 
     directory: Path

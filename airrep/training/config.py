@@ -1,4 +1,4 @@
-"""How an encoder is trained."""
+"""Settings of a training."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class TrainConfig:
         trainable: "projector" (on cached features of the frozen backbone: minutes), "all", or
             "lora:RANK" (adapters on the backbone's linear layers, merged at the end).
         dim: D; at most the number of features.
-        damping: Of the whitening that the projector starts from (see `airrep.training.whitening`).
+        damping: Damping of the whitening that the projector starts from (see `whitening`).
         start: "whitened" features, or "teacher": what features tell of the teacher's vectors (see
             `airrep.training.regression`).
-        ridge: Of the regression on the teacher's vectors.
-        pooling: Of a subset's scores while training.
+        ridge: Ridge of the regression on the teacher's vectors.
+        pooling: Pooling of a subset's scores while training.
         scale: Where the scale of scores starts; it is learned.
-        weighting: Of pairs of subsets (see `airrep.training.objective`).
+        weighting: Weighting of pairs of subsets (see `airrep.training.objective`).
         least: Pairs count whose labels differ by more.
         most: The largest weight of a pair.
         steps: Optimiser steps; the learning rate falls to zero over them. 0 trains nothing.
         warmup: Share of the steps over which the learning rate rises.
-        learning_rate: Of projector and scale.
-        backbone_learning_rate: Of everything below.
+        learning_rate: Learning rate of projector and scale.
+        backbone_learning_rate: Learning rate of everything below.
         gradient_norm: Gradients are clipped at this norm.
         decay: Strength of the pull of the projector towards where it started.
         subsets: Subsets of a step, of one split.
@@ -46,7 +46,7 @@ class TrainConfig:
         evaluate_every: Steps between validations.
         patience: Training stops after so many validations without a better LDS.
         tokens_per_batch: Padded tokens encoded at once; bounds memory.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     trainable: str = "projector"

@@ -1,4 +1,4 @@
-"""Which directions of a layer's gradients are worth keeping, in the metric of Adam's steps.
+"""The directions of a layer's gradients that are worth keeping, in the metric of Adam's steps.
 
 Adam divides each weight's gradient by √v, v its mean square over batches. Taken as a product of one
 factor per output and one per input, v_oi ≈ r_o c_i / mean v (Adafactor: Shazeer and Stern 2018,
@@ -36,7 +36,7 @@ def fit_directions(
     Args:
         encoder: With token_pooling "gradient"; changed in place.
         examples: Rows like those that the model will be fine-tuned on.
-        seed: Of the batches and rows drawn.
+        seed: Seed of the batches and rows drawn.
         progress: Show progress bars on standard error.
 
     Raises:

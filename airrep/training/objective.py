@@ -1,4 +1,4 @@
-"""What the encoder learns: to rank subsets by how much training on them lowered a target's loss.
+"""The training objective: rank subsets by how much training on them lowered a target's loss.
 
 The objective of AirRep (Sun et al. 2025, arXiv 2505.18513): predict a subset's influence on a
 target as group influence, and compare every two subsets of one target by a logistic loss, weighted

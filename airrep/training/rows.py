@@ -1,4 +1,4 @@
-"""What training is given, and the rows of all of it as one list of texts, each once.
+"""The rows of a training as one list of texts, each once, with their labels.
 
 Shapes: S subsets, R repeats, E examples, n different texts.
 """

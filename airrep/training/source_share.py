@@ -1,4 +1,4 @@
-"""What an example has in common with the others of its source.
+"""The part of an example's labels and vectors that it shares with others of its source.
 
 A target stands for a task, and the few that a user has are a small sample of it. An encoder that
 learns what lowers the loss of each single example chases what is peculiar to it: of a task that is
@@ -29,8 +29,8 @@ def share_labels(
 
     Args:
         labels: From `airrep.training.objective.influence_labels`.
-        sources: Of the E examples.
-        share: Of the mean, 0 to 1; 0 changes nothing.
+        sources: Sources of the E examples.
+        share: Weight of the mean, 0 to 1; 0 changes nothing.
         clip: See `influence_labels`.
     """
     if share == 0:
@@ -46,9 +46,9 @@ def share_vectors(
     """Unit vectors (E, P) moved towards the mean of their source's, and of length 1 again.
 
     Args:
-        vectors: Of length 1.
-        sources: Of the E examples.
-        share: Of the mean, 0 to 1; 0 changes nothing.
+        vectors: Vectors of length 1.
+        sources: Sources of the E examples.
+        share: Weight of the mean, 0 to 1; 0 changes nothing.
     """
     if share == 0:
         return vectors

@@ -1,4 +1,4 @@
-"""What training starts from: a sentence encoder with another token pooling, or a language model."""
+"""Starting points of a training: a sentence encoder with another pooling, or a language model."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ class Progress:
         step: Steps done.
         history: Validations, in order.
         best: Step of the best validation.
-        weights: Of that step, by name.
-        losses: Of the steps since the last validation.
+        weights: Weights of that step, by name.
+        losses: Losses of the steps since the last validation.
     """
 
     step: int = 0

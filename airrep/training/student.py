@@ -32,7 +32,7 @@ class Student(nn.Module):
 
     Attributes:
         matrix: (D, D), from the identity.
-        log_scale: Of the scores.
+        log_scale: Logarithm of the scale of the scores.
     """
 
     def __init__(

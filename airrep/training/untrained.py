@@ -41,7 +41,7 @@ def gradient_encoder(
         separator: See `starting_point`.
         max_tokens: See `starting_point`.
         tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
-        seed: Of what is drawn.
+        seed: Seed of what is drawn.
         progress: Show progress bars on standard error.
 
     Raises:

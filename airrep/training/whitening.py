@@ -1,4 +1,4 @@
-"""Where the projector starts: features centred, whitened part by part, along their main directions.
+"""A projector by whitening: features centred, whitened part by part, along their main directions.
 
 Raw features of any backbone share large common components (the mean state, a few huge dimensions)
 that say nothing about a row; without them training starts from a better place.
@@ -38,7 +38,7 @@ def whitening_projector(
         blocks: Widths of the parts.
         dim: D, at most F.
         damping: Larger keeps more of the parts' own proportions.
-        seed: Of the draw of rows, where there are very many.
+        seed: Seed of the draw of rows, where there are very many.
 
     Returns:
         (D, F) and (D,).

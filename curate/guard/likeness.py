@@ -1,4 +1,4 @@
-"""Whether one text stands in another, word by word: the exact check behind every removal.
+"""Containment of one text in another, word by word: the exact check behind every removal.
 
 Sets of positions are integers with a byte for each word, 1 if it is in the set: Python then counts
 and combines them at the speed of C.
@@ -109,7 +109,7 @@ class Match:
     """How one text stands in another.
 
     Attributes:
-        share: Of its own words (or of all, if it has few of its own) that are found again.
+        share: Fraction of its own words (or of all, if it has few of its own) that are found again.
         start: The longest passage that is found again: its first word.
         stop: Just after its last word.
     """

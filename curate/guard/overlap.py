@@ -1,4 +1,4 @@
-"""Which texts share word triples that few texts hold, and which words are boilerplate.
+"""Texts that share word triples which few texts hold, and words that are boilerplate.
 
 A triple in more than `limit` texts is boilerplate: an instruction, a template, a passage that many
 rows ask about. It is no evidence that two rows are alike. Since every other triple has at most

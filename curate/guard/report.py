@@ -1,4 +1,4 @@
-"""What the guard found, and what it did about it."""
+"""Findings of the guard, and what it did about them."""
 
 from __future__ import annotations
 

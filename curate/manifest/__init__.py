@@ -1,4 +1,4 @@
-"""What a run leaves to be repeated and compared: arguments, inputs, results, checked.
+"""Manifests: arguments, inputs and results of a run, checked, to be repeated and compared.
 
 Not here: where files go (`curate.stages.destination`), and checks of directories (`verification`).
 """

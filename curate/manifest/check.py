@@ -1,4 +1,4 @@
-"""Whether a mapping is a manifest: it is a file that people keep, edit and pass on."""
+"""Validation of a manifest: it is a file that people keep, edit and pass on."""
 
 from __future__ import annotations
 

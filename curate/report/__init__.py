@@ -1,4 +1,4 @@
-"""What a selection is worth, for people: a report in one HTML file, and explanations as text.
+"""Reports for people: one HTML file about a selection, and explanations as text.
 
     TrainingSet.save ── insight_file ──► DIR/insight/ ──► Insight ──► page: report.html
     TrainingSet.report, .explain ───────── gather ───────────┘  └───► explain: why a row is in

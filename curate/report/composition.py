@@ -1,4 +1,4 @@
-"""Where the pool's rows come from, and where the chosen ones do."""
+"""Sources of the pool's rows and of the chosen ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class SourceShare:
     """One source, or several that are shown as one.
 
     Attributes:
-        name: Of the source.
+        name: Name of the source.
         pool: Its rows in the pool.
         chosen: Its rows in the selection.
-        pool_share: Of the pool, 0 to 1.
-        chosen_share: Of the selection, 0 to 1.
+        pool_share: Its share of the pool, 0 to 1.
+        chosen_share: Its share of the selection, 0 to 1.
         sources: How many sources it stands for.
     """
 
@@ -42,7 +42,7 @@ def composition(insight: Insight, shown: int = SHOWN) -> list[SourceShare]:
     """Sources in the order of the change of their share, growth first.
 
     Args:
-        insight: Of a selection.
+        insight: What is known of a selection.
         shown: At most so many; the others, whose shares changed least, come last as one.
     """
     pool = Counter(source or NO_SOURCE for source in insight.sources)

@@ -1,4 +1,4 @@
-"""Which targets a selection serves, and which it starves."""
+"""Targets that a selection serves, and targets that it starves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TargetCoverage:
         best_of: Ten, or all rows of a smaller pool.
         best_chosen: The highest score of a chosen row.
         best_pool: The highest score of a pool row.
-        influence: Of all chosen rows as one group.
+        influence: Influence of all chosen rows as one group.
         quantiles: Scores of the pool rows, at `QUANTILES`.
     """
 

@@ -31,7 +31,7 @@ def explain(insight: Insight, name: str | int, *, target: bool = False) -> Expla
     A pool row and a target may have the same id, so it is not the id that says which is meant.
 
     Args:
-        insight: Of a selection.
+        insight: What is known of a selection.
         name: Id of a pool row, or of a target; positions from 0 unless columns named an id.
         target: Whether the id is a target's.
 

@@ -38,9 +38,9 @@ class HelpedTarget:
     """A target, and how much a row helps it.
 
     Attributes:
-        id: Of the target.
+        id: Id of the target.
         label: Its text, on one line.
-        score: Of the row.
+        score: Score of the row.
         beats: Which share of the pool rows scores less for it at least, 0 to 1.
         beaten: Which share of the pool rows scores more for it at least, 0 to 1.
     """
@@ -57,7 +57,7 @@ class OtherRow:
     """A pool row, and its score for some target.
 
     Attributes:
-        id: Of the row.
+        id: Id of the row.
         label: Its text, on one line; "" where it is not kept.
         score: For the target.
         rank: From 0 as in `curate_rank` if it was chosen, else None.
@@ -74,7 +74,7 @@ class RowExplanation:
     """Why a pool row was chosen, left out or removed; as text, what a person wants to know.
 
     Attributes:
-        id: Of the row.
+        id: Id of the row.
         status: What became of it.
         text: Its text; None where it is not kept.
         source: Where it comes from, or "".
@@ -137,14 +137,14 @@ class TargetExplanation:
     """Which rows help a target most and least; as text, what a person wants to know.
 
     Attributes:
-        id: Of the target.
+        id: Id of the target.
         text: Its text.
         status: Whether the selection serves it; see `curate.report.coverage`.
         earned: Rows that it earned.
         chosen: How many rows were chosen for all targets.
         best_in: How many of the `best_of` pool rows that help it most are in.
         best_of: Ten, or all rows of a smaller pool.
-        influence: Of all chosen rows as one group.
+        influence: Influence of all chosen rows as one group.
         most: The pool rows that help it most, best first.
         most_chosen: The chosen rows that help it most, best first.
         least_chosen: The chosen rows that help it least, the worst first.

@@ -83,8 +83,8 @@ class ObjectiveFigure:
     Attributes:
         lines: For each layer the places of a line, "x,y x,y" in percent.
         best: The place where it is best, unless there are several layers.
-        x_ticks: Of ranks.
-        y_ticks: Of values.
+        x_ticks: Ranks that are marked.
+        y_ticks: Values that are marked.
         description: The figure in words.
     """
 

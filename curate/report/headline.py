@@ -1,4 +1,4 @@
-"""What matters about a selection, first in numbers and then in sentences."""
+"""The summary of a selection, first in numbers and then in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the objective says of a selection's size, in words."""
+"""The objective's verdict on a selection's size, in words."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def write_report(insight: Insight, path: str | Path) -> Path:
     """Write the report; the file appears whole or not at all.
 
     Args:
-        insight: Of a selection.
-        path: Of the HTML file.
+        insight: What is known of a selection.
+        path: Path of the HTML file.
 
     Returns:
         The path.

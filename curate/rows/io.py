@@ -1,4 +1,4 @@
-"""Whatever the user has -> rows: files, globs, Hugging Face datasets, data frames, lists."""
+"""Readers of rows: files, globs, Hugging Face datasets, data frames, lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results go: never over an input, and never over a file that is not ours.
+"""The output directory: results never replace an input, or a file that is not ours.
 
 DIR/.files.json   the names of the files that selections write to DIR, and the run that writes
                   them; there before the first of them is, so that a run that was killed knows its
@@ -60,7 +60,7 @@ def check_directory(directory: Path, format: str) -> None:  # noqa: A002
 
     Args:
         directory: Made, if it is not there.
-        format: Of the files that will be written.
+        format: Format of the files that will be written.
 
     Raises:
         OutputError: It cannot be written to, or holds files of these names that are not ours.
@@ -113,8 +113,8 @@ def remember(directory: Path, format: str, manifest: Mapping[str, Any]) -> None:
 
     Args:
         directory: Where.
-        format: Of the files.
-        manifest: Of the selection.
+        format: Format of the files.
+        manifest: Manifest of the selection.
 
     Raises:
         OutputError: The directory cannot be written to.

@@ -1,4 +1,4 @@
-"""Whether an engine can do what is asked of it, before anything is read."""
+"""Validation of the engine for a request, before anything is read."""
 
 from __future__ import annotations
 

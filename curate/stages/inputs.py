@@ -1,4 +1,4 @@
-"""What a user hands to a verb, as examples, with a record of it for the manifest."""
+"""Inputs of a verb as examples, with a record of each for the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which language model recorded runs started from: a file beside the runs remembers it.
+"""The language model that recorded runs started from: a file beside the runs remembers it.
 
 OUTPUT/model.json   where the model was, its format, and its losses before any training
 """

@@ -54,7 +54,7 @@ def make_scorer(
         encoder: For airrep: directory, hub id or encoder; default the built-in one.
         model: For rds and the gradient scorers: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
-        seed: Of the random scorer, and of gradients' projections.
+        seed: Seed of the random scorer, and of gradients' projections.
         tokens_per_batch: Padded tokens at once in an encoder or a model on a GPU.
         progress: Show a progress bar for the pool.
         engine: For airrep: who does the work; see `EmbeddingScorer`.

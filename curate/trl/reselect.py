@@ -88,7 +88,7 @@ class Reselect(TrainerCallback):
             weighting: "loss": targets count in proportion to their current loss, on a coarse scale
                 (see `loss_weights`). "none": always the same. Or a function of the losses
                 (targets,) that returns weights (targets,).
-            power: Of the losses, for weighting "loss".
+            power: Power of the losses, for weighting "loss".
             weights: How much each target counts apart from that; default all the same.
             rescore: Makes the scorer of each round from the model in training, for instance
                 `selection.scorers.RdsScorer`; default: scores are computed once, by `scorer`.
@@ -103,8 +103,8 @@ class Reselect(TrainerCallback):
             store: Directory that keeps the pool's embeddings; default none.
             tokens_per_batch: Padded tokens at once on a GPU, in an encoder, or in the model for
                 the losses.
-            seed: Of the random scorer and selector, and of the projections of gradients. The order
-                of rows follows the trainer's own seed.
+            seed: Seed of the random scorer and selector, and of the projections of gradients. The
+                order of rows follows the trainer's own seed.
             progress: Show progress bars.
 
         Raises:
@@ -166,7 +166,7 @@ class Reselect(TrainerCallback):
 
         Args:
             checkpoint: The trainer's checkpoint to resume; None starts anew.
-            seed: Of the order within rounds.
+            seed: Seed of the order within rounds.
             shuffle: Whether rounds are shuffled, or trained on best first.
 
         Raises:

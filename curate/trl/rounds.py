@@ -54,7 +54,7 @@ class LiveSelection:
 
     Attributes:
         rounds: In order.
-        seed: Of the order within a round.
+        seed: Seed of the order within a round.
         shuffle: Whether a round's rows are shuffled, or come best first.
     """
 

@@ -85,7 +85,7 @@ def fit(
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
-        seed: Of what is drawn.
+        seed: Seed of what is drawn.
         progress: Show progress bars.
 
     Returns:

@@ -88,10 +88,10 @@ def harmful(
         target_columns: The same for the targets; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         output: Directory to write the rows and their manifest to.
-        format: Of the written files: parquet or jsonl.
+        format: Format of the written files: parquet or jsonl.
         overwrite: Replace the result of another run that the output directory holds; see `select`.
         tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
-        seed: Of the projections of gradients.
+        seed: Seed of the projections of gradients.
         progress: Show progress bars.
 
     Returns:

@@ -65,11 +65,11 @@ def lds(
         pooling: How the scores of a subset's rows become one number: attention, sum or mean.
         scale: Inverse temperature of the attention; default the scorer's own, 1 for own scores.
         draws: Bootstrap resamples for the interval; 0 for none.
-        confidence: Of the interval.
+        confidence: Confidence of the interval.
         columns: Which field of a pool row is what; as for `record`.
         evaluation_columns: The same for the evaluation rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip; as for `record`.
-        seed: Of the resampling, the random scorer and the projections of gradients.
+        seed: Seed of the resampling, the random scorer and the projections of gradients.
         progress: Show a progress bar.
 
     Returns:

@@ -135,8 +135,8 @@ def record(
         learning_rate: At the first step; falls linearly to zero.
         batch_size: Rows per step.
         trainable: Which weights move: all, last:N (the last N blocks) or lora:RANK.
-        precision: Of the computation: float32, bfloat16, or auto, bfloat16 where the hardware has
-            it. Weights are float32.
+        precision: Precision of the computation: float32, bfloat16, or auto, bfloat16 where the
+            hardware has it. Weights are float32.
         runner: How models are trained: stacked (several at once), trl (one by one, any model), or
             auto, stacked where the model can be taken apart.
         stack: For the stacked runner: models trained at once; bounds memory.
@@ -146,7 +146,7 @@ def record(
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         evaluation_columns: The same for the evaluation rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
-        seed: Of the subsets and the runs.
+        seed: Seed of the subsets and the runs.
         progress: Show a progress bar.
 
     Returns:

@@ -124,7 +124,7 @@ def select(
         store: Directory that keeps the pool's embeddings for the next run; default
             OUTPUT/embeddings if there is an output, else none.
         output: Directory to write the training set and its manifest to.
-        format: Of the written files: parquet or jsonl.
+        format: Format of the written files: parquet or jsonl.
         overwrite: Replace the selection of another run that the output directory holds, and its
             reports; by default that is refused. The same run may always be repeated.
         tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory; it changes
@@ -136,7 +136,7 @@ def select(
             process, and those that accelerate launch or torchrun started with it. accelerate: the
             same, but an error if it is alone. ray: a Ray cluster, whose workers write and read the
             store (docs/scale.md).
-        seed: Of the random scorer and selector, and of the projections of gradients.
+        seed: Seed of the random scorer and selector, and of the projections of gradients.
         progress: Show progress bars.
 
     Returns:

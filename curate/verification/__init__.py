@@ -1,4 +1,4 @@
-"""Whether what the library wrote is still what it wrote (docs/faults.md)."""
+"""Verification that files are still what the library wrote (docs/faults.md)."""
 
 from curate.verification.directory import verify
 from curate.verification.findings import Finding, Place, Verification

@@ -1,4 +1,4 @@
-"""What a look at a directory brings to light."""
+"""Findings of a look at a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark compares, as read from a YAML file."""
+"""Settings of a benchmark, as read from a YAML file."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class BenchmarkConfig:
         recipe: How models are fine-tuned.
         runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
         stack: Models trained together.
-        seed: Of every draw.
+        seed: Seed of every draw.
         methods: Method to its options (see `eval_harness.benchmark.methods`).
         attribution: The LDS part; null leaves it out.
         selection: The downstream part; null leaves it out.

@@ -57,8 +57,8 @@ class Problem:
 
     Attributes:
         setting: One of `SETTINGS`.
-        source: Of the targets and of the evaluation rows.
-        seed: Of the draw of targets.
+        source: Source of the targets and of the evaluation rows.
+        seed: Seed of the draw of targets.
         pool: Positions in the setting's pool that may be chosen. What scorers learn from a pool
             (word weights, Fisher matrices) they learn from all of it, in every setting.
         targets: Positions in the targets file.

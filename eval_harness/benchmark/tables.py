@@ -29,7 +29,7 @@ def interval(
     Args:
         values: Rows with `source` and `seed`, and one value for every pair of them.
         column: The value.
-        confidence: Of the interval.
+        confidence: Confidence of the interval.
 
     Returns:
         (mean, low, high); no interval (NaN) from a single value.

@@ -1,4 +1,4 @@
-"""What an encoder is trained from and tested on, as read from a YAML file."""
+"""Settings of an encoder's training and test, as read from a YAML file."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ class TeacherConfig:
         encoder: Directory or hub id of an encoder, as `curate fit` makes of a model's gradients,
             whose cosines are followed instead; None for gradients made here, as the rest says.
         kind: "fisher" (see `selection.scorers.gradient`) or "adam" (`adam_gradient`, there).
-        rank: Of each side's projection; with "adam" a layer's sketch has as many features, rank².
-        damping: Of "fisher"; see there.
+        rank: Rank of each side's projection; with "adam" a layer's sketch has as many features,
+            rank².
+        damping: Damping of "fisher"; see there.
     """
 
     encoder: str | None = None
@@ -128,7 +129,7 @@ class EncoderTrainingConfig:
         recipe: How models are fine-tuned.
         runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
         stack: Models trained together.
-        seed: Of every draw.
+        seed: Seed of every draw.
         supervision: The subsets to learn from.
         use: Kinds of subsets that are learned from; None for all that are drawn.
         encoder: What training starts from.

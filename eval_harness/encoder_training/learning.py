@@ -61,9 +61,9 @@ class Learned:
         history: Step, loss since the validation before, and LDS of every validation.
         best: The step that the encoder is of.
         rows: Different texts learned from.
-        seconds: Of the training; None if it was interrupted, so that nobody knows.
-        teacher_seconds: Of the teacher's gradients; None without a teacher.
-        precision: Of the checkpoint's weights.
+        seconds: Time that the training took; None if it was interrupted, so that nobody knows.
+        teacher_seconds: Time that the teacher's gradients took; None without a teacher.
+        precision: Precision of the checkpoint's weights.
     """
 
     history: list[dict[str, Any]]
@@ -135,10 +135,10 @@ def learn(
         config: How.
         model: The language model, for the teacher.
         splits: What is learned from.
-        losses: Of each split.
+        losses: Losses of each split.
         evaluation: Its validation part decides when to stop.
         measured: Its runs.
-        directory: Of the whole training.
+        directory: Directory of the whole training.
         progress: Show progress bars on standard error.
     """
     place = directory / "training"

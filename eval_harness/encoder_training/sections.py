@@ -1,4 +1,4 @@
-"""What a training did and found, as pieces of Markdown for its results and its model card."""
+"""Sections of Markdown about a training, for its results and its model card."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Facts:
     Attributes:
         config: What was asked for.
         rows: What was learned from, and what was held out.
-        losses: Of each split.
-        measured: Of the evaluation.
+        losses: Losses of each split.
+        measured: Results of the evaluation.
         learned: The training itself.
         as_saved: LDS on validation of the checkpoint, at its own scale.
         report: The evaluation's test part.

@@ -1,4 +1,4 @@
-"""What every command with an output directory does: bind the directory, write tables and text.
+"""Output directories: bind a directory to a run, write tables and text.
 
 Several processes may run one command on one directory. What takes long is shared out between them
 (`eval_harness.runs.jobs`); then each has all results, which are the same, and writes them while no
@@ -102,7 +102,7 @@ def write_checksums(directory: Path, files: Iterable[Path], *, kept: tuple[str, 
     """Write down digests of results, so that `curate verify` can tell whether they were altered.
 
     Args:
-        directory: Of the results; the digests are in its `checksums.json`.
+        directory: Directory of the results; the digests are in its `checksums.json`.
         files: In it; those that are not there are left out.
         kept: Beginnings of names whose digests stay as they are: what is read again, not written
             again, so that damage is not taken for what was written.
@@ -135,7 +135,7 @@ def check_kept(directory: Path, kept: tuple[str, ...], mend: str) -> None:
     """Refuse to go on with files that are not what `write_checksums` saw.
 
     Args:
-        directory: Of the results.
+        directory: Directory of the results.
         kept: Beginnings of names that are looked at.
         mend: What to do about it, for the message.
 

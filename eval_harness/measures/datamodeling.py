@@ -107,8 +107,8 @@ def lds(
         pooling: "attention", "sum" or "mean"; see `airrep.pooling`.
         scale: Inverse temperature of the attention; None: the `ScoreMatrix`'s own, or 1.
         draws: Bootstrap resamples; 0 for no interval. Time is proportional to S·T·draws.
-        confidence: Of the interval.
-        seed: Of the resampling.
+        confidence: Confidence of the interval.
+        seed: Seed of the resampling.
 
     Raises:
         ArgumentError: Arguments that do not fit, fewer than 3 subsets, NaN or infinite losses, or

@@ -1,4 +1,4 @@
-"""What a language model answers: greedy decoding in the format it was trained in."""
+"""Answers of a language model: greedy decoding in the format it was trained in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a language model predicts examples: the loss of each completion, in nats."""
+"""Losses of a language model on completions of examples, in nats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the chosen rows come from where the targets come from?
+"""The share of chosen rows that come from the targets' own source.
 
 A proxy that costs nothing, for pools whose sources are known. It does not replace fine-tuning:
 rows from elsewhere can help, and copies of one row score as well as variety does.

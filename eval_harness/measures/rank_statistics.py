@@ -155,7 +155,7 @@ def bootstrap(
         variables: Arrays (S, T).
         terms: As in `statistic`.
         draws: Resamples.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
 
     Returns:
         (draws,) means over the targets whose statistic is defined in the resample; NaN for a draw
@@ -232,7 +232,7 @@ def _resampled(
     """Means of the statistic over targets, (B,).
 
     Args:
-        orders: Of every variable.
+        orders: Sorted order of every variable.
         terms: As in `statistic`.
         times: (S, B) how often each draw holds each subset.
         weights: (T, B) how often it holds each target.

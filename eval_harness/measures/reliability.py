@@ -1,4 +1,4 @@
-"""How reliable the losses are, and so how well any predictor can do against them.
+"""Reliability of the losses, and the noise ceiling: how well any predictor can do against them.
 
 Shapes: S subsets, R repeats (fine-tuning seeds of each), T targets.
 """
@@ -25,8 +25,8 @@ class NoiseCeiling:
     Attributes:
         single: r₁, the correlation over subsets of one run's losses with another run's, mean over
             pairs of runs and over targets: the reliability of a single run.
-        low: Of the interval of `single`.
-        high: Of the interval of `single`.
+        low: Lower end of the interval of `single`.
+        high: Upper end of the interval of `single`.
         corrected: r_R = R r₁ / (1 + (R - 1) r₁), the reliability of the mean of R runs (Spearman
             1910; Brown 1910); 0 where r₁ is negative.
         attainable: √r_R, the correlation of the R-run mean with what it estimates (Spearman 1904),

@@ -34,7 +34,7 @@ def lm_eval_tasks(
         limit: Only so many documents of each task; for trials.
         num_fewshot: Examples before each question; default what the task says.
         batch_size: Questions at a time, or "auto".
-        seed: Of everything random: few-shot examples, and the harness's own generators.
+        seed: Seed of everything random: few-shot examples, and the harness's own generators.
         include_path: Directory of task files of your own (YAML), beside those of the harness.
         device: Where to compute; default the GPU if there is one, else the CPU.
 

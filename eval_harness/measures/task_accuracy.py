@@ -1,4 +1,4 @@
-"""How many examples a language model gets right, by choosing among labels or by answering."""
+"""Accuracy of a language model, by choosing among labels or by answering."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def accuracy(
         normalise: See `rank_classify`.
         max_new_tokens: See `generate`.
         batch_size: See `generate`.
-        dtype: Of the ranking, see `completion_losses`.
+        dtype: Precision of the ranking; see `completion_losses`.
 
     Raises:
         ArgumentError: No examples, groups that do not go with them, or useless labels.

@@ -1,4 +1,4 @@
-"""Is the answer right? Exact match and token F1, as the SQuAD evaluation counts them.
+"""Exact match and token F1 of answers, as the SQuAD evaluation counts them.
 
 Source: the official script of SQuAD 1.1 (Rajpurkar et al. 2016, arXiv:1606.05250): lower case,
 without punctuation, without the articles a, an and the, white space as single spaces. For English

@@ -1,4 +1,4 @@
-"""What every runner does."""
+"""The interface of a runner."""
 
 from __future__ import annotations
 

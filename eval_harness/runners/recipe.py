@@ -1,4 +1,4 @@
-"""How a model is fine-tuned on a few rows: the settings that every runner obeys.
+"""Settings of fine-tuning on a few rows, which every runner obeys.
 
 Runners differ in speed, not in what they compute: the same rows in the same order, the same
 batches, optimiser and schedule (AdamW without weight decay, linear decay to zero, gradient norm
@@ -63,8 +63,8 @@ class Recipe:
         learning_rate: At the first step; falls linearly to zero.
         batch_size: Rows per step. Batches run on across the end of an epoch.
         trainable: "all", "last:N" or "lora:RANK"; see `Trainable`.
-        precision: Of forward and backward; weights and optimiser are float32. "auto" is bfloat16
-            where the hardware has it.
+        precision: Precision of forward and backward; weights and optimiser are float32. "auto" is
+            bfloat16 where the hardware has it.
     """
 
     epochs: int = 2

@@ -66,7 +66,7 @@ def fine_tune(
         max_length: Tokens at which an example is cut.
         lora_rank: Train LoRA adapters of this rank on every linear layer of the blocks, and merge
             them into the model in the end; None trains all weights. Needs the extra `lora`.
-        seed: Of data order, dropout and adapters.
+        seed: Seed of data order, dropout and adapters.
         options: Anything else that `trl.SFTConfig` takes.
 
     Raises:

@@ -44,8 +44,8 @@ def hold_out(
 
     Args:
         examples: What to deal.
-        shares: Of the different examples; they sum to less than 1.
-        key: Of the draw.
+        shares: Shares of the different examples; they sum to less than 1.
+        key: Name of the draw; another name draws other rows.
     """
     digests = [digest.tobytes() for digest in example_digests(examples)]
     different = list(dict.fromkeys(digests))

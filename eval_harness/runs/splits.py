@@ -79,7 +79,7 @@ def draw_splits(
         pool: Rows to train on.
         examples: Whose losses are measured; none is in the pool.
         config: How many splits and subsets.
-        seed: Of the deal, the draws and the runs.
+        seed: Seed of the deal, the draws and the runs.
 
     Raises:
         ArgumentError: Too few rows or examples for the splits.

@@ -157,7 +157,7 @@ def draw_plan(
         evaluation: Examples whose losses are measured; none of them is in the pool.
         draws: (how, how many) pairs, in the order in which the subsets appear.
         repeats: Fine-tuning seeds per subset; 2 or more give a noise ceiling.
-        seed: Of the draws and the runs.
+        seed: Seed of the draws and the runs.
         roles: Name to evaluation positions, see `share_out`; default all are "test".
 
     Raises:
@@ -213,7 +213,7 @@ def share_out(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[st
     Args:
         count: Evaluation examples.
         shares: Role to its share; they sum to at most 1.
-        seed: Of the shuffle.
+        seed: Seed of the shuffle.
 
     Raises:
         ArgumentError: Shares that are not above 0 or sum to more than 1, or that come to no

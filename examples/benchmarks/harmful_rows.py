@@ -100,7 +100,7 @@ class Problem:
 
     Attributes:
         source: That source.
-        seed: Of the draw.
+        seed: Seed of the draw.
         pool: All rows, some of them with another row's completion.
         wrong: (N,) which ones.
         own: (N,) which rows are of the source.

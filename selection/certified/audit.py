@@ -73,7 +73,7 @@ def audit(
     Args:
         scores: (T, N).
         trajectory: The decisions.
-        known: Of the same scores.
+        known: What is known of the same scores.
         candidates: Positions, ascending, of the rows that the greedy saw.
         share: (T,) weights.
         scale: τ.

@@ -1,4 +1,4 @@
-"""How much memory a certified selection takes, before it takes it.
+"""Memory of a certified selection, known before it is taken.
 
 With T targets, N pool rows, C candidates and k picks:
 

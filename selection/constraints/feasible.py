@@ -1,4 +1,4 @@
-"""Whether constraints can be met at all, and if not, why, and which of them to loosen."""
+"""Feasibility of constraints, and if they cannot be met, which of them to loosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may and has to come yet, and which rows leave it possible.
+"""Rows that may still be chosen, and those that have to be, under constraints.
 
 A *completion* is a set of free rows that meets every minimum that is outstanding, in the slots and
 tokens that are left. A row is open if some completion contains it. Picking only open rows keeps a

@@ -1,4 +1,4 @@
-"""What a user demands of a selection, checked as far as that goes without a pool."""
+"""A user's constraints, checked as far as that goes without a pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a selection stands with each constraint, for reports."""
+"""The standing of a selection with each constraint, for reports."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class AdamGradientScorer:
         layers: Only the last so many transformer blocks; None takes all.
         batch_size: Rows of a batch of the training that is to be foreseen.
         draws: Batches that the moments are estimated from.
-        seed: Of the sketch and of the batches.
+        seed: Seed of the sketch and of the batches.
         tokens_per_batch: See `airrep.gradients.features.gradient_features`.
         dtype: See there.
         progress: Show progress bars.

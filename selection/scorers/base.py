@@ -1,4 +1,4 @@
-"""What every scorer does."""
+"""The interface of a scorer."""
 
 from __future__ import annotations
 

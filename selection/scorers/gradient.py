@@ -47,14 +47,14 @@ class GradientScorer:
 
     Attributes:
         model: The model to be fine-tuned, as it is before that.
-        rank: Of each side's projection; a layer has rank² features.
+        rank: Rank of each side's projection; a layer has rank² features.
         preconditioner: "fisher" (LoGra), or "none" (TracIn; normalised: as LESS, without Adam).
         normalise: "both" for cosines, "pool" to divide by the row's length alone (the same order
             for each target, but targets with long gradients weigh more), or "none".
         damping: λ in units of the mean eigenvalue of a layer's F. Choose it on validation data: on
             T0, 0.03 loses a quarter of the LDS that 30 has (docs/results.md).
         layers: Only the last so many transformer blocks; None takes all.
-        seed: Of the projections.
+        seed: Seed of the projections.
         tokens_per_batch: See `gradient_features`.
         dtype: See `gradient_features`.
         progress: Show a progress bar for the pool.
@@ -145,7 +145,7 @@ def whiten(
     Args:
         targets: (T, D) gradients.
         pool: (N, D) gradients.
-        widths: Of the blocks, from left to right; they sum to D.
+        widths: Widths of the blocks, from left to right; they sum to D.
         damping: Share of a block's mean eigenvalue.
 
     Returns:

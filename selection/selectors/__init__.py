@@ -50,7 +50,7 @@ def default_selector(scorer: object, rows: int, scale: float | None = None) -> S
 
     Args:
         scorer: One that says so by an attribute `selector`, as encoders' do, or else any.
-        rows: Of the pool; above `HERDED_ROWS` layered greedy, whatever the scorer.
+        rows: Rows of the pool; above `HERDED_ROWS` layered greedy, whatever the scorer.
         scale: As the user gave it; one asks for a selector that pools scores.
     """
     if scale is not None or rows > HERDED_ROWS:

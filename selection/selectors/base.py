@@ -1,4 +1,4 @@
-"""What every selector does, and what all of them share."""
+"""The interface of a selector, and code that all of them share."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def build(
     """Assemble a `Selection` from picks in order.
 
     Args:
-        name: Of the selector.
+        name: Name of the selector.
         scores: That it chose by.
         indices: (k,) rows.
         gains: (k,) changes of the objective; without one they are not kept.

@@ -1,4 +1,4 @@
-"""What is kept of a selection's scores for reports and explanations: in memory, on disk, checked.
+"""Data that reports and explanations need of a selection: in memory, on disk, checked.
 
 Not here: anything that is shown.
 """

@@ -1,4 +1,4 @@
-"""Whether what was read of a saved selection fits together, before anything is shown of it."""
+"""Validation of a saved selection's data, before anything is shown of it."""
 
 from __future__ import annotations
 

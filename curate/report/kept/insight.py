@@ -1,4 +1,4 @@
-"""What is known of a selection when pool, encoder and scores are gone: what reports are made of.
+"""Facts of a selection that reports need when pool, encoder and scores are gone.
 
 Positions count the usable pool rows, as in `Selection`. Shapes: T targets, N pool rows, k chosen.
 """
@@ -33,12 +33,12 @@ class RowText:
     """A pool row or a target, its texts cut where they are long.
 
     Attributes:
-        id: Of the row or target.
+        id: Id of the row or target.
         source: Where it comes from, or "".
         prompt: Its beginning.
         completion: Its beginning.
-        prompt_characters: Of the whole prompt.
-        completion_characters: Of the whole completion.
+        prompt_characters: Length of the whole prompt.
+        completion_characters: Length of the whole completion.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Removed:
     """A pool row that the guard took out before anything was scored, or warned of.
 
     Attributes:
-        id: Of the row.
+        id: Id of the row.
         row: Its position in the user's rows.
         reason: "leak" or "duplicate".
         of: What it repeats: "row 7" of the pool, or a collection and an id there: "targets 3".
@@ -138,7 +138,7 @@ def passage_in(text: str, span: str) -> slice | None:
     """Where a passage stands in a text on one line, None if it does not.
 
     Args:
-        text: Of a row, its completion after its prompt.
+        text: The row's prompt and completion.
         span: The passage as `Removed.span` has it: of another text perhaps, so that capitals may
             differ, perhaps shortened, and with an arrow where a completion begins.
     """
@@ -156,7 +156,7 @@ class Insight:
         ids: N pool ids.
         sources: N sources, "" where a row names none.
         rows: (N,) positions in the user's rows, those that could not be read included.
-        texts: Of the chosen rows and of those in the overview, by position.
+        texts: Texts of the chosen rows and of those in the overview, by position.
         targets: T targets.
         selection: What was chosen.
         overview: What the scores of all pool rows say.
@@ -239,7 +239,7 @@ def gather(
         pool: The usable pool rows, those that the selection's positions count.
         targets: The targets.
         manifest: As plain values.
-        overview: Of the scores that the selection was made from.
+        overview: Overview of the scores that the selection was made from.
         removed: Rows that the guard took out of the pool or warned of.
     """
     extremes = (overview.best_left.rows, overview.worst_left.rows)
