@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from itertools import pairwise
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
@@ -16,40 +20,27 @@ from airrep.console.wording import counted
 from airrep.errors import ArgumentError, CurateError, FileFormatError, MissingInputError
 from airrep.machine.processes import rank
 from airrep.version import __version__
-from curate import demo
 from curate.configs.yaml_text import config_text, read_yaml, read_yaml_file
 from curate.manifest.check import check_manifest
 from curate.manifest.provenance import differences
-from curate.report import saved
-from curate.stages.scorer_choice import ScorerName
-from curate.training_set import TrainingSet
-from curate.verbs.benchmark import benchmark
-from curate.verbs.check import check
-from curate.verbs.embed import embed
-from curate.verbs.fit import fit
-from curate.verbs.harmful import harmful
-from curate.verbs.lds import lds
-from curate.verbs.record import record
-from curate.verbs.select import select
-from curate.verbs.train import train
-from curate.verification import Verification, verify
-from selection.selectors import SelectorName
+from curate.spelling import Options, closest, spelled
 
 _DESCRIPTION = "Choose the training examples that help a language model most."
-_VERBS: Mapping[str, Callable[..., Any]] = {
-    "select": select,
-    "harmful": harmful,
-    "check": check,
-    "embed": embed,
-    "record": record,
-    "lds": lds,
-    "benchmark": benchmark,
-    "train": train,
-    "fit": fit,
-    "demo": demo.demo,
-    "report": saved.report,
-    "explain": saved.explain,
-    "verify": verify,
+# Where each verb is defined; a module is imported when its verb is asked for.
+VERBS: Mapping[str, str] = {
+    "select": "curate.verbs.select",
+    "harmful": "curate.verbs.harmful",
+    "check": "curate.verbs.check",
+    "embed": "curate.verbs.embed",
+    "record": "curate.verbs.record",
+    "lds": "curate.verbs.lds",
+    "benchmark": "curate.verbs.benchmark",
+    "train": "curate.verbs.train",
+    "fit": "curate.verbs.fit",
+    "demo": "curate.demo",
+    "report": "curate.report.saved",
+    "explain": "curate.report.saved",
+    "verify": "curate.verification.directory",
 }
 # Parameters that follow the verb without a name.
 _POSITIONAL = {
@@ -73,14 +64,18 @@ _AS_TEXT: Mapping[str, Any] = {
     "str | Path | Encoder | None": str | None,
     "str | Path | LanguageModel | None": str | None,
     "str | Path | npt.NDArray[np.floating] | None": str | None,
-    "ScorerName | Sequence[ScorerName] | Scorer": ScorerName | list[ScorerName],
-    "SelectorName | Selector | None": SelectorName | None,
+    "ScorerName | Sequence[ScorerName] | Scorer": "ScorerName | list[ScorerName]",
+    "SelectorName | Selector | None": "SelectorName | None",
 }
 # Control characters but for tab and line break, and halves of surrogate pairs.
 _ESCAPED = {
     code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
     for code in (*range(9), *range(11, 32), *range(127, 160), *range(0xD800, 0xE000))
 }
+
+
+# What the parser says of a value that is of none of the types that an option takes.
+_OF_NO_TYPE = re.compile(r'Parser key "([\w.]+)": Does not validate .*Given value: (.*)')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,14 +85,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("curate: an argument is not UTF-8; rename the file that it names", 2)
     if trouble := _unreadable_config(given):
         return _complain(f"curate: {trouble}", 2)
-    parsed = _parser(given[:1]).parse_args(given)
+    name, *words = given or [""]
+    if name not in VERBS and not name.startswith("-"):
+        listed = ", ".join(VERBS)
+        what = f"{name!r} is no verb{closest(name, VERBS)}" if name else "a verb is missing"
+        return _complain(f"curate: error: {what}; expected one of {listed}", 2)
+    try:
+        words = spelled(words, _options(name)) if name in VERBS else words
+    except ArgumentError as error:
+        return _complain(f"curate {name}: error: {error}; curate {name} --help lists all", 2)
+    parsed = parser(given[:1]).parse_args(["--version" if name == "-V" else name, *words])
     options = parsed[parsed.verb].as_dict()
-    if twice := _given_twice(given, _FLAGS.get(parsed.verb, ())):
-        return _complain(
-            f"curate {parsed.verb}: --{twice} is given more than once and takes one value; give it "
-            "once",
-            2,
-        )
     config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []
     try:
         recorded = _manifest(str(config[-1])) if config else None
@@ -105,11 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _complain(
                 f"this manifest is repeated by curate {recorded['verb']} --config …", 2
             )
-        result = _VERBS[parsed.verb](**options)
+        result = verb(parsed.verb)(**options)
         if rank() == 0:
             _show(parsed.verb, options, result)
-        if isinstance(result, Verification):
-            return 0 if result.fine else 1
+        if not getattr(result, "fine", True):
+            return 1  # what was verified is damaged
         return _compare(recorded, result)
     except CurateError as error:
         return _complain(f"curate {parsed.verb}: {error}", 1)
@@ -117,44 +115,73 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted; the same command goes on from what it has written", 130)
 
 
+def verb(name: str) -> Callable[..., Any]:
+    """The function that a verb calls."""
+    found: Callable[..., Any] = getattr(import_module(VERBS[name]), name)
+    return found
+
+
 class _Parser(ArgumentParser):
-    """Says what is wrong with options, and quotes them, without what steers a terminal."""
+    """Says what is wrong in one line, and quotes options without what steers a terminal."""
 
-    def error(self, message: str, ex: Exception | None = None) -> Any:  # noqa: ANN401
-        return super().error(_printable(message), ex)
+    asked = "curate"  # what was typed: the program, and its verb
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        text = " ".join(message.split())
+        if value := _OF_NO_TYPE.search(text):
+            text = f"--{value[1]} does not take {value[2]}"
+        sys.exit(_complain(f"{self.asked}: error: {text}; {self.asked} --help lists all", 2))
 
 
-def _parser(first: Sequence[str]) -> ArgumentParser:
-    """Of all verbs; where the first argument is one, only that one has options: it is quicker."""
-    asked = set(first) & set(_VERBS) or set(_VERBS)
+def parser(first: Sequence[str]) -> ArgumentParser:
+    """The parser of all verbs; only the verb that is the first argument, if one is, has options."""
     set_loader("curate", _load_config, exceptions=(FileFormatError,))
-    parser = _Parser(
+    made = _Parser(
         prog="curate", description=_DESCRIPTION, version=__version__, parser_mode="curate"
     )
-    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
-    for name, function in _VERBS.items():
-        summary = (inspect.getdoc(function) or "").split("\n")[0]
-        verb = _Parser(description=summary, parser_mode="curate")
-        if name in asked:
-            _add_options(verb, name, function)
-        verbs.add_subcommand(name, verb, help=summary)
-    return parser
+    made.asked = " ".join(["curate", *(name for name in first[:1] if name in VERBS)])
+    verbs = made.add_subcommands(dest="verb", metavar="VERB")
+    for name in VERBS:
+        summary = _summary(name)
+        each = _Parser(prog=f"curate {name}", description=summary, parser_mode="curate")
+        each.asked = each.prog
+        if name in first:
+            _add_options(each, name, verb(name))
+        verbs.add_subcommand(name, each, help=summary)
+    return made
 
 
-def _add_options(verb: ArgumentParser, name: str, function: Callable[..., Any]) -> None:
+def _summary(name: str) -> str:
+    """The first line of a verb's docstring, read without importing what the verb needs."""
+    module = Path(__file__).parents[1].joinpath(*VERBS[name].split(".")).with_suffix(".py")
+    defined = ast.parse(module.read_text("utf-8")).body
+    (function,) = (d for d in defined if isinstance(d, ast.FunctionDef) and d.name == name)
+    return (ast.get_docstring(function) or "").split("\n")[0]
+
+
+def _options(name: str) -> Options:
+    """The options of a verb, from its signature."""
+    parameters = inspect.signature(verb(name)).parameters
+    flags, positional = _FLAGS.get(name, ()), _POSITIONAL.get(name, ())
+    valued = [each for each in parameters if each not in flags and each not in positional]
+    booleans = [each for each in valued if parameters[each].annotation == "bool"]
+    return Options(valued, booleans, flags)
+
+
+def _add_options(made: ArgumentParser, name: str, function: Callable[..., Any]) -> None:
     if name in _CONFIG_FIRST:
         explained = f"YAML file; {_CONFIG_FIRST[name]} has an example"
-        verb.add_argument("config", type=str, help=explained)
+        made.add_argument("config", type=str, help=explained)
     elif name not in _POSITIONAL:
-        verb.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
+        made.add_argument("--config", action="config", help="YAML or JSON file, or a manifest")
     positional, flags = _POSITIONAL.get(name, ()), _FLAGS.get(name, ())
     for parameter in docstring_parser.parse(inspect.getdoc(function) or "").params:
         if parameter.arg_name in positional:
-            verb.add_argument(parameter.arg_name, type=str, help=parameter.description)
+            made.add_argument(parameter.arg_name, type=str, help=parameter.description)
         elif parameter.arg_name in flags:
             option = f"--{parameter.arg_name}"
-            verb.add_argument(option, action="store_true", help=parameter.description)
-    verb.add_function_arguments(
+            made.add_argument(option, action="store_true", help=parameter.description)
+    made.add_function_arguments(
         _command(function), nested_key=None, as_group=False, skip={"config", *positional, *flags}
     )
 
@@ -168,7 +195,8 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
     shown = {"progress": True}  # a bar on a terminal, a line now and then in a log
     given = inspect.signature(function).parameters.values()
     command.__annotations__ = {p.name: _AS_TEXT.get(p.annotation, p.annotation) for p in given}
-    types = get_type_hints(command, vars(sys.modules[function.__module__]))
+    known = {**vars(sys.modules["curate.cli"]), **vars(sys.modules[function.__module__])}
+    types = get_type_hints(command, known)
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             parameter.replace(
@@ -208,30 +236,6 @@ def _unreadable_config(given: Sequence[str]) -> str:
     return ""
 
 
-def _given_twice(given: Sequence[str], flags: Collection[str]) -> str:
-    """An option that stands there twice, of which the parser keeps the last; "" if none does.
-
-    A config may be one of several: what they set is put together.
-    """
-    seen: set[str] = set()
-    words = iter(given)
-    for word in words:
-        if word == "--":
-            break
-        if not word.startswith("--"):
-            continue
-        name, equals, _ = word[2:].partition("=")
-        if name in flags:
-            continue
-        if not equals:
-            next(words, None)  # its value, whatever it looks like
-        if name in seen:
-            return name
-        if name != "config" and not name.endswith("+"):  # --scorer+ adds to a list
-            seen.add(name)
-    return ""
-
-
 def _manifest(path: str) -> dict[str, Any] | None:
     content = read_yaml_file(path)
     if not isinstance(content, dict) or "manifest_version" not in content:
@@ -242,6 +246,8 @@ def _manifest(path: str) -> dict[str, Any] | None:
 
 def _compare(manifest: dict[str, Any] | None, result: object) -> int:
     """After a run from a manifest: did it choose the same rows?"""
+    from curate.training_set import TrainingSet  # here, because it brings datasets
+
     if manifest is None or not isinstance(result, TrainingSet):
         return 0
     repeated = json.loads(json.dumps(result.manifest.to_dict()))

@@ -145,7 +145,7 @@ def test_the_shortest_training_config_is_a_config(document):
 def test_the_training_pages_commands_are_commands():
     lines = [line for block in _blocks(TRAINING, "bash") for line in block.splitlines()]
     commands = [shlex.split(line.removesuffix("&")) for line in lines if "curate " in line]
-    options = {verb: inspect.signature(function) for verb, function in cli._VERBS.items()}
+    options = {verb: inspect.signature(cli.verb(verb)) for verb in cli.VERBS}
     assert [command[command.index("curate") + 1] for command in commands] == [
         "train", "select", "train", "train", "fit", "select",
     ]  # fmt: skip

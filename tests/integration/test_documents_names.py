@@ -151,13 +151,13 @@ def _modules() -> set[str]:
 
 @cache
 def _options(verb: str) -> set[str]:
-    return {*inspect.signature(cli._VERBS[verb]).parameters, "config", "help", "print_config"}
+    return {*inspect.signature(cli.verb(verb)).parameters, "config", "help", "print_config"}
 
 
 @cache
 def _every_option() -> set[str]:
     scripts = {text[2:] for text in _examples().texts if text.startswith("--")}
-    return scripts.union(*(_options(verb) for verb in cli._VERBS))
+    return scripts.union(*(_options(verb) for verb in cli.VERBS))
 
 
 # --- what a page names ---
@@ -249,7 +249,7 @@ def _of_command(command: str, page: Path) -> Iterator[str]:
 
 def _of_curate(words: list[str], page: Path) -> Iterator[str]:
     verb = words[0] if words else "--help"
-    if verb in cli._VERBS:
+    if verb in cli.VERBS:
         yield from _of_words(words[1:], _options(verb), page)
     elif verb != "--help":
         yield f"no verb {verb}"
@@ -536,7 +536,7 @@ def test_a_whole_command_line_can_be_typed(capsys):
     assert len(commands) > 30
     for page, words in commands:
         try:
-            cli._parser(words[:1]).parse_args(words)
+            cli.parser(words[:1]).parse_args(words)
         except SystemExit:
             pytest.fail(f"{page}: curate {shlex.join(words)}: {capsys.readouterr().err}")
 

@@ -29,24 +29,72 @@ def _train_rows(directory):
     return (directory / "train.jsonl").read_text()
 
 
-@pytest.mark.slow
-def test_version_and_help_need_no_torch():
+@pytest.mark.parametrize("asked", ["--version", "-V", "--help", "-h", "selct"])
+def test_version_help_and_typing_errors_import_nothing_heavy(asked):
     code = (
         "import sys, curate.cli\n"
-        "try: curate.cli.main(['--version'])\n"
+        f"try: curate.cli.main([{asked!r}])\n"
         "except SystemExit: pass\n"
-        "assert 'torch' not in sys.modules"
+        "assert not {'torch', 'datasets', 'pandas', 'sklearn', 'scipy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"curate {__version__}"
+    if asked in ("--version", "-V"):
+        assert done.stdout.strip() == f"curate {__version__}"
+    elif asked == "selct":
+        assert done.stderr.startswith("curate: error: 'selct' is no verb; did you mean select?")
+        assert done.stderr.count("\n") == 1
+    else:
+        assert all(f"    {verb} " in done.stdout for verb in cli.VERBS)
 
 
-@pytest.mark.parametrize("verb", cli._VERBS)
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_summary_of_a_verb_is_the_first_line_of_its_function(verb):
+    assert cli._summary(verb) == inspect.getdoc(cli.verb(verb)).split("\n")[0]
+
+
+def test_options_may_be_short_dashed_and_bare(inputs, tmp_path, capsys):
+    status = cli.main(
+        ["select", *inputs, "-k=4", "-o", "out", "--on-bad-row", "skip", "--no-progress",
+         "--overwrite", "--target-columns.prompt=prompt", "--target-columns.completion",
+         "completion"]
+    )  # fmt: skip
+    assert status == 0, capsys.readouterr().err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["arguments"]["on_bad_row"] == "skip"
+    assert len(manifest["arguments"]["target_columns"]) == 2
+    assert cli.main(["select", *inputs, "-k", "4", "-q"]) == 0
+
+
+MISTAKES = {
+    "option": (["--on_badrow", "skip"], "--on_badrow is unknown; did you mean --on_bad_row?"),
+    "no option": (["--zork"], "--zork is unknown"),
+    "twice": (["--seed", "1", "--seed=2"], "--seed is given more than once and takes one value"),
+    "twice, spelled apart": (["--on-bad-row", "skip", "--on_bad_row", "error"], "more than once"),
+    "short, not here": (["-x"], "-x"),
+    "value": (["--k", "many"], "--k does not take many"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_typing_error_is_one_line_and_exits_with_two(inputs, capsys, case):
+    words, message = MISTAKES[case]
+    try:
+        status = cli.main(["select", *inputs, *words])
+    except SystemExit as stop:
+        status = stop.code
+    shown = capsys.readouterr().err
+    assert status == 2
+    assert shown.startswith("curate select: error: ")
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_parameter_of_the_api_is_an_option_with_help(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([verb, "--help"])
     shown = capsys.readouterr().out
-    function = cli._VERBS[verb]
+    function = cli.verb(verb)
     assert stop.value.code == 0
     for name in inspect.signature(function).parameters:
         assert f"--{name} " in shown or f"\n  {name} " in shown, "an option, or an argument"
@@ -145,10 +193,14 @@ def test_errors_are_one_line_and_exit_with_one(inputs, tmp_path, capsys, case):
 
 @pytest.mark.parametrize("arguments", [["select", "--bogus"], ["select"], ["choose"], []])
 def test_wrong_usage_exits_with_two(arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
-    assert stop.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    try:
+        status = cli.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    shown = capsys.readouterr().err
+    assert "error:" in shown
+    assert shown.count("\n") == 1
 
 
 def test_an_interrupt_is_not_a_traceback(inputs, monkeypatch, capsys):
