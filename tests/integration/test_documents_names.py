@@ -157,7 +157,7 @@ def _options(verb: str) -> set[str]:
 @cache
 def _every_option() -> set[str]:
     scripts = {text[2:] for text in _examples().texts if text.startswith("--")}
-    return scripts.union(*(_options(verb) for verb in cli.VERBS))
+    return scripts.union({"version", "no-progress"}, *(_options(verb) for verb in cli.VERBS))
 
 
 # --- what a page names ---
