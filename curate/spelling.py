@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from airrep.errors import ArgumentError
 
-_SHORT = {"-k": ["--k"], "-o": ["--output"], "-q": ["--progress=false"], "-V": ["--version"]}
+_SHORT = {"-k": "--k", "-o": "--output", "-q": "--progress=false", "-V": "--version"}
 _PARSERS_OWN = ("config", "help", "print_config", "version")
 _TRUTHS = [[word] for word in ("true", "false", "yes", "no", "True", "False")]
 
@@ -48,9 +48,9 @@ def spelled(words: Sequence[str], options: Options) -> list[str]:
     """
     made: list[str] = []
     seen: set[str] = set()
-    rest = [part for word in words for part in _long(word, options)]
+    rest = list(words)
     while rest:
-        word = rest.pop(0)
+        word = _long(rest.pop(0), options)
         if word == "--":
             return [*made, word, *rest]
         if not word.startswith("--"):
@@ -99,13 +99,9 @@ def closest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _long(word: str, options: Options) -> list[str]:
-    """The long form of a short option that the verb has."""
+def _long(word: str, options: Options) -> str:
+    """The long form of a short option that the verb has; any other word as it is."""
     letter, equals, value = word.partition("=")
-    if letter not in _SHORT:
-        return [word]
-    (long,) = _SHORT[letter]
+    long = _SHORT.get(letter, "")
     name = long[2:].partition("=")[0]
-    if name not in _PARSERS_OWN and name not in options.valued:
-        return [word]
-    return [f"{long}{equals}{value}"]
+    return f"{long}{equals}{value}" if name in (*_PARSERS_OWN, *options.valued) else word
