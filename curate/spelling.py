@@ -84,8 +84,7 @@ def _parts(word: str, options: Options) -> tuple[str, str, str | None]:
         return first[3:], first[3:], "false"
     known = {*options.valued, *options.flags}
     if first not in known and first not in _PARSERS_OWN:
-        shown = {f"--{each}" for each in known}
-        raise ArgumentError(f"--{first} is unknown{closest(f'--{first}', shown)}")
+        raise ArgumentError(f"--{first} is unknown{closest(first, known, '--')}")
     return first, first + plus + dot + key, value if equals else None
 
 
@@ -93,10 +92,16 @@ def _is_number(word: str) -> bool:
     return word[1:].replace(".", "", 1).isdigit()
 
 
-def closest(name: str, names: Iterable[str]) -> str:
-    """A question after the name that was probably meant, or nothing."""
-    found = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+def closest(name: str, names: Iterable[str], before: str = "") -> str:
+    """A question after the name that was probably meant, or nothing.
+
+    Args:
+        name: As it was typed.
+        names: Those that there are.
+        before: Text that is shown before a name.
+    """
+    found = get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean {before}{found[0]}?" if found else ""
 
 
 def _long(word: str, options: Options) -> str:
