@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         words = spelled(words, _options(name)) if name in VERBS else words
     except ArgumentError as error:
-        return _complain(f"curate {name}: error: {error}; curate {name} --help lists all", 2)
+        return _complain(f"curate {name}: error: {error}", 2)
     parsed = parser(given[:1]).parse_args(["--version" if name == "-V" else name, *words])
     options = parsed[parsed.verb].as_dict()
     config = [] if parsed.verb in _CONFIG_FIRST else options.pop("config", None) or []

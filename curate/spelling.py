@@ -55,7 +55,7 @@ def spelled(words: Sequence[str], options: Options) -> list[str]:
             return [*made, word, *rest]
         if not word.startswith("--"):
             if word.startswith("-") and word not in ("-", "-h") and not _is_number(word):
-                raise ArgumentError(f"{word} is unknown")
+                raise ArgumentError(f"{word} is unknown; --help lists all")
             made.append(word)
             continue
         first, whole, value = _parts(word, options)
@@ -84,7 +84,7 @@ def _parts(word: str, options: Options) -> tuple[str, str, str | None]:
         return first[3:], first[3:], "false"
     known = {*options.valued, *options.flags}
     if first not in known and first not in _PARSERS_OWN:
-        raise ArgumentError(f"--{first} is unknown{closest(first, known, '--')}")
+        raise ArgumentError(f"--{first} is unknown{closest(first, known, '--')}; --help lists all")
     return first, first + plus + dot + key, value if equals else None
 
 

@@ -155,7 +155,8 @@ def test_an_option_that_is_given_twice_is_refused(home, capsys, more, named):
     command += ["--scorer", "tfidf", "--output", "~/out", *more]
     assert cli.main(command) == 2
     assert capsys.readouterr().err == (
-        f"curate select: --{named} is given more than once and takes one value; give it once\n"
+        f"curate select: error: --{named} is given more than once and takes one value; give it "
+        "once\n"
     )
     assert not (home / "out").exists()
 

@@ -32,9 +32,12 @@ def test_one_form_of_every_option(typed, known):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("-x", "^-x is unknown$"),
-        ("--zork 1", "^--zork is unknown$"),
-        ("--on-bad-rwo skip", r"^--on_bad_rwo is unknown; did you mean --on_bad_row\?$"),
+        ("-x", "^-x is unknown; --help lists all$"),
+        ("--zork 1", "^--zork is unknown; --help lists all$"),
+        (
+            "--on-bad-rwo skip",
+            r"^--on_bad_rwo is unknown; did you mean --on_bad_row\?; --help lists all$",
+        ),
         ("--pool a --pool=b", "^--pool is given more than once and takes one value"),
         ("--columns.a b --columns.a c", r"^--columns.a is given more than once"),
     ],
