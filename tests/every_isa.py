@@ -28,7 +28,7 @@ def main() -> int:
     missing = [level for level in LEVELS if level not in levels]
     print(f"{known.get('cpu_name', 'this CPU')}: {', '.join(levels) or 'no level of x86'}")
     if missing:
-        print(f"not tested, since this CPU has it not: {', '.join(missing)}")
+        print(f"this CPU lacks, so not tested: {', '.join(missing)}")
     failed = []
     for level in levels or [""]:
         for threads in ("1", "2"):
