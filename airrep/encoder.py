@@ -340,9 +340,10 @@ class AirRep:
             bar(mine, "encode", shown=progress) as counter,
             kept_rows(
                 lambda: f"{function.__name__} {self._fingerprint()} {self.model.device.type}",
-                lambda: [text_fingerprint(text) for text in texts], (len(texts), width),
+                lambda: [text_fingerprint(text) for text in texts],
+                (len(texts), width),
             ) as rows,
-        ):  # fmt: skip
+        ):
             for each in passes:
                 if rows.find(each.members):
                     counter.skip(len(each.members))

@@ -62,9 +62,17 @@ _SHAPES = (
 )
 _SOURCE_FIELDS = ("source", "dataset", "task")
 _ROLES = ("prompt", "completion", "messages", "text", "source", "id")
-_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
-             "assistant": "assistant", "model": "assistant", "system": "system", "tool": "tool",
-             "function": "tool"}  # fmt: skip
+_SPEAKERS = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "function": "tool",
+}
 _MOST_NAMES = 40  # of fields, in a message
 _COLUMNS_HINT = (
     'columns={"prompt": "<field>", "completion": "<field>"} '

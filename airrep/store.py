@@ -276,11 +276,14 @@ class EmbeddingStore:
             part = order[start : start + rows]
             made.append(
                 NewShard(
-                    self.directory, f"{shard_name(number)}{mark}", settings,
-                    [texts[i] for i in part], [examples[i].id for i in part],
+                    self.directory,
+                    f"{shard_name(number)}{mark}",
+                    settings,
+                    [texts[i] for i in part],
+                    [examples[i].id for i in part],
                     [digests[i] for i in part],
                 )
-            )  # fmt: skip
+            )
         return made
 
     def _add(self, shard: NewShard) -> None:
@@ -294,9 +297,10 @@ class EmbeddingStore:
     def _discard_parts(self) -> None:
         """Remove what was kept of shards that count now; rows of other pools stay."""
         discard(
-            self.directory, PARTS,
+            self.directory,
+            PARTS,
             lambda keys: any(key not in self._place and key not in self._written for key in keys),
-        )  # fmt: skip
+        )
 
     def _load(self) -> None:
         """Read the manifest, and the shards that are not in memory yet."""

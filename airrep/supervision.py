@@ -160,9 +160,14 @@ class SubsetPlan:
                 if name.startswith("role.")
             }
             plan = cls(
-                np.split(arrays["rows"], ends), content["kinds"], int(content["repeats"]),
-                int(content["seed"]), roles, arrays["pool"], arrays["evaluation"],
-            )  # fmt: skip
+                np.split(arrays["rows"], ends),
+                content["kinds"],
+                int(content["repeats"]),
+                int(content["seed"]),
+                roles,
+                arrays["pool"],
+                arrays["evaluation"],
+            )
             facts = plan._facts()
             intact = {name: content[name] for name in facts} == facts
         except FileNotFoundError as error:

@@ -43,14 +43,14 @@ VERBS: Mapping[str, str] = {
     "verify": "curate.verification.directory",
 }
 # Parameters that follow the verb without a name.
-_POSITIONAL = {
-    "report": ("directory",), "explain": ("directory", "name"), "verify": ("directory",),
-}  # fmt: skip
+_POSITIONAL = {"report": ("directory",), "explain": ("directory", "name"), "verify": ("directory",)}
 # Options without a value.
 _FLAGS = {
-    "select": ("overwrite",), "harmful": ("overwrite",), "explain": ("target",),
+    "select": ("overwrite",),
+    "harmful": ("overwrite",),
+    "explain": ("target",),
     "verify": ("repair",),
-}  # fmt: skip
+}
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
 # What a command line can hold of the types that also take Python objects.

@@ -90,9 +90,14 @@ def demo(
                 temporary.write_text(text, "utf-8")
         place = directory / "selection"
         chosen = select(
-            directory / "pool.jsonl", directory / "targets.jsonl", k,
-            encoder=encoder, output=place, seed=seed, progress=progress,
-        )  # fmt: skip
+            directory / "pool.jsonl",
+            directory / "targets.jsonl",
+            k,
+            encoder=encoder,
+            output=place,
+            seed=seed,
+            progress=progress,
+        )
         scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
         precision = _precision(chosen.pool, k, targets, seed, scorer)
     return Demo(chosen, precision, _describe(directory, chosen, precision, k))

@@ -122,12 +122,7 @@ class _Proposed:
     longest: float
 
 
-def _proposed(
-    scores: ScoreMatrix,
-    starts: Sequence[int],
-    threads: int | None,
-    n: int,
-) -> _Proposed:
+def _proposed(scores: ScoreMatrix, starts: Sequence[int], threads: int | None, n: int) -> _Proposed:
     """See `ScoreMatrix.scan`."""
     assert scores.embeddings is not None, "faiss compares embeddings"
     queries, pool = scores.embeddings

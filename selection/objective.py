@@ -59,10 +59,7 @@ class ObjectiveCurve:
 
     @classmethod
     def adding_up(
-        cls,
-        objective: Objective,
-        gains: npt.NDArray[np.float64],
-        layers: npt.NDArray[np.int64],
+        cls, objective: Objective, gains: npt.NDArray[np.float64], layers: npt.NDArray[np.int64]
     ) -> ObjectiveCurve:
         """Of an objective that is 0 of no rows, from the change with each pick.
 

@@ -107,10 +107,14 @@ class Selection:
         """Its first n rows, which without constraints are the selection of n."""
         return replace(
             self,
-            indices=self.indices[:n], gains=self.gains[:n], scores=self.scores[:n],
-            targets=self.targets[:n], layers=self.layers[:n], ids=self.ids[:n],
+            indices=self.indices[:n],
+            gains=self.gains[:n],
+            scores=self.scores[:n],
+            targets=self.targets[:n],
+            layers=self.layers[:n],
+            ids=self.ids[:n],
             objective=None if self.objective is None else self.objective.first(n),
-        )  # fmt: skip
+        )
 
     def relocated(self, rows: npt.NDArray[np.int64]) -> Selection:
         """The same picks, made from the pool rows `rows`, as positions in the whole pool."""

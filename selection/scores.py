@@ -199,9 +199,11 @@ class ScoreMatrix:
         if self.workers is None or self.dense is not None:
             return [look(self, starts, None)]
         bare = replace(
-            self, target_ids=_Positions(self.shape[0]), pool_ids=_Positions(self.shape[1]),
+            self,
+            target_ids=_Positions(self.shape[0]),
+            pool_ids=_Positions(self.shape[1]),
             workers=None,
-        )  # fmt: skip
+        )
         return self.workers.parts(partial(look, bare), starts)
 
     def values(self) -> Float32:
@@ -220,9 +222,12 @@ class ScoreMatrix:
             EmbeddingError: NaN or infinite somewhere.
         """
         matrix = ScoreMatrix.from_array(
-            self.values(), target_ids=self.target_ids, pool_ids=self.pool_ids, method=self.method,
+            self.values(),
+            target_ids=self.target_ids,
+            pool_ids=self.pool_ids,
+            method=self.method,
             scale=self.scale,
-        )  # fmt: skip
+        )
         return replace(matrix, embeddings=self.embeddings)
 
     def for_targets(self, targets: Sequence[int] | npt.NDArray[np.int64]) -> ScoreMatrix:
@@ -245,9 +250,12 @@ class ScoreMatrix:
         for inside, found in self.scan(partial(_columns, rows=rows)):
             dense[:, inside] = found
         matrix = ScoreMatrix.from_array(
-            dense, target_ids=self.target_ids, pool_ids=[self.pool_ids[i] for i in rows],
-            method=self.method, scale=self.scale,
-        )  # fmt: skip
+            dense,
+            target_ids=self.target_ids,
+            pool_ids=[self.pool_ids[i] for i in rows],
+            method=self.method,
+            scale=self.scale,
+        )
         if self.embeddings is None:
             return matrix
         targets, pool = self.embeddings

@@ -76,9 +76,7 @@ def kept_in(directory: str | Path | None, name: str) -> Iterator[None]:
 
 
 def discard(
-    directory: str | Path,
-    name: str,
-    needed: Callable[[Sequence[bytes]], bool] = lambda keys: False,
+    directory: str | Path, name: str, needed: Callable[[Sequence[bytes]], bool] = lambda keys: False
 ) -> None:
     """Remove parts: their result is written. What cannot be removed stays, and does no harm.
 
@@ -133,9 +131,13 @@ class KeptRows(Rows):
     """Rows that are found in parts, and written to them."""
 
     def __init__(
-        self, place: Place, made_by: str, keys: Sequence[bytes], shape: tuple[int, ...],
+        self,
+        place: Place,
+        made_by: str,
+        keys: Sequence[bytes],
+        shape: tuple[int, ...],
         dtype: npt.DTypeLike,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Look for the rows of these keys among the parts that were made by the same."""
         super().__init__(shape, dtype)
         self._place, self._keys = place, keys
@@ -182,8 +184,12 @@ class KeptRows(Rows):
             return
         members = np.concatenate(self._waiting)
         with self._due.writing():
-            _write(self._place, self._made_by, [self._keys[i] for i in members],
-                   np.ascontiguousarray(self.values[members]))  # fmt: skip
+            _write(
+                self._place,
+                self._made_by,
+                [self._keys[i] for i in members],
+                np.ascontiguousarray(self.values[members]),
+            )
         self._waiting = []
         self._any = True
 
@@ -272,9 +278,7 @@ class KeptSteps(Steps):
             return
         with self._due.writing():
             kept = [np.ascontiguousarray(array) for array in arrays()]
-            told = {
-                "made_by": self._made_by, "done": str(done), "digest": self._digest(done, kept)
-            }  # fmt: skip
+            told = {"made_by": self._made_by, "done": str(done), "digest": self._digest(done, kept)}
             with atomic_file(self._file) as temporary:
                 save_file({str(i): array for i, array in enumerate(kept)}, temporary, told)
 

@@ -174,9 +174,13 @@ class _Writer:
         error = message = ""
         try:
             shard = NewShard(
-                Path(row["directory"]), row["name"], json.loads(row["settings"]), row["texts"],
-                row["ids"], row["digests"],
-            )  # fmt: skip
+                Path(row["directory"]),
+                row["name"],
+                json.loads(row["settings"]),
+                row["texts"],
+                row["ids"],
+                row["digests"],
+            )
             shard.write(shard.encoded(self._encoder, tokens_per_batch=self._tokens))
         except CurateError as found:  # Ray would wrap it in errors of its own
             error, message = type(found).__name__, str(found)

@@ -74,9 +74,14 @@ def gradient_features(
     """
     chosen = projected_layers(model.network, rank=rank, layers=layers)
     return reduced_gradients(
-        model, examples, [TwoSided.random(layer, seed, model.network.device) for layer in chosen],
-        layers=layers, tokens_per_batch=tokens_per_batch, dtype=dtype, progress=progress,
-    )  # fmt: skip
+        model,
+        examples,
+        [TwoSided.random(layer, seed, model.network.device) for layer in chosen],
+        layers=layers,
+        tokens_per_batch=tokens_per_batch,
+        dtype=dtype,
+        progress=progress,
+    )
 
 
 def reduced_gradients(

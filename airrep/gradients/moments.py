@@ -107,9 +107,10 @@ def second_moments(
                 if number < begun:
                     continue
                 for total, gradient in zip(
-                    sums, _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
+                    sums,
+                    _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
                     strict=True,
-                ):  # fmt: skip
+                ):
                     total += gradient.square() / draws
                 shown.advance()
                 size = sum(total.nbytes for total in sums)

@@ -58,10 +58,15 @@ def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) 
     transformers_logging.disable_progress_bar()
     try:
         model, report = kind.from_pretrained(
-            directory, dtype=dtype, use_safetensors=True, local_files_only=True,
-            trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True,
+            directory,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **kwargs,
-        )  # fmt: skip
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{directory}: {error}") from error
     except Exception as error:  # damaged weights and impossible configs raise many kinds

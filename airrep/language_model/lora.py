@@ -38,9 +38,13 @@ def with_adapters(
 
     name, blocks = transformer_blocks(network)
     config = LoraConfig(
-        r=rank, lora_alpha=int(ALPHA_OVER_RANK * rank), lora_dropout=0.0, bias="none",
-        target_modules=list(adapted_layers(blocks, name)), task_type=task,
-    )  # fmt: skip
+        r=rank,
+        lora_alpha=int(ALPHA_OVER_RANK * rank),
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=list(adapted_layers(blocks, name)),
+        task_type=task,
+    )
     with warnings.catch_warnings():  # peft asks by a name that transformers is about to drop
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         adapted = get_peft_model(network, config)

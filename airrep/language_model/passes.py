@@ -129,9 +129,12 @@ def batches(
     lengths, device = [len(t.ids) for t in tokens], model.network.device
     with bar(len(tokens), progress, shown=bool(progress)) as shown:
         for each in plan_passes(
-            lengths, model.format.max_tokens, device, tokens_per_batch,
+            lengths,
+            model.format.max_tokens,
+            device,
+            tokens_per_batch,
             pass_tokens=LANGUAGE_MODEL_PASS_TOKENS,
-        ):  # fmt: skip
+        ):
             if rows is not None and rows.find(each.members):
                 shown.skip(len(each.members))
                 continue

@@ -14,8 +14,14 @@ from airrep.machine.processes import process_group, processes
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _NO_LIMIT = ("ALL", "DEFAULT")  # values of ONEDNN_MAX_CPU_ISA
 _WITHOUT_BFLOAT16 = (
-    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
-)  # fmt: skip
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+)
 
 
 def default_device() -> torch.device:

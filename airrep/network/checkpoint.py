@@ -70,8 +70,13 @@ def _load_sentence_encoder(
     if config["model_type"] == "bert":
         flat = {k: v for k, v in config.items() if k not in ("model_type", "architectures")}
     else:
-        shared = ("hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings",
-                  "pad_token_id")  # fmt: skip
+        shared = (
+            "hidden_size",
+            "num_attention_heads",
+            "vocab_size",
+            "max_position_embeddings",
+            "pad_token_id",
+        )
         flat = {k: config[k] for k in shared if k in config}
         settings["backbone"] = config
     with _config_errors(directory):

@@ -70,12 +70,13 @@ class GradientPooling(nn.Module):
             reductions = [
                 Folded(
                     TwoSided(layer.name, layer.sizes, out_of.float(), into.float()),
-                    drawn.float(), _WIDTH,
+                    drawn.float(),
+                    _WIDTH,
                 )
                 for layer, out_of, into, drawn in zip(
                     self.layers, self.out_of, self.into, self.signs, strict=True
                 )
-            ]  # fmt: skip
+            ]
             lowest = last_blocks(model, None)[0][1]
             with left_as_found(model), recorder(model, reductions, lowest) as recorded:
                 recorded.begin(*ids.shape)

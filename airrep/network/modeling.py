@@ -172,9 +172,11 @@ class AirRepModel(PreTrainedModel):
         how = self.config.token_pooling
         seen = attention_mask if self.config.backbone else _for_all_queries(attention_mask)
         read = self.bert(
-            input_ids=input_ids, attention_mask=seen, return_dict=True,
+            input_ids=input_ids,
+            attention_mask=seen,
+            return_dict=True,
             output_hidden_states=how == "levels",
-        )  # fmt: skip
+        )
         states = read.hidden_states if how == "levels" else [read.last_hidden_state]
         return pool_states(states, attention_mask, start, how)
 

@@ -47,10 +47,14 @@ class SentenceReader:
             return []
         separable = self._template.separable
         read = self._tokenizer(
-            list(texts), truncation=True, max_length=self.longest, padding=False,
-            return_attention_mask=False, return_token_type_ids=False,
+            list(texts),
+            truncation=True,
+            max_length=self.longest,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
             return_offsets_mapping=separable,
-        )  # fmt: skip
+        )
         if not separable:
             return [Tokens(ids, 0) for ids in read["input_ids"]]
         return [

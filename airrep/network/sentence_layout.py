@@ -183,8 +183,15 @@ def write_modules(
 
 def _as_bert(file: Path) -> dict[str, Any]:
     """A config of ours with the fields that only we know taken out, as plain BERT."""
-    ours = ("backbone", "projection_dim", "token_pooling", "normalize", "attention_scale",
-            "template", "separator")  # fmt: skip
+    ours = (
+        "backbone",
+        "projection_dim",
+        "token_pooling",
+        "normalize",
+        "attention_scale",
+        "template",
+        "separator",
+    )
     config = json.loads(file.read_text("utf-8"))
     kept = {key: value for key, value in config.items() if key not in ours}
     return {**kept, "model_type": "bert", "architectures": ["BertModel"]}

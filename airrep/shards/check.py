@@ -88,11 +88,12 @@ def rebuilt_manifest(directory: Path) -> dict[str, Any] | None:
         {"name": table.stem, "rows": 0}
         if facts is None
         else {
-            "name": table.stem, "rows": facts["rows"],
+            "name": table.stem,
+            "rows": facts["rows"],
             "digests": {"npy": facts["npy"], "parquet": file_digest(table)},
         }
         for table, facts in zip(tables, found, strict=True)
-    ]  # fmt: skip
+    ]
     return {"format": FORMAT, **said[0], "shards": shards}
 
 

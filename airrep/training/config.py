@@ -77,24 +77,36 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.adapter_rank  # noqa: B018 (refuses what it cannot read)
-        for name, known in (
-            ("pooling", POOLINGS), ("weighting", _WEIGHTINGS), ("start", _STARTS),
-        ):  # fmt: skip
+        for name, known in (("pooling", POOLINGS), ("weighting", _WEIGHTINGS), ("start", _STARTS)):
             if getattr(self, name) not in known:
                 raise ArgumentError(
                     f"training.{name} {getattr(self, name)!r} is unknown; choose from "
                     f"{', '.join(known)}."
                 )
         for name, least in (
-            ("dim", 1), ("steps", 0), ("subsets", 2), ("targets", 1), ("distil_rows", 2),
-            ("evaluate_every", 1), ("patience", 1), ("tokens_per_batch", 1), ("seed", 0),
-        ):  # fmt: skip
+            ("dim", 1),
+            ("steps", 0),
+            ("subsets", 2),
+            ("targets", 1),
+            ("distil_rows", 2),
+            ("evaluate_every", 1),
+            ("patience", 1),
+            ("tokens_per_batch", 1),
+            ("seed", 0),
+        ):
             if getattr(self, name) < least:
                 raise ArgumentError(
                     f"training.{name}: expected {least} or more, found {getattr(self, name)}."
                 )
-        for name in ("damping", "ridge", "scale", "learning_rate", "backbone_learning_rate",
-                     "gradient_norm", "most"):  # fmt: skip
+        for name in (
+            "damping",
+            "ridge",
+            "scale",
+            "learning_rate",
+            "backbone_learning_rate",
+            "gradient_norm",
+            "most",
+        ):
             if not 0 < getattr(self, name) < inf:
                 raise ArgumentError(
                     f"training.{name}: expected a number above 0, found {getattr(self, name)}."

@@ -335,9 +335,12 @@ class _Trainer:
             )
             weighting: Any = config.weighting
             loss = pairwise_ranking_loss(
-                predicted, labels.to(predicted), weighting=weighting, least=config.least,
+                predicted,
+                labels.to(predicted),
+                weighting=weighting,
+                least=config.least,
                 most=config.most,
-            )  # fmt: skip
+            )
             if self._teacher is None or not len(pupils):
                 return loss
             vectors = torch.from_numpy(self._teacher.vectors[told]).to(embeddings)
@@ -346,9 +349,12 @@ class _Trainer:
 
         self._optimiser.zero_grad()
         loss = cached_backward(
-            lambda chunk: self._student(numbers[chunk]), self._student.chunks(numbers),
-            len(numbers), loss_of, self._trained.values(),
-        )  # fmt: skip
+            lambda chunk: self._student(numbers[chunk]),
+            self._student.chunks(numbers),
+            len(numbers),
+            loss_of,
+            self._trained.values(),
+        )
         self._hold_near_start()
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), config.gradient_norm)
         if not norm.isfinite():

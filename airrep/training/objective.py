@@ -162,11 +162,14 @@ def pairwise_ranking_loss(
     step = max(1, _PAIRS_AT_ONCE // max(len(predicted) ** 2, 1))
     parts = [
         checkpoint(
-            sums, p[start : start + step], y[start : start + step],
-            use_reentrant=False, preserve_rng_state=False,
+            sums,
+            p[start : start + step],
+            y[start : start + step],
+            use_reentrant=False,
+            preserve_rng_state=False,
         )
         for start in range(0, max(len(p), 1), step)
-    ]  # fmt: skip
+    ]
     losses, weights = (torch.cat(part).sum() for part in zip(*parts, strict=True))
     return losses / torch.where(weights > 0, weights, torch.ones_like(weights))
 

@@ -27,9 +27,7 @@ from airrep.errors import OutputError, SupervisionError
 STATE_FILE = "training.safetensors"
 FIGURES_FILE = "training.json"
 _FORMAT = 2  # 1 had no losses since the last validation, and was written at validations alone
-_BROKEN = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError,
-)  # fmt: skip
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 _ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser knows of a weight
 
 
@@ -75,9 +73,13 @@ def save_state(
         if state := optimiser.state.get(parameter):
             tensors |= {f"{part}.{name}": state[part] for part in _ADAM}
     described = {
-        "format": _FORMAT, "fingerprint": fingerprint, "step": progress.step, "best": progress.best,
-        "history": [asdict(v) for v in progress.history], "losses": progress.losses,
-    }  # fmt: skip
+        "format": _FORMAT,
+        "fingerprint": fingerprint,
+        "step": progress.step,
+        "best": progress.best,
+        "history": [asdict(v) for v in progress.history],
+        "losses": progress.losses,
+    }
     kept = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     # In this order: a run killed in between does the last steps again and writes both.
     write_sealed(directory / FIGURES_FILE, described)
@@ -131,8 +133,10 @@ def load_state(
                     step, *moments = (tensors[f"{part}.{name}"] for part in _ADAM)
                     average, square = (moment.to(parameter.device) for moment in moments)
                     optimiser.state[parameter] = {
-                        "step": step, "exp_avg": average, "exp_avg_sq": square
-                    }  # fmt: skip
+                        "step": step,
+                        "exp_avg": average,
+                        "exp_avg_sq": square,
+                    }
         return found
     except OutputError:
         raise

@@ -23,27 +23,55 @@ class Dialogue:
 
 
 _ACTIVITIES = (
-    "watch a film", "play badminton", "rehearse the school play", "bake for the charity concert",
-    "go for a run", "practise the folk songs", "look at the building plans", "try a new cafe",
-    "study for the exam", "visit the art exhibition", "mend the garden fence", "play chess",
-)  # fmt: skip
+    "watch a film",
+    "play badminton",
+    "rehearse the school play",
+    "bake for the charity concert",
+    "go for a run",
+    "practise the folk songs",
+    "look at the building plans",
+    "try a new cafe",
+    "study for the exam",
+    "visit the art exhibition",
+    "mend the garden fence",
+    "play chess",
+)
 _PLACES = (
-    "the library", "the main station", "the old bridge", "the village hall", "the sports centre",
-    "the town museum", "the bus stop", "the harbour", "the market square",
-)  # fmt: skip
+    "the library",
+    "the main station",
+    "the old bridge",
+    "the village hall",
+    "the sports centre",
+    "the town museum",
+    "the bus stop",
+    "the harbour",
+    "the market square",
+)
 _GIFTS = (
-    "some sandwiches", "a thermos of tea", "a bottle of juice", "a bag of apples", "a fruit salad",
-    "a bar of chocolate", "some lemonade", "a box of biscuits",
-)  # fmt: skip
+    "some sandwiches",
+    "a thermos of tea",
+    "a bottle of juice",
+    "a bag of apples",
+    "a fruit salad",
+    "a bar of chocolate",
+    "some lemonade",
+    "a box of biscuits",
+)
 _CONFLICTS = ("at the dentist", "at work", "in a meeting", "on the train", "at a training course")
 _CHORES = (
-    "feed {whose} cat", "water {whose} plants", "look after {whose} dog", "take in {whose} parcels",
-    "empty {whose} letter box", "collect {whose} newspapers",
-)  # fmt: skip
+    "feed {whose} cat",
+    "water {whose} plants",
+    "look after {whose} dog",
+    "take in {whose} parcels",
+    "empty {whose} letter box",
+    "collect {whose} newspapers",
+)
 _KEY_PLACES = (
-    "under the flowerpot", "with the caretaker", "in the blue box by the door",
+    "under the flowerpot",
+    "with the caretaker",
+    "in the blue box by the door",
     "with the neighbour downstairs",
-)  # fmt: skip
+)
 _REASONS_TO_SELL = (
     ("I am moving to {city}", "is moving to {city}"),
     ("I never use it", "never uses it"),

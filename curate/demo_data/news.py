@@ -115,10 +115,7 @@ _STORIES = (
         "weather",
         "Heavy rain closed {small} schools in {city} on {day} and left {hundreds} homes without "
         "electricity.",
-        (
-            "It was the wettest night since {year}.",
-            "More rain is expected over the next few days.",
-        ),
+        ("It was the wettest night since {year}.", "More rain is expected over the next few days."),
         "Floods close {small} schools in {city}",
         (
             ("How many schools were closed?", "{small} schools were closed."),

@@ -88,10 +88,13 @@ def _over_numbers(rng: random.Random) -> Program:
             Part("the sum of the {}", "sum({})", sum),
             Part("a list of the {}", "[{}]", list),
             Part("a sorted list of the {}", "sorted({})", sorted),
-            Part("the largest of the {}, or 0 if there are none", "max(({}), default=0)",
-                 lambda values: max(values, default=0)),
+            Part(
+                "the largest of the {}, or 0 if there are none",
+                "max(({}), default=0)",
+                lambda values: max(values, default=0),
+            ),
         )
-    )  # fmt: skip
+    )
     return Program("numbers", keep, change, reduce)
 
 
@@ -99,19 +102,32 @@ def _over_words(rng: random.Random) -> Program:
     length, letter = rng.randint(4, 7), rng.choice("abcdeghilmnoprst")
     keep = rng.choice(
         (
-            Part(f"words longer than {length} letters", f"len(w) > {length}",
-                 lambda w: len(w) > length),
-            Part(f"words shorter than {length} letters", f"len(w) < {length}",
-                 lambda w: len(w) < length),
-            Part(f"words that start with the letter {letter}", f"w.startswith('{letter}')",
-                 lambda w: w.startswith(letter)),
-            Part(f"words that end with the letter {letter}", f"w.endswith('{letter}')",
-                 lambda w: w.endswith(letter)),
-            Part(f"words that contain the letter {letter}", f"'{letter}' in w",
-                 lambda w: letter in w),
+            Part(
+                f"words longer than {length} letters",
+                f"len(w) > {length}",
+                lambda w: len(w) > length,
+            ),
+            Part(
+                f"words shorter than {length} letters",
+                f"len(w) < {length}",
+                lambda w: len(w) < length,
+            ),
+            Part(
+                f"words that start with the letter {letter}",
+                f"w.startswith('{letter}')",
+                lambda w: w.startswith(letter),
+            ),
+            Part(
+                f"words that end with the letter {letter}",
+                f"w.endswith('{letter}')",
+                lambda w: w.endswith(letter),
+            ),
+            Part(
+                f"words that contain the letter {letter}", f"'{letter}' in w", lambda w: letter in w
+            ),
             Part("words", "", lambda w: True),
         )
-    )  # fmt: skip
+    )
     change = rng.choice(
         (
             Part("{}", "w", lambda w: w),

@@ -11,15 +11,7 @@ import datetime as dt
 import random
 from dataclasses import dataclass
 
-from curate.demo_data.vocabulary import (
-    ACTIONS,
-    ASPECTS,
-    CITIES,
-    PEOPLE,
-    PRODUCTS,
-    Action,
-    Person,
-)
+from curate.demo_data.vocabulary import ACTIONS, ASPECTS, CITIES, PEOPLE, PRODUCTS, Action, Person
 from curate.demo_data.wording import NUMBER_WORDS, long_date, phrase, random_date
 
 

@@ -63,9 +63,14 @@ class Findings:
         if self._duplicates != "warn":
             goes[list(doubles)] = True
         report = GuardReport(
-            self._leakage, self._duplicates, len(self.pool), tuple(removed), tuple(warned),
-            clusters, round(self._seconds + time.perf_counter() - start, 3),
-        )  # fmt: skip
+            self._leakage,
+            self._duplicates,
+            len(self.pool),
+            tuple(removed),
+            tuple(warned),
+            clusters,
+            round(self._seconds + time.perf_counter() - start, 3),
+        )
         return report, np.flatnonzero(~goes[self.unleaked])
 
 
@@ -109,9 +114,15 @@ def examine(
             among[corpus.texts[0][stays]] = True
             links = find_links(corpus, overlap, among, DUPLICATE_SHARE)
     return Findings(
-        pool, np.flatnonzero(stays), leakage, duplicates, leaked, corpus, links,
+        pool,
+        np.flatnonzero(stays),
+        leakage,
+        duplicates,
+        leaked,
+        corpus,
+        links,
         time.perf_counter() - start,
-    )  # fmt: skip
+    )
 
 
 def check_settings(leakage: str, duplicates: str) -> None:

@@ -19,10 +19,7 @@ _PROMPT_WORDS = 5  # a shorter prompt says too little to be recognised by itself
 
 
 def find_leaks(
-    pool: Sequence[Example],
-    against: Mapping[str, Sequence[Example]],
-    *,
-    share: float = LEAK_SHARE,
+    pool: Sequence[Example], against: Mapping[str, Sequence[Example]], *, share: float = LEAK_SHARE
 ) -> tuple[Removal, ...]:
     """Pool rows in which a target or a test example stands, verbatim or lightly edited.
 

@@ -98,9 +98,14 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
 
 def _removed(insight: Insight, removed: Removed) -> RowExplanation:
     return RowExplanation(
-        id=removed.id, status="removed", text=None, source=removed.source, removed=removed,
-        selector=insight.selection.method, chosen=len(insight.selection),
-    )  # fmt: skip
+        id=removed.id,
+        status="removed",
+        text=None,
+        source=removed.source,
+        removed=removed,
+        selector=insight.selection.method,
+        chosen=len(insight.selection),
+    )
 
 
 def _target(insight: Insight, x: int) -> TargetExplanation:

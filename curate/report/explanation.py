@@ -355,6 +355,9 @@ def _text(text: RowText | None) -> Iterator[str]:
 
 def _wrapped(text: str, label: str = "  ") -> list[str]:
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label),
+        text,
+        _WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
         break_on_hyphens=False,
-    )  # fmt: skip
+    )

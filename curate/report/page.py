@@ -66,46 +66,50 @@ def render(insight: Insight) -> str:
     sources = Counter(row.source for row in rows)
     kept = kept_constraints(insight.manifest)
     manifest = without_places(insight.manifest)
-    return _environment().get_template("report.html.jinja").render(
-        version=__version__,
-        policy=_policy(style, script),
-        style=style,
-        script=script,
-        insight=insight,
-        manifest=manifest,
-        manifest_text=_manifest_text(manifest),
-        weighted=insight.manifest["arguments"].get("weights") is not None,
-        tiles=headline.tiles(insight, covered),
-        findings=headline.findings(insight, covered),
-        composition=composition(insight),
-        constraints=kept[: listing.CONSTRAINTS],
-        all_constraints=len(kept),
-        constraints_in_words=in_words(kept),
-        has_sources=set(insight.sources) not in ({""}, {NO_SOURCE}),
-        histogram=figures.score_histogram(insight),
-        gains=figures.gain_figure(insight),
-        objective=figures.objective_figure(insight),
-        strip=_strip(targets),
-        targets=targets,
-        statuses=Counter(each.status for each in covered),
-        rows=rows,
-        harm=insight.of_harm,
-        verb=insight.manifest.get("verb", "select"),
-        layered=int(insight.selection.layers.max()) > 0,
-        source_filter=[name for name, _ in sources.most_common(_MOST_OPTIONS)],
-        target_filter=sorted({(r.target, r.target_id, r.target_label) for r in rows})[
-            :_MOST_OPTIONS
-        ],
-        removals=listing.listed_removals(insight.removed),
-        removal_summary=headline.removals(insight),
-        seconds=seconds,
-        total_seconds=sum(seconds.values()),
-        score_places=wording.decimals([float(np.median(np.abs(insight.selection.scores)))]),
-        wording=wording,
-        counted=counted,
-        percent=percent,
-        shortened=shortened,
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            version=__version__,
+            policy=_policy(style, script),
+            style=style,
+            script=script,
+            insight=insight,
+            manifest=manifest,
+            manifest_text=_manifest_text(manifest),
+            weighted=insight.manifest["arguments"].get("weights") is not None,
+            tiles=headline.tiles(insight, covered),
+            findings=headline.findings(insight, covered),
+            composition=composition(insight),
+            constraints=kept[: listing.CONSTRAINTS],
+            all_constraints=len(kept),
+            constraints_in_words=in_words(kept),
+            has_sources=set(insight.sources) not in ({""}, {NO_SOURCE}),
+            histogram=figures.score_histogram(insight),
+            gains=figures.gain_figure(insight),
+            objective=figures.objective_figure(insight),
+            strip=_strip(targets),
+            targets=targets,
+            statuses=Counter(each.status for each in covered),
+            rows=rows,
+            harm=insight.of_harm,
+            verb=insight.manifest.get("verb", "select"),
+            layered=int(insight.selection.layers.max()) > 0,
+            source_filter=[name for name, _ in sources.most_common(_MOST_OPTIONS)],
+            target_filter=sorted({(r.target, r.target_id, r.target_label) for r in rows})[
+                :_MOST_OPTIONS
+            ],
+            removals=listing.listed_removals(insight.removed),
+            removal_summary=headline.removals(insight),
+            seconds=seconds,
+            total_seconds=sum(seconds.values()),
+            score_places=wording.decimals([float(np.median(np.abs(insight.selection.scores)))]),
+            wording=wording,
+            counted=counted,
+            percent=percent,
+            shortened=shortened,
+        )
+    )
 
 
 def _strip(targets: list[listing.ListedTarget]) -> Mapping[str, float]:
@@ -123,9 +127,12 @@ def _manifest_text(manifest: Mapping[str, Any]) -> str:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("curate.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("curate.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 @cache

@@ -140,15 +140,25 @@ class Reselect(TrainerCallback):
         self._scale, self._seed = scale, seed
         self._scorer = scorer
         self._scorer_options: dict[str, Any] = {
-            "encoder": encoder, "model": model, "store": store, "seed": seed,
-            "tokens_per_batch": tokens_per_batch, "progress": progress,
-        }  # fmt: skip
+            "encoder": encoder,
+            "model": model,
+            "store": store,
+            "seed": seed,
+            "tokens_per_batch": tokens_per_batch,
+            "progress": progress,
+        }
         self._tokens_per_batch = tokens_per_batch
         self._settings: dict[str, Any] = {
-            "pool": fingerprint(self.pool), "targets": fingerprint(self.targets), "k": k,
-            "every": every, "weighting": _name(weighting), "power": power,
-            "weights": self._weights.tolist(), "scale": scale, "seed": seed,
-        }  # fmt: skip
+            "pool": fingerprint(self.pool),
+            "targets": fingerprint(self.targets),
+            "k": k,
+            "every": every,
+            "weighting": _name(weighting),
+            "power": power,
+            "weights": self._weights.tolist(),
+            "scale": scale,
+            "seed": seed,
+        }
         self._candidates: Candidates | None = None
 
     @property
@@ -262,9 +272,11 @@ class Reselect(TrainerCallback):
                     network, tokenizer, args, chat=conversational(self.dataset)
                 )
                 losses = completion_losses(
-                    model, self.targets, tokens_per_batch=self._tokens_per_batch,
+                    model,
+                    self.targets,
+                    tokens_per_batch=self._tokens_per_batch,
                     dtype="bfloat16" if args.bf16 else "float32",
-                )  # fmt: skip
+                )
                 if self._rescore is not None:
                     scores, _ = scores_and_encoders(self._rescore(model), self.targets, self.pool)
                     candidates = Candidates.of(scores, self.k, self._chooser())
@@ -273,11 +285,7 @@ class Reselect(TrainerCallback):
         weights = target_weights(self._weights * made, len(self.targets))
         chosen = candidates.choose(self._chooser(), self.k, weights)
         return _agreed(
-            (
-                chosen.indices.tolist(),
-                weights.tolist(),
-                None if losses is None else losses.tolist(),
-            )
+            (chosen.indices.tolist(), weights.tolist(), None if losses is None else losses.tolist())
         )
 
 

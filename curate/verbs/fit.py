@@ -107,17 +107,27 @@ def fit(
     check_writable(directory)
     examples, skipped = read_rows(pool, "pool").examples(columns, on_bad_row)
     belongs = {
-        "pool": fingerprint(examples), "model": replayable({"model": str(model)})["model"],
-        "dim": dim, "separator": separator, "max_tokens": max_tokens, "seed": seed,
-    }  # fmt: skip
+        "pool": fingerprint(examples),
+        "model": replayable({"model": str(model)})["model"],
+        "dim": dim,
+        "separator": separator,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
     binding = directory / BINDING
     if binding.exists():
         claim(binding, belongs, "fitted encoder")
     with kept_in(directory, _PARTS):
         encoder = gradient_encoder(
-            model, examples, dim=dim, separator=separator, max_tokens=max_tokens,
-            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
-        )  # fmt: skip
+            model,
+            examples,
+            dim=dim,
+            separator=separator,
+            max_tokens=max_tokens,
+            tokens_per_batch=tokens_per_batch,
+            seed=seed,
+            progress=progress,
+        )
     claim(binding, belongs, "fitted encoder")
     save_narrow(encoder, directory)
     discard(directory, _PARTS)

@@ -119,11 +119,23 @@ def harmful(
     most = AtMost(DEFAULT_K) if k is None else k
     with kept_in(output, PARTS):
         found = select(
-            pool, targets, most, test=test, scorer=scorer, selector=LowestMean(only_negative=True),
-            model=model, weights=weights, leakage=leakage, duplicates=duplicates, columns=columns,
-            target_columns=target_columns, on_bad_row=on_bad_row,
-            tokens_per_batch=tokens_per_batch, seed=seed, progress=progress,
-        )  # fmt: skip
+            pool,
+            targets,
+            most,
+            test=test,
+            scorer=scorer,
+            selector=LowestMean(only_negative=True),
+            model=model,
+            weights=weights,
+            leakage=leakage,
+            duplicates=duplicates,
+            columns=columns,
+            target_columns=target_columns,
+            on_bad_row=on_bad_row,
+            tokens_per_batch=tokens_per_batch,
+            seed=seed,
+            progress=progress,
+        )
     manifest = replace(found.manifest, verb="harmful", arguments=arguments)
     result = replace(found, manifest=manifest)
     if output is not None and rank() == 0:

@@ -104,12 +104,21 @@ def lds(
         ]
     else:
         scorer = make_scorer(
-            scorer, encoder=encoder, model=loaded if by_model else None, seed=seed,
+            scorer,
+            encoder=encoder,
+            model=loaded if by_model else None,
+            seed=seed,
             progress=progress,
-        )  # fmt: skip
+        )
         values = scorer.score([held_out[i] for i in positions.tolist()], examples)
         check_shape(scorer.name, values.shape, (len(positions), len(examples)))
     return datamodeling_score(
-        values, recorded.plan.subsets, recorded.values[:, :, positions], pooling,
-        scale=scale, draws=draws, confidence=confidence, seed=seed,
-    )  # fmt: skip
+        values,
+        recorded.plan.subsets,
+        recorded.values[:, :, positions],
+        pooling,
+        scale=scale,
+        draws=draws,
+        confidence=confidence,
+        seed=seed,
+    )

@@ -30,14 +30,7 @@ from curate.stages.scorer_choice import load_model
 from eval_harness.measures.reliability import noise_ceiling
 from eval_harness.runners.choice import RunnerName, check_runner_name, choose_runner
 from eval_harness.runners.recipe import Precision, Recipe
-from eval_harness.runs.subsets import (
-    Draw,
-    FewSources,
-    Stratified,
-    Uniform,
-    draw_plan,
-    subset_size,
-)
+from eval_harness.runs.subsets import Draw, FewSources, Stratified, Uniform, draw_plan, subset_size
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel, Tokens

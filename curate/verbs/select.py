@@ -189,9 +189,15 @@ def select(
     with started(engine) as workers:
         with _timed(seconds, "score"):
             made = make_scorer(
-                scorer, encoder=encoder, model=model if uses_model(scorer) else None, store=place,
-                seed=seed, tokens_per_batch=tokens_per_batch, progress=progress, engine=workers,
-            )  # fmt: skip
+                scorer,
+                encoder=encoder,
+                model=model if uses_model(scorer) else None,
+                store=place,
+                seed=seed,
+                tokens_per_batch=tokens_per_batch,
+                progress=progress,
+                engine=workers,
+            )
             if chooser is None:
                 arguments["selector"] = name = default_selector(made, len(guard.to_score), scale)
                 chooser = make_selector(name, scale=scale, seed=seed)
@@ -236,9 +242,15 @@ def select(
         seconds=seconds,
     )
     result = TrainingSet(
-        chosen, kept.rows, inputs.targets, kept.report, manifest, seen, inputs.pool.rows.dataset,
+        chosen,
+        kept.rows,
+        inputs.targets,
+        kept.report,
+        manifest,
+        seen,
+        inputs.pool.rows.dataset,
         columns,
-    )  # fmt: skip
+    )
     if output is not None and rank() == 0:
         result.save(output, format=format, overwrite=True)  # as was found before the work
         discard(output, PARTS)

@@ -71,7 +71,10 @@ def _sources(parsed: EncoderTrainingConfig) -> dict[str, str]:
     """The rows that a config names, by their settings."""
     held = parsed.evaluation
     named = {
-        "pool": parsed.pool, "targets": parsed.targets, "evaluation.pool": held.pool,
-        "evaluation.targets": held.targets, "evaluation.test": held.test,
-    }  # fmt: skip
+        "pool": parsed.pool,
+        "targets": parsed.targets,
+        "evaluation.pool": held.pool,
+        "evaluation.targets": held.targets,
+        "evaluation.test": held.test,
+    }
     return {name: source for name, source in named.items() if source is not None}

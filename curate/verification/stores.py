@@ -36,19 +36,22 @@ def check_store(directory: Path) -> Place:
     if manifest is not None:
         findings = [
             Finding(
-                file, problem, "the shard is dropped, and the next run encodes its rows again",
+                file,
+                problem,
+                "the shard is dropped, and the next run encodes its rows again",
                 partial(empty_shard, directory, number),
             )
             for number, file, problem in damaged_shards(directory, manifest)
-        ]  # fmt: skip
+        ]
     findings += [
         Finding(
-            file, "of a shard that the manifest does not name: a run was killed before it did",
+            file,
+            "of a shard that the manifest does not name: a run was killed before it did",
             "it is removed; the next run writes it anew",
             partial(remove_unnamed, directory, file),
         )
         for file in unnamed_shards(directory, manifest)
-    ]  # fmt: skip
+    ]
     shards = [] if manifest is None else manifest["shards"]
     old = sum("digests" not in shard for shard in shards)
     rows = counted(sum(shard["rows"] for shard in shards), "row")

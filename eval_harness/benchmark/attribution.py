@@ -60,9 +60,13 @@ class Attribution:
         }
         count = config.validation_subsets + config.subsets
         plan = draw_plan(
-            pool, evaluation, [(Uniform(config.size), count)],
-            repeats=config.repeats, seed=seed, roles=roles,
-        )  # fmt: skip
+            pool,
+            evaluation,
+            [(Uniform(config.size), count)],
+            repeats=config.repeats,
+            seed=seed,
+            roles=roles,
+        )
         return cls(config, plan, pool, evaluation, directory)
 
     def record(self, runner: Runner, *, progress: bool) -> SubsetLosses:
@@ -90,10 +94,7 @@ class Attribution:
 
 
 def evaluate_methods(
-    attribution: Attribution,
-    measured: SubsetLosses,
-    methods: Sequence[Method],
-    files: ScoreFiles,
+    attribution: Attribution, measured: SubsetLosses, methods: Sequence[Method], files: ScoreFiles
 ) -> tuple[list[dict[str, Any]], dict[str, Float64]]:
     """LDS of every method: with sums, and with attention at the scale that validation prefers.
 
@@ -135,9 +136,12 @@ def ceiling_row(attribution: Attribution, measured: SubsetLosses) -> dict[str, f
     if result is None:
         return None
     return {
-        "single": result.single, "single_low": result.low, "single_high": result.high,
-        "corrected": result.corrected, "attainable": result.attainable,
-    }  # fmt: skip
+        "single": result.single,
+        "single_low": result.low,
+        "single_high": result.high,
+        "corrected": result.corrected,
+        "attainable": result.attainable,
+    }
 
 
 def cheap_truth(

@@ -19,11 +19,7 @@ from eval_harness.benchmark.attribution import (
 )
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.plots import plot_attribution
-from eval_harness.benchmark.tables import (
-    attribution_markdown,
-    cheap_markdown,
-    differences_markdown,
-)
+from eval_harness.benchmark.tables import attribution_markdown, cheap_markdown, differences_markdown
 from eval_harness.files.outputs import can_draw, write_table
 
 
@@ -56,9 +52,12 @@ class AttributionReport:
         write_table(pd.DataFrame(self.rows), directory / "attribution.parquet")
         write_json(
             directory / "attribution.json",
-            {"ceiling": self.ceiling, "cheap": list(self.cheap),
-             "differences": {"against": self.against, "rows": self.differences}},
-        )  # fmt: skip
+            {
+                "ceiling": self.ceiling,
+                "cheap": list(self.cheap),
+                "differences": {"against": self.against, "rows": self.differences},
+            },
+        )
         if can_draw():
             plot_attribution(self.rows, self.ceiling, directory / "attribution.png")
 

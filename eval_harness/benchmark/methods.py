@@ -194,9 +194,12 @@ class ScoreFiles:
                 self._compute(method, targets, pool, file, beside if embeddings else None)
             values, facts = read_array(file)  # of one writer, as the two files are under the lock
         matrix = ScoreMatrix.from_array(
-            values, target_ids=ids(targets), pool_ids=ids(pool), method=method.name,
+            values,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=method.name,
             scale=float(facts["scale"]),
-        )  # fmt: skip
+        )
         if embeddings and len(rows := read_array(beside)[0]):
             matrix = replace(matrix, embeddings=(rows[: len(targets)], rows[len(targets) :]))
         return matrix, facts

@@ -18,11 +18,7 @@ from eval_harness.benchmark.config import BenchmarkConfig
 from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.plots import plot_trials
 from eval_harness.benchmark.problems import Problems, Rows
-from eval_harness.benchmark.tables import (
-    selectors_markdown,
-    summarise_trials,
-    trials_markdown,
-)
+from eval_harness.benchmark.tables import selectors_markdown, summarise_trials, trials_markdown
 from eval_harness.benchmark.trials import Trials
 from eval_harness.files.outputs import (
     CHECKSUMS,
@@ -40,9 +36,13 @@ from eval_harness.runs.held_out import check_disjoint
 from selection.selectors.base import AUTO
 
 _RESULTS = (
-    "attribution.parquet", "attribution.json", "attribution.png", "trials.parquet", "trials.png",
+    "attribution.parquet",
+    "attribution.json",
+    "attribution.png",
+    "trials.parquet",
+    "trials.png",
     "results.md",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +113,13 @@ def run_benchmark(
     part = trials = None
     if config.attribution is not None:
         part = Attribution.draw(
-            config.attribution, pool.examples, targets.examples, test.examples, directory,
+            config.attribution,
+            pool.examples,
+            targets.examples,
+            test.examples,
+            directory,
             config.seed,
-        )  # fmt: skip
+        )
     if config.selection is not None:
         problems = Problems(pool, targets, test, config.selection, config.seed)
         trials = Trials(config.selection, problems, methods, files, runner, directory)

@@ -132,12 +132,15 @@ def attribution_markdown(
     head = ["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]
     lines = [
         [
-            escaped(row["method"]), _with_interval(row, "sum"), _with_interval(row, "attention"),
-            f"{row['scale']:g}", f"{1000 * row['seconds_per_row']:.2f}",
+            escaped(row["method"]),
+            _with_interval(row, "sum"),
+            _with_interval(row, "attention"),
+            f"{row['scale']:g}",
+            f"{1000 * row['seconds_per_row']:.2f}",
             f"{int(row['bytes_per_row']):,}" if row["bytes_per_row"] else "",
         ]
         for row in sorted(methods, key=lambda r: -r["attention"])
-    ]  # fmt: skip
+    ]
     if not ceiling:
         return table(head, lines)
     return (
@@ -160,11 +163,13 @@ def cheap_markdown(rows: Sequence[dict[str, Any]]) -> str:
     head = ["trained", "LDS of its losses against full", "s per run", "full, s per run"]
     lines = [
         [
-            row["trainable"], _with_interval(row, "agreement"), f"{row['seconds_per_run']:.2f}",
+            row["trainable"],
+            _with_interval(row, "agreement"),
+            f"{row['seconds_per_run']:.2f}",
             f"{row['full_seconds_per_run']:.2f}",
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     return table(head, lines)
 
 

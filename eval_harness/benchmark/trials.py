@@ -243,8 +243,12 @@ class Trials:
         evaluated = self._evaluated.examples
         evaluation = [evaluated[i] for i in problem.evaluation]
         common = {
-            "setting": setting, "source": source, "seed": seed, "budget": budget, "rows": size,
-        }  # fmt: skip
+            "setting": setting,
+            "source": source,
+            "seed": seed,
+            "budget": budget,
+            "rows": size,
+        }
         wrong = set(self.problems.wrong_pool[1].tolist()) if setting == "wrong_labels" else set()
         picks: list[Indices] = []
         rows: list[dict[str, Any]] = []
@@ -256,19 +260,27 @@ class Trials:
             rows.append(
                 {
                     **common,
-                    "scorer": arm.scorer, "selector": arm.selector, "arm": arm.name,
+                    "scorer": arm.scorer,
+                    "selector": arm.selector,
+                    "arm": arm.name,
                     "own_source": float(np.mean([pool[i].source == source for i in chosen])),
                     "wrong": float(np.mean([i in wrong for i in chosen.tolist()])),
                     "select_seconds": round(time.perf_counter() - start, 4),
                 }
-            )  # fmt: skip
+            )
         runs = [TrainingRun([pool[i] for i in chosen], seed) for chosen in picks]
         untouched: dict[str, Any] = {
-            **common, "scorer": "none", "selector": "none", "arm": "no fine-tuning",
-            "own_source": None, "wrong": None, "select_seconds": 0.0, "train_seconds": 0.0,
+            **common,
+            "scorer": "none",
+            "selector": "none",
+            "arm": "no fine-tuning",
+            "own_source": None,
+            "wrong": None,
+            "select_seconds": 0.0,
+            "train_seconds": 0.0,
             "losses": completion_losses(self.runner.model, evaluation).tolist(),
             **self._answers(self.runner.model, problem),
-        }  # fmt: skip
+        }
         measured = self._train_and_measure(runs, evaluation, problem)
         for row, facts in zip(rows, measured, strict=True):
             row.update(facts)
@@ -313,12 +325,13 @@ class Trials:
         shown = problem.evaluation[: self.config.accuracy.rows].tolist()
         known = [self.problems.pool, self.problems.targets]
         found = accuracy(
-            model, [self._evaluated.examples[i] for i in shown],
+            model,
+            [self._evaluated.examples[i] for i in shown],
             groups=[self._groups[i] for i in shown],
             reference=[e for rows in known for e in rows.examples],
             reference_groups=[g for rows in known for g in rows.groups()],
             max_new_tokens=self.config.accuracy.max_new_tokens,
-        )  # fmt: skip
+        )
         return {
             "exact": found.mean_exact,
             "f1": found.mean_f1,

@@ -109,10 +109,12 @@ def _training(facts: Facts) -> str:
     config, training = facts.config, facts.config.training
     backbone = config.encoder.backbone
     start = (
-        "the language model itself" if backbone is None
-        else "the built-in encoder" if backbone == BUILT_IN
+        "the language model itself"
+        if backbone is None
+        else "the built-in encoder"
+        if backbone == BUILT_IN
         else escaped(shown(backbone))
-    )  # fmt: skip
+    )
     if config.encoder.token_pooling == "gradient":
         start += ", by its gradients in the metric of Adam's steps"
     teacher = ""

@@ -18,14 +18,24 @@ TeacherKind = Literal["fisher", "adam"]
 Kind = Literal["uniform", "few_sources", "selected"]
 # Settings that can be paths (see `map_settings`).
 PATHS = (
-    "model", "pool", "targets", "encoder.backbone", "teacher.encoder", "evaluation.pool",
-    "evaluation.targets", "evaluation.test", "evaluation.methods.*.encoder",
-)  # fmt: skip
+    "model",
+    "pool",
+    "targets",
+    "encoder.backbone",
+    "teacher.encoder",
+    "evaluation.pool",
+    "evaluation.targets",
+    "evaluation.test",
+    "evaluation.methods.*.encoder",
+)
 BUILT_IN = "default"  # as a backbone: the built-in encoder
 OWN_METHODS = ("trained", "untrained")
 _METHODS: dict[str, dict[str, Any]] = {
-    "gradient": {"rank": 32, "damping": 30.0}, "tfidf": {}, "rds": {}, "random": {},
-}  # fmt: skip
+    "gradient": {"rank": 32, "damping": 30.0},
+    "tfidf": {},
+    "rds": {},
+    "random": {},
+}
 
 
 @dataclass(frozen=True)

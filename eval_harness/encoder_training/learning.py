@@ -40,11 +40,7 @@ from airrep.training.rows import Supervision, Teacher, Validation
 from airrep.training.source_share import share_labels
 from airrep.training.starting_point import starting_point
 from eval_harness.benchmark.attribution import Attribution
-from eval_harness.encoder_training.config import (
-    BUILT_IN,
-    EncoderTrainingConfig,
-    TeacherConfig,
-)
+from eval_harness.encoder_training.config import BUILT_IN, EncoderTrainingConfig, TeacherConfig
 from eval_harness.encoder_training.rows import used_subsets
 from eval_harness.files.array_file import read_array, write_array
 from eval_harness.measures.datamodeling import lds_of_predictions
@@ -162,10 +158,15 @@ def learn(
             began = time.perf_counter()
             encoder = start(config)
             trained = train_encoder(
-                encoder, supervision, config.training, place, validation=validation,
-                teacher=teacher, progress=progress,
+                encoder,
+                supervision,
+                config.training,
+                place,
+                validation=validation,
+                teacher=teacher,
+                progress=progress,
                 on_start=lambda untrained: _save_once(untrained, place / "untrained"),
-            )  # fmt: skip
+            )
             seconds = None if resumed else time.perf_counter() - began
             precision = save_narrow(encoder, directory / "encoder")
             history = [asdict(validated) for validated in trained.history]

@@ -96,9 +96,13 @@ def draw_all(
         )
     splits = draw_splits(rows.pool, rows.targets, supervision, config.seed)
     evaluation = Attribution.draw(
-        config.evaluation.attribution, rows.held_out, rows.validation, rows.test, directory,
+        config.evaluation.attribution,
+        rows.held_out,
+        rows.validation,
+        rows.test,
+        directory,
         config.seed,
-    )  # fmt: skip
+    )
     return splits, evaluation
 
 

@@ -125,20 +125,25 @@ def train_and_test(
 
     losses = [
         run_subsets(
-            split.plan, split.pool, split.evaluation, runner, directory / f"split-{number}",
+            split.plan,
+            split.pool,
+            split.evaluation,
+            runner,
+            directory / f"split-{number}",
             progress=progress,
         )
         for number, split in enumerate(splits)
-    ]  # fmt: skip
+    ]
     measured = evaluation.record(runner, progress=progress)
     learned = learn(
         config, model, splits, losses, evaluation, measured, directory, progress=progress
     )
     check_kept(
-        directory, _CHECKPOINTS,
+        directory,
+        _CHECKPOINTS,
         "delete the checkpoint's folder and training/learned.json, and the same command makes it "
         "anew",
-    )  # fmt: skip
+    )
     pooling = config.training.pooling
     report, as_saved = _test(model, methods, evaluation, measured, directory, pooling)
     facts = Facts(config, rows, losses, measured, learned, as_saved, report, note)
@@ -181,9 +186,7 @@ def _test(
         for name, place in zip(OWN_METHODS, places, strict=True)
     ]
     files = ScoreFiles(evaluation.directory / "scores")
-    report = report_attribution(
-        evaluation, measured, [*own, *methods], files, against=own[0].name
-    )  # fmt: skip
+    report = report_attribution(evaluation, measured, [*own, *methods], files, against=own[0].name)
     scores, _ = files.get(own[0], evaluation.evaluation, evaluation.pool)
     guess = evaluation.predictions(scores, "validation", pooling, scores.scale)
     truth = evaluation.losses(measured, "validation")

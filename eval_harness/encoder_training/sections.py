@@ -53,11 +53,15 @@ def shown(name: str) -> str:
 def results_markdown(facts: Facts) -> str:
     """What is printed, and written as results.md."""
     parts = [
-        "## Runs", runs_section(facts),
-        "## Training", training_section(facts),
-        "## Test", test_section(facts),
-        "## Cost", cost_section(facts),
-    ]  # fmt: skip
+        "## Runs",
+        runs_section(facts),
+        "## Training",
+        training_section(facts),
+        "## Test",
+        test_section(facts),
+        "## Cost",
+        cost_section(facts),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,10 +80,14 @@ def runs_section(facts: Facts) -> str:
 def _runs(losses: SubsetLosses, use: Sequence[str] | None) -> list[str]:
     plan = losses.plan
     return [
-        f"{len(plan.pool):,}", f"{len(plan.evaluation):,}", f"{len(plan.subsets):,}",
-        _kinds(plan, use), _sizes([plan]), f"{len(plan.runs):,}",
+        f"{len(plan.pool):,}",
+        f"{len(plan.evaluation):,}",
+        f"{len(plan.subsets):,}",
+        _kinds(plan, use),
+        _sizes([plan]),
+        f"{len(plan.runs):,}",
         f"{losses.seconds.mean():.2f}",
-    ]  # fmt: skip
+    ]
 
 
 def _kinds(plan: SubsetPlan, use: Sequence[str] | None) -> str:
@@ -154,12 +162,15 @@ def data_section(facts: Facts) -> str:
     )
     lines = [
         [
-            what, f"held out of {escaped(shown(origin))}" if file is None and origin
-            else escaped(shown(file or "")), f"{len(examples):,}",
+            what,
+            f"held out of {escaped(shown(origin))}"
+            if file is None and origin
+            else escaped(shown(file or "")),
+            f"{len(examples):,}",
             f"{len({e.source for e in examples}):,}",
         ]
         for what, file, origin, examples in parts
-    ]  # fmt: skip
+    ]
     counts = [Counter(e.source for e in part) for part in (rows.pool, rows.targets, rows.test)]
     sources = sorted({*counts[0], *counts[1], *counts[2]}, key=lambda s: (-counts[0][s], s))
     by_source = [
@@ -187,11 +198,15 @@ def cost_section(facts: Facts) -> str:
         ["runs to learn from, all processes together", f"{runs:,.0f} s"],
         ["runs of the evaluation", f"{facts.measured.seconds.sum():,.0f} s"],
         *([["gradients of the teacher", f"{teacher:,.0f} s"]] if teacher is not None else []),
-        ["training of the encoder", "not known: it was interrupted" if learned.seconds is None
-         else f"{learned.seconds:,.0f} s"],
+        [
+            "training of the encoder",
+            "not known: it was interrupted"
+            if learned.seconds is None
+            else f"{learned.seconds:,.0f} s",
+        ],
         ["encoding a row", f"{1000 * trained['seconds_per_row']:.2f} ms"],
         ["a row's embedding, float32", f"{trained['bytes_per_row']:,} bytes"],
-    ]  # fmt: skip
+    ]
     return (
         table(["", "cost"], lines)
         + "\n\nSeconds are wall-clock on the machine that did it, whatever else it was doing."

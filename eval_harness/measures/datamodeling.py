@@ -116,9 +116,7 @@ def lds(
         EmbeddingError: Scores that are not (T, N), or NaN or infinite somewhere.
     """
     predictions = group_predictions(scores, subsets, pooling, scale)
-    result = lds_of_predictions(
-        predictions, losses, draws=draws, confidence=confidence, seed=seed
-    )  # fmt: skip
+    result = lds_of_predictions(predictions, losses, draws=draws, confidence=confidence, seed=seed)
     used = attention_scale(scores, scale) if pooling == "attention" else None
     return replace(result, pooling=pooling, scale=used)
 

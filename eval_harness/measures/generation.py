@@ -90,9 +90,13 @@ def _greedy(model: LanguageModel, max_new_tokens: int) -> Iterator[None]:
     network: PreTrainedModel = model.network
     own = network.generation_config
     network.generation_config = GenerationConfig(
-        do_sample=False, num_beams=1, use_cache=True, max_new_tokens=max_new_tokens,
-        pad_token_id=model.tokenizer.pad_token_id, eos_token_id=_ends(model),
-    )  # fmt: skip
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=model.tokenizer.pad_token_id,
+        eos_token_id=_ends(model),
+    )
     try:
         yield
     finally:

@@ -34,10 +34,7 @@ _BITS = 40  # of a prediction; float32 scores have 24
 
 
 def group_predictions(
-    scores: Scores,
-    subsets: Subsets,
-    pooling: Pooling = "attention",
-    scale: float | None = None,
+    scores: Scores, subsets: Subsets, pooling: Pooling = "attention", scale: float | None = None
 ) -> Float64:
     """f(x, S) of every subset S and target x.
 

@@ -93,8 +93,9 @@ def rank_correlations(
             f"{predictions.shape} and {outcomes.shape}."
         )
     left, right = (_doubled_ranks(values) for values in (predictions, outcomes))
-    return _ratio(*(np.einsum("ts,ts->t", a, b)
-                    for a, b in ((left, right), (left, left), (right, right))))  # fmt: skip
+    return _ratio(
+        *(np.einsum("ts,ts->t", a, b) for a, b in ((left, right), (left, left), (right, right)))
+    )
 
 
 def statistic(variables: Sequence[Float64], terms: Sequence[Term]) -> Float64:
@@ -224,10 +225,7 @@ def _ratio(product: Float64, left: Float64, right: Float64) -> Float64:
 
 
 def _resampled(
-    orders: Sequence[_Order],
-    terms: Sequence[Term],
-    times: npt.NDArray[np.floating],
-    weights: Int64,
+    orders: Sequence[_Order], terms: Sequence[Term], times: npt.NDArray[np.floating], weights: Int64
 ) -> Float64:
     """Means of the statistic over targets, (B,).
 

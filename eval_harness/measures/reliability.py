@@ -77,9 +77,14 @@ def noise_ceiling(
     positive = max(single.mean, 0.0)
     corrected = repeats * positive / (1 + (repeats - 1) * positive)
     return NoiseCeiling(
-        single.mean, single.low, single.high, corrected, math.sqrt(corrected), repeats,
+        single.mean,
+        single.low,
+        single.high,
+        corrected,
+        math.sqrt(corrected),
+        repeats,
         int(np.isnan(per_target).sum()),
-    )  # fmt: skip
+    )
 
 
 def read_losses(losses: npt.ArrayLike) -> Float64:

@@ -99,9 +99,12 @@ def accuracy(
     ranked = [i for i, given in enumerate(candidates) if given is not None]
     written = [i for i, given in enumerate(candidates) if given is None]
     chosen = rank_candidates(
-        model, [examples[i] for i in ranked], [given for given in candidates if given is not None],
-        normalise, dtype,
-    )  # fmt: skip
+        model,
+        [examples[i] for i in ranked],
+        [given for given in candidates if given is not None],
+        normalise,
+        dtype,
+    )
     texts = generate(
         model, [examples[i] for i in written], max_new_tokens=max_new_tokens, batch_size=batch_size
     )

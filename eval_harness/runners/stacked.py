@@ -301,8 +301,10 @@ class _StackedModels:
         forward = vmap(partial(runner._forward, exact=True), in_dims=(0, None, None))
         with kept_rows(
             lambda: f"losses after {self._told()}",
-            lambda: [token_key(row.tokens) for row in rows], (len(rows), self._count), np.float64,
-        ) as kept:  # fmt: skip
+            lambda: [token_key(row.tokens) for row in rows],
+            (len(rows), self._count),
+            np.float64,
+        ) as kept:
             for _, members in plan_batches(lengths, budget, runner.model.format.max_tokens):
                 if kept.find(members):
                     continue
@@ -314,9 +316,10 @@ class _StackedModels:
                 with torch.no_grad():
                     logits = forward(self._weights, content, positions)
                     flat = torch.nn.functional.cross_entropy(
-                        logits.flatten(0, 1), labels.clamp(min=0).repeat(self._count),
+                        logits.flatten(0, 1),
+                        labels.clamp(min=0).repeat(self._count),
                         reduction="none",
-                    )  # fmt: skip
+                    )
                 tokens = flat.view(self._count, -1).double().cpu().numpy()
                 ends = np.cumsum([0, *(len(row.tokens.completion) for row in batch)])
                 sums = np.add.reduceat(tokens[:, : ends[-1]], ends[:-1], axis=1)

@@ -92,21 +92,28 @@ class TrlRunner:
         network = self._network_to_train(run.seed)
         with TemporaryDirectory() as folder:
             trainer = sft_trainer(
-                network, self.model.tokenizer, dataset, folder,
+                network,
+                self.model.tokenizer,
+                dataset,
+                folder,
                 num_train_epochs=1,  # the dataset holds every epoch, in its own order
                 train_sampling_strategy="sequential",
                 learning_rate=self.recipe.learning_rate,
                 lr_scheduler_type="linear",
                 warmup_steps=0,
                 per_device_train_batch_size=self.recipe.batch_size,
-                adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPSILON, weight_decay=0.0,
+                adam_beta1=BETAS[0],
+                adam_beta2=BETAS[1],
+                adam_epsilon=EPSILON,
+                weight_decay=0.0,
                 max_grad_norm=MAX_GRADIENT_NORM,
                 bf16=self._dtype is torch.bfloat16,
                 gradient_checkpointing=False,
-                seed=run.seed, data_seed=run.seed,
+                seed=run.seed,
+                data_seed=run.seed,
                 max_length=None,  # cut already
                 use_cpu=self.model.network.device.type == "cpu",
-            )  # fmt: skip
+            )
             steps = self.recipe.steps(size)
             with bar(steps, "training", "step", shown=False) as counter:
                 trainer.add_callback(_Counting(counter))

@@ -45,9 +45,13 @@ class SupervisionConfig:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("splits", 1), ("size", 1), ("uniform", 0), ("few_sources", 0), ("selected", 0),
+            ("splits", 1),
+            ("size", 1),
+            ("uniform", 0),
+            ("few_sources", 0),
+            ("selected", 0),
             ("repeats", 1),
-        ):  # fmt: skip
+        ):
             if getattr(self, name) < least:
                 raise ArgumentError(
                     f"supervision.{name}: expected {least} or more, found {getattr(self, name)}."

@@ -121,9 +121,12 @@ def _run_stack(
                     f"after the run on {name}; lower the learning rate, or remove the example."
                 )
             facts = {
-                "provenance": made_by, "subset": subset, "repeat": repeat,
-                "seed": run.seed, "seconds": round(seconds, 4),
-            }  # fmt: skip
+                "provenance": made_by,
+                "subset": subset,
+                "repeat": repeat,
+                "seed": run.seed,
+                "seconds": round(seconds, 4),
+            }
             write_run(run_file(directory, subset, repeat), plan, row, facts)
     discard(place, parts)
 

@@ -195,11 +195,7 @@ def short_rows(file: Path, split: str, model: LanguageModel) -> dict[str, list[R
 
 
 def drawn(
-    pool: dict[str, list[Row]],
-    asked: dict[str, list[Row]],
-    source: str,
-    sizes: Sizes,
-    seed: int,
+    pool: dict[str, list[Row]], asked: dict[str, list[Row]], source: str, sizes: Sizes, seed: int
 ) -> Problem:
     """A problem. The clean rows of a seed are the same for every source, or the first of them."""
     rows: list[Row] = []

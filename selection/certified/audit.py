@@ -99,10 +99,7 @@ def _look(
 
 
 def _into_empty_groups(
-    trajectory: Trajectory,
-    means: Float64,
-    outside: npt.NDArray[np.bool_],
-    scores: ScoreMatrix,
+    trajectory: Trajectory, means: Float64, outside: npt.NDArray[np.bool_], scores: ScoreMatrix
 ) -> Findings:
     """Rows of a larger mean than what was picked into an empty group."""
     gains, ranks = trajectory.empty_thresholds, trajectory.empty_ranks

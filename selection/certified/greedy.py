@@ -98,18 +98,25 @@ class _Run:
         assert self._chosen is not None, "nothing was chosen yet"
         certified = found.first is None
         certificate = Certificate(
-            certified, self._scores.shape[1], len(self.rows), self.rounds, found.doubtful,
-            found.computed, found.first,
-        )  # fmt: skip
+            certified,
+            self._scores.shape[1],
+            len(self.rows),
+            self.rounds,
+            found.doubtful,
+            found.computed,
+            found.first,
+        )
         shortlist = None if certified else len(self.rows)
         return replace(self._chosen, shortlist=shortlist, certificate=certificate)
 
     def _grow(self) -> Trajectory:
         scores = ScoreMatrix.from_array(
-            self._columns, target_ids=self._scores.target_ids,
-            pool_ids=[self._scores.pool_ids[i] for i in self.rows], method=self._scores.method,
+            self._columns,
+            target_ids=self._scores.target_ids,
+            pool_ids=[self._scores.pool_ids[i] for i in self.rows],
+            method=self._scores.method,
             scale=self._scores.scale,
-        )  # fmt: skip
+        )
         known: list[tuple[int, int, float]] = []
         if self._chosen is not None:
             before = self._chosen

@@ -77,11 +77,7 @@ class _Part:
 
 
 def _look(
-    scores: ScoreMatrix,
-    starts: Sequence[int],
-    threads: int | None,
-    share: Float64,
-    per_target: int,
+    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, share: Float64, per_target: int
 ) -> _Part:
     """See `ScoreMatrix.scan`."""
     targets = scores.shape[0]

@@ -17,10 +17,7 @@ from selection.scores import ScoreMatrix
 
 
 def constrained_shortlist(
-    scores: ScoreMatrix,
-    k: int | None,
-    bound: BoundConstraints,
-    share: npt.NDArray[np.float64],
+    scores: ScoreMatrix, k: int | None, bound: BoundConstraints, share: npt.NDArray[np.float64]
 ) -> Integers:
     """Positions, ascending.
 
@@ -74,8 +71,10 @@ def _shortest(
     """The shortest rows that sources have to give, and the shortest of the others they may."""
     needed = [rows[:few] for rows, few in zip(by_length, least, strict=True)]
     others = np.concatenate(
-        [rows[few : min(many, few + more)]
-         for rows, few, many in zip(by_length, least, quota, strict=True)]
-    )  # fmt: skip
+        [
+            rows[few : min(many, few + more)]
+            for rows, few, many in zip(by_length, least, quota, strict=True)
+        ]
+    )
     order = np.argsort(bound.tokens[others], kind="stable")[:more]
     return [*needed, others[order]]

@@ -50,10 +50,7 @@ class Standing:
 
 
 def standings(
-    bound: BoundConstraints,
-    chosen: Selection,
-    k: int | None,
-    share: npt.NDArray[np.float64],
+    bound: BoundConstraints, chosen: Selection, k: int | None, share: npt.NDArray[np.float64]
 ) -> list[Standing]:
     """Each constraint's standing: the budget, sources by name, targets, rows by id.
 

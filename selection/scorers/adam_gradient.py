@@ -111,18 +111,29 @@ class AdamGradientScorer:
     def sketches(self, pool: Sequence[Example]) -> list[Sketch]:
         """How gradients are reduced, with the moments of this pool."""
         moments = second_moments(
-            self.model, pool, layers=self.layers, batch_size=self.batch_size, draws=self.draws,
-            seed=self.seed, tokens_per_batch=self.tokens_per_batch, dtype=self.dtype,
+            self.model,
+            pool,
+            layers=self.layers,
+            batch_size=self.batch_size,
+            draws=self.draws,
+            seed=self.seed,
+            tokens_per_batch=self.tokens_per_batch,
+            dtype=self.dtype,
             progress=self.progress,
-        )  # fmt: skip
+        )
         return [Sketch(n, w, self.width, self.seed) for n, w in metric(moments).items()]
 
     def features(self, examples: Sequence[Example], sketches: Sequence[Sketch]) -> Float32:
         """Sketched gradients (len(examples), D) of the mean completion-token loss."""
         return reduced_gradients(
-            self.model, examples, sketches, layers=self.layers, dtype=self.dtype,
-            tokens_per_batch=self.tokens_per_batch, progress=self.progress,
-        )  # fmt: skip
+            self.model,
+            examples,
+            sketches,
+            layers=self.layers,
+            dtype=self.dtype,
+            tokens_per_batch=self.tokens_per_batch,
+            progress=self.progress,
+        )
 
     def vectors(self, examples: Sequence[Example]) -> Float32:
         """Of each example, a vector (D,) of length 1 along its gradient: a teacher for encoders."""

@@ -63,9 +63,13 @@ class EmbeddingScorer:
                 f"{type(self.encoder).__name__} has none. Leave out the store."
             )
         scores = ScoreMatrix.from_embeddings(
-            self._encode(targets), rows, target_ids=ids(targets), pool_ids=ids(pool),
-            method=self.name, scale=float(getattr(self.encoder, "attention_scale", 1.0)),
-        )  # fmt: skip
+            self._encode(targets),
+            rows,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
+            scale=float(getattr(self.encoder, "attention_scale", 1.0)),
+        )
         # Of another library's encoder, every process has embeddings of its own making.
         shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
         return replace(scores, workers=shared)

@@ -106,12 +106,20 @@ class GradientScorer:
     def features(self, examples: Sequence[Example], *, progress: bool = False) -> Float32:
         """Projected gradients (len(examples), dim), before preconditioning and normalisation."""
         return features_of(
-            examples, self.known, self.dim,
+            examples,
+            self.known,
+            self.dim,
             lambda missing: gradient_features(
-                self.model, missing, rank=self.rank, layers=self.layers, seed=self.seed,
-                tokens_per_batch=self.tokens_per_batch, dtype=self.dtype, progress=progress,
+                self.model,
+                missing,
+                rank=self.rank,
+                layers=self.layers,
+                seed=self.seed,
+                tokens_per_batch=self.tokens_per_batch,
+                dtype=self.dtype,
+                progress=progress,
             ),
-        )  # fmt: skip
+        )
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`. Without normalisation, scores have no unit of their own."""
@@ -125,9 +133,13 @@ class GradientScorer:
         if self.normalise != "none":
             rows = unit(rows)
         return ScoreMatrix.from_embeddings(
-            queries, rows, target_ids=ids(targets), pool_ids=ids(pool), method=self.name,
+            queries,
+            rows,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
             scale=_COSINE_SCALE if self.normalise == "both" else 1.0,
-        )  # fmt: skip
+        )
 
 
 def whiten(

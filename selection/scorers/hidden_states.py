@@ -58,17 +58,27 @@ class RdsScorer:
     ) -> npt.NDArray[np.float32]:
         """(len(examples), dim); for targets and pool alike."""
         return features_of(
-            examples, self.known, self.dim,
+            examples,
+            self.known,
+            self.dim,
             lambda missing: hidden_state_features(
-                self.model, missing, tokens=self.tokens, tokens_per_batch=self.tokens_per_batch,
-                dtype=self.dtype, progress=progress,
+                self.model,
+                missing,
+                tokens=self.tokens,
+                tokens_per_batch=self.tokens_per_batch,
+                dtype=self.dtype,
+                progress=progress,
             ),
-        )  # fmt: skip
+        )
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
         """See `Scorer.score`."""
         check_given(targets, pool)
         return ScoreMatrix.from_embeddings(
-            self.features(targets), self.features(pool, progress=self.progress),
-            target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=_COSINE_SCALE,
-        )  # fmt: skip
+            self.features(targets),
+            self.features(pool, progress=self.progress),
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
+            scale=_COSINE_SCALE,
+        )

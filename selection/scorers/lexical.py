@@ -69,9 +69,12 @@ class Bm25Scorer:
                 scores[x] = index.get_scores(known)
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return ScoreMatrix.from_array(
-            scores, target_ids=ids(targets), pool_ids=ids(pool), method=self.name,
+            scores,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
             scale=_COSINE_SCALE,
-        )  # fmt: skip
+        )
 
     def _tokens(self, examples: Sequence[Example]) -> list[list[str]]:
         texts = [self.template.render(e) for e in examples]

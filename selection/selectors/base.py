@@ -148,10 +148,7 @@ class Picks:
         return bool(self._rows)
 
     def selection(
-        self,
-        name: str,
-        scores: ScoreMatrix,
-        objective: Objective | ObjectiveCurve | None = None,
+        self, name: str, scores: ScoreMatrix, objective: Objective | ObjectiveCurve | None = None
     ) -> Selection:
         """The picks as the selector's result; see `build`."""
         rows, gains, targets, layers = (

@@ -113,12 +113,7 @@ class Herding:
         return chosen.first(chosen.best_size)
 
     def _select(
-        self,
-        scores: ScoreMatrix,
-        share: Float64,
-        steps: Pass,
-        *,
-        until_certain: bool = False,
+        self, scores: ScoreMatrix, share: Float64, steps: Pass, *, until_certain: bool = False
     ) -> Selection:
         """Pick to the end of the pass, or until no further row can make the smallest D smaller."""
         assert scores.embeddings is not None, "who calls has looked"

@@ -43,8 +43,10 @@ class RandomSelector:
             weighted = scores.columns(unique).values()[counted] * share[counted, None]
             earners = counted[np.argmax(weighted, axis=0)][place]
             return build(self.name, scores, rows, np.full(len(rows), NO_GAIN), earners)
-        liked = [counted[np.argmax(part[counted] * share[counted, None], axis=0)]
-                 for _, part in scores.blocks()]  # fmt: skip
+        liked = [
+            counted[np.argmax(part[counted] * share[counted, None], axis=0)]
+            for _, part in scores.blocks()
+        ]
         earner = np.concatenate(liked)
         picks, down = Picks(), InOrder(drawn, steps)
         while not steps.done:

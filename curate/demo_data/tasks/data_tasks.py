@@ -117,32 +117,68 @@ _SCHEMAS = {
     "orders": "orders(product, city, quantity, price)",
 }
 _QUERIES = (
-    ("staff", "List the names of all people who work in {city}.",
-     "SELECT name FROM staff WHERE city = '{city}';"),
-    ("staff", "How many people with the role {role} work in {city}?",
-     "SELECT COUNT(*) FROM staff WHERE role = '{role}' AND city = '{city}';"),
-    ("staff", "What is the average salary in each city, counting only people who started after "
-     "{year}?", "SELECT city, AVG(salary) FROM staff WHERE started > {year} GROUP BY city;"),
-    ("staff", "Who are the {few} best paid people in {city}?",
-     "SELECT name FROM staff WHERE city = '{city}' ORDER BY salary DESC LIMIT {few};"),
-    ("staff", "Show name and city of everyone who earns more than {salary}, sorted by name.",
-     "SELECT name, city FROM staff WHERE salary > {salary} ORDER BY name;"),
-    ("staff", "Which different roles exist in {city} or {other_city}?",
-     "SELECT DISTINCT role FROM staff WHERE city IN ('{city}', '{other_city}');"),
-    ("staff", "Raise the salary of every person with the role {role} by {hundreds}.",
-     "UPDATE staff SET salary = salary + {hundreds} WHERE role = '{role}';"),
-    ("orders", "What is the total quantity of the product '{product}' ordered from {city}?",
-     "SELECT SUM(quantity) FROM orders WHERE product = '{product}' AND city = '{city}';"),
-    ("orders", "Count the orders per product for {city}, the most frequent product first.",
-     "SELECT product, COUNT(*) FROM orders WHERE city = '{city}' GROUP BY product "
-     "ORDER BY COUNT(*) DESC;"),
-    ("orders", "Which cities have ordered more than {hundreds} items in total?",
-     "SELECT city FROM orders GROUP BY city HAVING SUM(quantity) > {hundreds};"),
-    ("orders", "Show the {few} cheapest orders of the product '{product}' with all their columns.",
-     "SELECT * FROM orders WHERE product = '{product}' ORDER BY price LIMIT {few};"),
-    ("orders", "Delete all orders from {city} with a quantity below {few}.",
-     "DELETE FROM orders WHERE city = '{city}' AND quantity < {few};"),
-)  # fmt: skip
+    (
+        "staff",
+        "List the names of all people who work in {city}.",
+        "SELECT name FROM staff WHERE city = '{city}';",
+    ),
+    (
+        "staff",
+        "How many people with the role {role} work in {city}?",
+        "SELECT COUNT(*) FROM staff WHERE role = '{role}' AND city = '{city}';",
+    ),
+    (
+        "staff",
+        "What is the average salary in each city, counting only people who started after {year}?",
+        "SELECT city, AVG(salary) FROM staff WHERE started > {year} GROUP BY city;",
+    ),
+    (
+        "staff",
+        "Who are the {few} best paid people in {city}?",
+        "SELECT name FROM staff WHERE city = '{city}' ORDER BY salary DESC LIMIT {few};",
+    ),
+    (
+        "staff",
+        "Show name and city of everyone who earns more than {salary}, sorted by name.",
+        "SELECT name, city FROM staff WHERE salary > {salary} ORDER BY name;",
+    ),
+    (
+        "staff",
+        "Which different roles exist in {city} or {other_city}?",
+        "SELECT DISTINCT role FROM staff WHERE city IN ('{city}', '{other_city}');",
+    ),
+    (
+        "staff",
+        "Raise the salary of every person with the role {role} by {hundreds}.",
+        "UPDATE staff SET salary = salary + {hundreds} WHERE role = '{role}';",
+    ),
+    (
+        "orders",
+        "What is the total quantity of the product '{product}' ordered from {city}?",
+        "SELECT SUM(quantity) FROM orders WHERE product = '{product}' AND city = '{city}';",
+    ),
+    (
+        "orders",
+        "Count the orders per product for {city}, the most frequent product first.",
+        "SELECT product, COUNT(*) FROM orders WHERE city = '{city}' GROUP BY product "
+        "ORDER BY COUNT(*) DESC;",
+    ),
+    (
+        "orders",
+        "Which cities have ordered more than {hundreds} items in total?",
+        "SELECT city FROM orders GROUP BY city HAVING SUM(quantity) > {hundreds};",
+    ),
+    (
+        "orders",
+        "Show the {few} cheapest orders of the product '{product}' with all their columns.",
+        "SELECT * FROM orders WHERE product = '{product}' ORDER BY price LIMIT {few};",
+    ),
+    (
+        "orders",
+        "Delete all orders from {city} with a quantity below {few}.",
+        "DELETE FROM orders WHERE city = '{city}' AND quantity < {few};",
+    ),
+)
 
 
 def sql_query(rng: random.Random) -> tuple[str, str]:
@@ -216,11 +252,7 @@ def list_operation(rng: random.Random) -> tuple[str, str]:
     instruction, before, after = rng.choice((_on_numbers, _on_words))(rng)
     prompt = instruct(
         rng,
-        (
-            "{instruction}",
-            "{instruction}, separated by commas",
-            "take this list and {instruction}",
-        ),
+        ("{instruction}", "{instruction}, separated by commas", "take this list and {instruction}"),
         ", ".join(before),
         instruction=instruction,
     )
@@ -234,14 +266,18 @@ def _on_numbers(rng: random.Random) -> tuple[str, list[str], list[str]]:
         (
             ("sort these numbers from smallest to largest", sorted(numbers)),
             ("sort these numbers from largest to smallest", sorted(numbers, reverse=True)),
-            (f"keep only the numbers below {limit}",
-             [number for number in numbers if number < limit]),
-            (f"drop every number that is smaller than {limit}",
-             [number for number in numbers if number >= limit]),
+            (
+                f"keep only the numbers below {limit}",
+                [number for number in numbers if number < limit],
+            ),
+            (
+                f"drop every number that is smaller than {limit}",
+                [number for number in numbers if number >= limit],
+            ),
             ("write down these numbers in reverse order", numbers[::-1]),
             ("add one to each of these numbers", [number + 1 for number in numbers]),
         )
-    )  # fmt: skip
+    )
     return instruction, [str(number) for number in numbers], [str(number) for number in result]
 
 
@@ -257,12 +293,15 @@ def _on_words(rng: random.Random) -> tuple[str, list[str], list[str]]:
             ("put these words in alphabetical order", words, sorted(words)),
             ("put these words in reverse alphabetical order", words, sorted(words)[::-1]),
             ("remove the words that occur a second time", doubled, first_seen),
-            (f"keep only the words with at least {middle} letters", words,
-             [word for word in words if len(word) >= middle]),
+            (
+                f"keep only the words with at least {middle} letters",
+                words,
+                [word for word in words if len(word) >= middle],
+            ),
             ("write down these words in reverse order", words, words[::-1]),
             (f"keep every word except {join_words(words[1:3])}", words, [words[0], *words[3:]]),
         )
-    )  # fmt: skip
+    )
 
 
 DATA_TASKS: dict[str, TaskFamily] = {

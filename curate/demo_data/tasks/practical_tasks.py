@@ -122,9 +122,12 @@ _REQUESTS = (
     ),
 )
 _EXCUSES = (
-    "I am travelling that week", "I am on holiday then", "I am moving house that week",
-    "I will be at a wedding then", "I will be at a trade fair all week",
-)  # fmt: skip
+    "I am travelling that week",
+    "I am on holiday then",
+    "I am moving house that week",
+    "I will be at a wedding then",
+    "I will be at a trade fair all week",
+)
 
 
 def email_reply(rng: random.Random) -> tuple[str, str]:

@@ -41,22 +41,12 @@ _UNITS = (
     Unit("kilometres", "miles", 1 / Decimal("1.609344"), _ZERO, "It is {x} from here to {city}."),
     Unit("feet", "metres", Decimal("0.3048"), _ZERO, "{name} has built a wall of {x} in {city}."),
     Unit("inches", "centimetres", Decimal("2.54"), _ZERO, "{name} has a box of {x} for {product}."),
-    Unit(
-        "pounds",
-        "kilograms",
-        Decimal("0.45359237"),
-        _ZERO,
-        "A parcel to {city} weighs {x}.",
-    ),
+    Unit("pounds", "kilograms", Decimal("0.45359237"), _ZERO, "A parcel to {city} weighs {x}."),
     Unit("ounces", "grams", Decimal("28.349523125"), _ZERO, "{name} has bought {x} of honey."),
     Unit("US gallons", "litres", Decimal("3.785411784"), _ZERO, "A fountain in {city} holds {x}."),
     Unit("acres", "hectares", Decimal("0.40468564224"), _ZERO, "A park in {city} covers {x}."),
     Unit(
-        "degrees Celsius",
-        "degrees Fahrenheit",
-        Decimal("1.8"),
-        Decimal(32),
-        "It is {x} in {city}.",
+        "degrees Celsius", "degrees Fahrenheit", Decimal("1.8"), Decimal(32), "It is {x} in {city}."
     ),
 )
 

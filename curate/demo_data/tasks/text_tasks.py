@@ -116,9 +116,7 @@ def dialogue_question(rng: random.Random) -> tuple[str, str]:
     return prompt, answer
 
 
-_TOPICS = (
-    "business", "culture", "health", "politics", "science", "sport", "technology", "weather",
-)  # fmt: skip
+_TOPICS = ("business", "culture", "health", "politics", "science", "sport", "technology", "weather")
 
 
 def _passage(story: Story) -> str:

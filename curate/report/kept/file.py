@@ -195,10 +195,16 @@ def _assemble(
     )
     kept = np.flatnonzero(np.asarray(rows["prompt"].is_valid()))
     return Insight(
-        manifest, ids, sources, np.asarray(rows["row"]),
-        dict(zip(kept.tolist(), _texts(rows.take(kept)), strict=True)), _texts(targets),
-        selection, overview, tuple(Removed(**each) for each in removed.to_pylist()),
-    )  # fmt: skip
+        manifest,
+        ids,
+        sources,
+        np.asarray(rows["row"]),
+        dict(zip(kept.tolist(), _texts(rows.take(kept)), strict=True)),
+        _texts(targets),
+        selection,
+        overview,
+        tuple(Removed(**each) for each in removed.to_pylist()),
+    )
 
 
 def _objective(

@@ -159,8 +159,7 @@ def test_a_loss_or_gradient_that_is_no_number_leaves_the_parameters_alone(loss_o
 
 
 @pytest.mark.parametrize(
-    "chunks",
-    [[], split(8)[:2], [*split(8), [3]], [[-1], *split(8)[1:]], [*split(8)[:2], [24] * 8]],
+    "chunks", [[], split(8)[:2], [*split(8), [3]], [[-1], *split(8)[1:]], [*split(8)[:2], [24] * 8]]
 )
 def test_chunks_that_are_no_partition_are_refused(chunks):
     with pytest.raises(ArgumentError, match="expected each of 24 rows in one chunk"):

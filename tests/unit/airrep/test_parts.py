@@ -38,10 +38,7 @@ def compute(
 ):  # fmt: skip
     """A pass; returns what it made, and the rows that it had to compute."""
     computed = []
-    with (
-        kept_in(directory, name),
-        kept_rows(lambda: made_by, lambda: keys, (len(keys), 3)) as rows,
-    ):
+    with kept_in(directory, name), kept_rows(lambda: made_by, lambda: keys, (len(keys), 3)) as rows:
         for number, members in enumerate(batches):
             if number == stop_before:
                 raise Killed

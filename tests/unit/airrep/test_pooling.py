@@ -13,9 +13,7 @@ from airrep.errors import ArgumentError
 from airrep.pooling import group_influence
 
 scores = arrays(
-    np.float32,
-    st.integers(1, 12),
-    elements=st.floats(-100, 100, width=32, allow_subnormal=False),
+    np.float32, st.integers(1, 12), elements=st.floats(-100, 100, width=32, allow_subnormal=False)
 )
 scales = st.floats(0, 20)
 

@@ -179,8 +179,7 @@ def test_an_unknown_role_lists_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [{"prompt": "a"}, {"text": "a", "messages": "b"}, {"prompt": "a", "messages": "b"}],
+    "columns", [{"prompt": "a"}, {"text": "a", "messages": "b"}, {"prompt": "a", "messages": "b"}]
 )
 def test_roles_that_make_no_record_are_an_error(columns):
     with pytest.raises(ArgumentError, match="do not describe one record"):
@@ -358,8 +357,7 @@ any_text = st.text(any_character, max_size=5)
 role = st.sampled_from(["user", "assistant", "human", "gpt", "system"]) | any_text
 scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | any_text
 message = st.fixed_dictionaries(
-    {},
-    optional={"role": role, "from": role, "content": any_text | scalar, "value": any_text},
+    {}, optional={"role": role, "from": role, "content": any_text | scalar, "value": any_text}
 )
 nested = st.recursive(
     scalar | message,

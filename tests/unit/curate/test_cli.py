@@ -17,10 +17,7 @@ from curate.demo_data import demo_pool, demo_targets
 def inputs(tmp_path, monkeypatch):
     """A pool and targets as files in the current directory."""
     monkeypatch.chdir(tmp_path)
-    for name, rows in (
-        ("pool", demo_pool(120)),
-        ("targets", demo_targets("email_reply", 3)),
-    ):
+    for name, rows in (("pool", demo_pool(120)), ("targets", demo_targets("email_reply", 3))):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ["--pool", "pool.jsonl", "--targets", "targets.jsonl", "--scorer", "tfidf"]
 

@@ -15,10 +15,7 @@ VALUES = {
     [
         (["pool"], {"pool": "A"}),
         (["encoder.backbone"], {"encoder": {"backbone": "B", "max_tokens": 3}}),
-        (
-            ["methods.*.encoder"],
-            {"methods": {"one": {"encoder": "D"}, "two": {}, "three": None}},
-        ),
+        (["methods.*.encoder"], {"methods": {"one": {"encoder": "D"}, "two": {}, "three": None}}),
         (["nowhere", "pool.deeper", "methods.two.encoder.x", "*.x"], {}),
     ],
 )

@@ -198,14 +198,7 @@ def test_nothing_to_do(pool, evaluation, draws, repeats):
 
 @pytest.mark.parametrize(
     "roles",
-    [
-        {"a": [0, 1], "b": [1, 2]},
-        {"a": [0, 0]},
-        {"a": [20]},
-        {"a": [-1]},
-        {"a": [0], "b": []},
-        {},
-    ],
+    [{"a": [0, 1], "b": [1, 2]}, {"a": [0, 0]}, {"a": [20]}, {"a": [-1]}, {"a": [0], "b": []}, {}],
 )
 def test_roles_that_cannot_be(roles):
     roles = {name: np.array(rows, dtype=np.int64) for name, rows in roles.items()}
