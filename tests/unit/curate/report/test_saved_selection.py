@@ -200,7 +200,7 @@ def test_the_manifest_counts_the_overviews_time(saved):
 
 
 def test_the_report_pages_commands_and_python_run(rows, tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[3] / "docs" / "report.md").read_text("utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "report.md").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
     curate.select(*rows, 20, scorer="tfidf", output="chosen")
     (commands,) = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)

@@ -13,7 +13,7 @@ from airrep.language_model.lora import check_lora
 from airrep.machine.extras import import_extra
 from eval_harness.measures.standard_suites import lm_eval_tasks
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 USES = [("peft", "lora"), ("ray", "ray"), ("lm_eval", "lm-eval")]
 
