@@ -13,6 +13,7 @@ import curate
 from airrep.errors import ArgumentError, CurateError, OutputError, StoreError
 from airrep.store import EmbeddingStore
 from curate import cli
+from curate.demo import demo
 from curate.demo_data import demo_pool, demo_targets
 from curate.stages.destination import check_directory
 from curate.verbs import fit as fitting
@@ -206,7 +207,7 @@ def test_a_check_replaces_what_a_check_wrote_and_nothing_else(tmp_path, capsys):
 def test_the_demo_keeps_another_pool(tmp_path):
     (tmp_path / "targets.jsonl").write_text("{}\n")
     with pytest.raises(OutputError, match=r"targets\.jsonl: already there"):
-        curate.demo.demo(tmp_path, rows=60, k=3, targets=2)
+        demo(tmp_path, rows=60, k=3, targets=2)
     assert _all(tmp_path) == {"targets.jsonl": (b"{}\n", False)}
 
 
@@ -429,7 +430,7 @@ def _calls(model, files):
         "embed": lambda place: curate.embed(pool, place),
         "record": lambda place: curate.record(pool, targets, model, place, subsets=3, size=4),
         "fit": lambda place: curate.fit(pool, model, place),
-        "demo": lambda place: curate.demo.demo(place, rows=60, k=3, targets=2),
+        "demo": lambda place: demo(place, rows=60, k=3, targets=2),
         "benchmark": lambda place: curate.benchmark(measured, place),
         "train": lambda place: curate.train(config, place),
     }
