@@ -14,6 +14,7 @@ from airrep import AirRep, EmbeddingStore
 from airrep.errors import ArgumentError, CurateError
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
+from curate.report.saved import explain, report
 
 POOL, TARGETS = demo_pool(24), demo_targets("email_reply", 3)
 pytestmark = pytest.mark.usefixtures("home")
@@ -49,9 +50,9 @@ def test_a_tilde_is_the_home_directory_for_all_that_select_reads_and_writes(
     ]  # fmt: skip
     chosen.save("~/saved")
     chosen.report("~/report.html")
-    assert curate.report.saved.report("~/saved") == home / "saved" / "report.html"
+    assert report("~/saved") == home / "saved" / "report.html"
     first = str(chosen.dataset["curate_row"][0])
-    assert "rank 0" in str(curate.report.saved.explain("~/saved", first))
+    assert "rank 0" in str(explain("~/saved", first))
     assert curate.verify("~/saved").fine
     assert curate.embed("~/pool.jsonl", "~/store", encoder="~/fit").encoded == 0
     assert len(EmbeddingStore("~/store")) > 0

@@ -15,6 +15,8 @@ from airrep.store import EmbeddingStore
 from curate import cli
 from curate.demo import demo
 from curate.demo_data import demo_pool, demo_targets
+from curate.report.saved import report
+from curate.rows.io import read_rows
 from curate.stages.destination import check_directory
 from curate.verbs import fit as fitting
 from eval_harness.files.outputs import check_own, claim
@@ -67,7 +69,7 @@ WRITTEN = [
 def test_an_input_inside_the_output_is_refused_and_stays(tmp_path, name, through):
     place = tmp_path / "d"
     place.mkdir()
-    rows = curate.rows.io.read_rows(POOL, "pool").dataset
+    rows = read_rows(POOL, "pool").dataset
     rows.to_parquet(place / name) if name.endswith("parquet") else rows.to_json(place / name)
     pool, output = place / name, place
     if through == "link":
@@ -174,8 +176,8 @@ def test_a_store_that_is_killed_before_a_shard_counts_goes_on(tmp_path, encoder,
 
 def test_a_report_replaces_reports_and_nothing_else(selected, tmp_path, capsys):
     file = tmp_path / "report.html"
-    curate.report.saved.report(selected, file)
-    curate.report.saved.report(selected, file)
+    report(selected, file)
+    report(selected, file)
     page = file.read_text()
     file.write_text(page.replace("<body", "<!-- my notes --><body"))
     mine = tmp_path / "mine.html"
@@ -311,7 +313,7 @@ class _Another:
 
 def test_saving_another_selection_is_refused_and_replaces_all_where_it_may(selected):
     other = curate.select(POOL, TARGETS, 6, scorer="tfidf")
-    curate.report.saved.report(selected)
+    report(selected)
     before = _all(selected)
     with pytest.raises(OutputError, match="holds another selection"):
         other.save(selected)
@@ -335,7 +337,7 @@ def test_verify_knows_which_selection_a_report_shows(selected, tmp_path):
     ]
     assert f"curate report {selected}" in found[0].mend
     file.unlink()
-    curate.report.saved.report(selected)
+    report(selected)
     assert curate.verify(selected).fine
     file.write_text(file.read_text().replace("<body", "<!-- my notes --><body"))
     assert [each.problem for each in curate.verify(selected).findings] == [
