@@ -1,24 +1,24 @@
-"""YAML that people hand to a verb, read so that no text can hang, crash or fool the reader.
-
-Aliases are expanded by whoever walks the values, so that a few lines can stand for billions of
-them; and of two settings of one name YAML readers keep the last without a word.
-"""
+"""YAML that people hand to a verb, read so that no text can hang, crash or fool the reader."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
-from jsonargparse import get_loader
+from yaml.composer import Composer
 
 from airrep.console.wording import shortened
 from airrep.disk.paths import user_path
 from airrep.errors import FileFormatError, MissingInputError
 
-DEEPEST, MOST_VALUES = 64, 100_000  # the latter by aliases, beside what is written out
+DEEPEST = 64  # lists and mappings inside each other
 _LARGEST = 256 << 20  # bytes of a file
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = [_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map")]
+_EXPONENT = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$")
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the latter where PyYAML has no libyaml
 
 
 def read_yaml_file(path: str | Path) -> Any:  # noqa: ANN401 (whatever YAML holds)
@@ -63,78 +63,63 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
     """What YAML (or JSON) says, in plain values; 2e-5 is a number.
 
     Raises:
-        FileFormatError: It is no YAML, or holds tags of Python objects, a setting twice, values
-            that hold themselves, or too much.
+        FileFormatError: It is no YAML, or holds an alias, a tag of anything but plain values, a
+            setting twice, or too many levels.
     """
     try:
-        _check(text)
-        return get_loader("yaml")(text)
+        return yaml.load(text, _Loader)  # a safe one, made stricter
     except FileFormatError:
         raise
-    except RecursionError:
-        raise FileFormatError("not YAML (nested too deeply).") from None
     except Exception as error:  # its constructors raise many kinds: !!int '', !!bool 5
-        reason = shortened(error, 300)
-        raise FileFormatError(f"not YAML ({reason}).") from error
+        raise FileFormatError(f"not YAML ({shortened(error, 300)}).") from error
 
 
-def _check(text: str) -> None:
-    """Count what the text stands for, event by event, before any of it is built."""
-    sizes: dict[str, int] = {}  # of what an anchor names, its aliases expanded
-    open_: list[_Open] = [_Open(None, is_mapping=False)]
-    for written, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        _check_extent(open_, written, event)
-        if isinstance(event, yaml.AliasEvent):
-            open_[-1].add(_named(event, sizes), None, event)
-        elif isinstance(event, yaml.ScalarEvent):
-            if event.anchor:
-                sizes[event.anchor] = 1
-            open_[-1].add(1, event.value, event)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            sizes.pop(event.anchor, None)
-            open_.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            done = open_.pop()
-            if done.anchor:
-                sizes[done.anchor] = done.size
-            open_[-1].add(done.size, None, event)
+class _Strict(Composer):
+    """The checks that stand before those of PyYAML.
 
+    Aliases let a few lines stand for billions of values, and PyYAML keeps the last of two settings
+    of one name without a word.
+    """
 
-def _check_extent(open_: list[_Open], written: int, event: yaml.Event) -> None:
-    line = event.start_mark.line + 1
-    if open_[-1].size > written + MOST_VALUES:
-        raise FileFormatError(
-            f"line {line}: the aliases before stand for more than {MOST_VALUES:,} values."
-        )
-    if len(open_) > DEEPEST:
-        raise FileFormatError(f"line {line}: nested deeper than {DEEPEST} levels.")
+    def __init__(self, text: str) -> None:
+        _Base.__init__(self, text)
+        self.anchors: dict[str, yaml.Node] = {}
+        self._depth = 0
 
-
-def _named(event: yaml.AliasEvent, sizes: dict[str, int]) -> int:
-    """The size of what an alias stands for."""
-    if event.anchor not in sizes:
-        raise FileFormatError(
-            f"not YAML (line {event.start_mark.line + 1}: *{event.anchor} stands for nothing, or "
-            "for something that holds itself)."
-        )
-    return sizes[event.anchor]
-
-
-class _Open:
-    """A list or mapping whose end is yet to come."""
-
-    def __init__(self, anchor: str | None, is_mapping: bool) -> None:
-        self.anchor, self.size = anchor, 1
-        self._is_mapping = is_mapping
-        self._members = 0
-        self._names: set[str] = set()
-
-    def add(self, size: int, name: str | None, event: yaml.Event) -> None:
-        """Count a member; in a mapping, names and values take turns."""
+    def compose_node(self, parent: yaml.Node, index: object) -> yaml.Node:
+        event = self.peek_event()
         line = event.start_mark.line + 1
-        self.size += size
-        if self._is_mapping and self._members % 2 == 0 and name is not None and name != "<<":
-            if name in self._names:
+        if isinstance(event, yaml.AliasEvent):
+            raise FileFormatError(
+                f"line {line}: *{event.anchor} is an alias; write out what it stands for."
+            )
+        if self._depth == DEEPEST:
+            raise FileFormatError(f"line {line}: nested deeper than {DEEPEST} levels.")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names: set[object] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            name = self.construct_object(key)
+            if name in names:
+                line = key.start_mark.line + 1
                 raise FileFormatError(f"line {line}: the setting {name!r} stands there twice.")
-            self._names.add(name)
-        self._members += 1
+            names.add(name)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+class _Loader(_Strict, _Base):
+    """Plain values only; a date stays a text."""
+
+    yaml_constructors: ClassVar = {tag: _Base.yaml_constructors[tag] for tag in (*_PLAIN, None)}
+    yaml_implicit_resolvers: ClassVar = {
+        first: [each for each in known if each[0] in _PLAIN]
+        for first, known in _Base.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(_TAG + "float", _EXPONENT, list("-+.0123456789"))
