@@ -9,9 +9,9 @@ from airrep.machine.lazy import lazily
 
 if TYPE_CHECKING:
     from eval_harness.measures.datamodeling import LdsResult as LdsResult
-    from eval_harness.measures.datamodeling import lds as lds
     from eval_harness.measures.datamodeling import lds_difference as lds_difference
     from eval_harness.measures.datamodeling import lds_of_predictions as lds_of_predictions
+    from eval_harness.measures.datamodeling import lds_of_scores as lds_of_scores
     from eval_harness.measures.losses import completion_losses as completion_losses
     from eval_harness.measures.precision import source_precision as source_precision
     from eval_harness.measures.predictions import group_predictions as group_predictions
@@ -35,9 +35,9 @@ __getattr__, __dir__, __all__ = lazily(
     {
         "eval_harness.measures.datamodeling": [
             "LdsResult",
-            "lds",
             "lds_difference",
             "lds_of_predictions",
+            "lds_of_scores",
         ],
         "eval_harness.measures.losses": ["completion_losses"],
         "eval_harness.measures.precision": ["source_precision"],

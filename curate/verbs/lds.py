@@ -19,8 +19,7 @@ from curate.stages.inputs import Source, read_input
 from curate.stages.own_scores import check_shape, own_scores
 from curate.stages.recorded_model import recorded_model
 from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, uses_model
-from eval_harness.measures.datamodeling import LdsResult
-from eval_harness.measures.datamodeling import lds as datamodeling_score
+from eval_harness.measures.datamodeling import LdsResult, lds_of_scores
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
@@ -112,7 +111,7 @@ def lds(
         )
         values = scorer.score([held_out[i] for i in positions.tolist()], examples)
         check_shape(scorer.name, values.shape, (len(positions), len(examples)))
-    return datamodeling_score(
+    return lds_of_scores(
         values,
         recorded.plan.subsets,
         recorded.values[:, :, positions],

@@ -15,14 +15,10 @@ from airrep.supervision import SubsetLosses, SubsetPlan
 from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import sample
-from eval_harness.measures.datamodeling import (
-    LdsResult,
-    group_predictions,
-    lds_difference,
-    lds_of_predictions,
-    noise_ceiling,
-)
+from eval_harness.measures.datamodeling import lds_difference, lds_of_predictions
+from eval_harness.measures.predictions import group_predictions
 from eval_harness.measures.rank_statistics import Interval
+from eval_harness.measures.reliability import noise_ceiling
 from eval_harness.runners.base import Runner
 from eval_harness.runs.subset_runs import run_subsets
 from eval_harness.runs.subsets import Uniform, draw_plan
@@ -168,5 +164,5 @@ def differences(
     }
 
 
-def _columns(name: str, result: LdsResult) -> dict[str, float]:
+def _columns(name: str, result: Interval) -> dict[str, float]:
     return {name: result.mean, f"{name}_low": result.low, f"{name}_high": result.high}

@@ -1,4 +1,4 @@
-"""The linear datamodeling score: do scores foresee what training on a subset does?
+"""The linear datamodeling score (LDS): do scores predict what training on a subset does?
 
 For every target, Spearman's correlation over subsets of the predicted influence f(x, S) with the
 negative loss on x after training on S; then the mean over targets (Park et al. 2023, TRAK). Larger
@@ -17,7 +17,7 @@ Shapes: S subsets, T targets, N pool rows, R repeats (fine-tuning seeds).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,36 +26,15 @@ from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling_kind import Pooling
 from eval_harness.measures.predictions import Scores, Subsets, attention_scale, group_predictions
-from eval_harness.measures.rank_statistics import (
-    Float64,
-    Interval,
-    Term,
-    estimate,
-    rank_correlations,
-)
+from eval_harness.measures.rank_statistics import Float64, Interval, Term, estimate
 from eval_harness.measures.reliability import NoiseCeiling, noise_ceiling, read_losses
-
-__all__ = [
-    "Interval",
-    "LdsResult",
-    "NoiseCeiling",
-    "group_predictions",
-    "lds",
-    "lds_difference",
-    "lds_of_predictions",
-    "noise_ceiling",
-    "rank_correlations",
-]
 
 
 @dataclass(frozen=True, eq=False)
-class LdsResult:
-    """LDS, larger = better, with its interval.
+class LdsResult(Interval):
+    """LDS, larger = better, with its interval: `mean` is over the targets that have a correlation.
 
     Attributes:
-        mean: Mean over the targets that have a correlation.
-        low: Lower end of the interval; NaN without draws.
-        high: Upper end.
         per_target: (T,) correlations; NaN where undefined.
         undefined: Targets without one.
         subsets: S.
@@ -64,9 +43,6 @@ class LdsResult:
         scale: Inverse temperature of attention pooling; None for any other.
     """
 
-    mean: float
-    low: float
-    high: float
     per_target: Float64
     undefined: int
     subsets: int
@@ -81,13 +57,13 @@ class LdsResult:
         notes = [f"ceiling {self.ceiling.attainable:.2f}"] if self.ceiling else []
         notes += [f"{self.undefined} of the targets undefined"] if self.undefined else []
         return (
-            f"{Interval(self.mean, self.low, self.high)} over {counted(self.subsets, 'subset')} × "
+            f"{super().__str__()} over {counted(self.subsets, 'subset')} × "
             f"{counted(len(self.per_target), 'target')}"
             + (f" ({'; '.join(notes)})" if notes else "")
         )
 
 
-def lds(
+def lds_of_scores(
     scores: Scores,
     subsets: Subsets,
     losses: npt.ArrayLike,
@@ -114,6 +90,11 @@ def lds(
         ArgumentError: Arguments that do not fit, fewer than 3 subsets, NaN or infinite losses, or
             no target with a correlation.
         EmbeddingError: Scores that are not (T, N), or NaN or infinite somewhere.
+
+    Example:
+        >>> scores = np.array([[3.0, 2.0, 1.0]])  # one target, three pool rows
+        >>> lds_of_scores(scores, [[0], [1], [2]], [[0.1], [0.2], [0.3]], draws=0)
+        LdsResult(1.000 over 3 subsets × 1 target)
     """
     predictions = group_predictions(scores, subsets, pooling, scale)
     result = lds_of_predictions(predictions, losses, draws=draws, confidence=confidence, seed=seed)
@@ -129,31 +110,23 @@ def lds_of_predictions(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> LdsResult:
-    """LDS of predicted group influences, however they were made.
+    """LDS of predicted group influences (S, T), however they were made; larger = a lower loss.
 
-    Args:
-        predictions: (S, T), larger = a lower loss.
-        losses: As in `lds`.
-        draws: As in `lds`.
-        confidence: As in `lds`.
-        seed: As in `lds`.
+    The other arguments, and what is raised, are those of `lds_of_scores`.
 
-    Raises:
-        ArgumentError: As `lds`.
-        EmbeddingError: NaN or infinite predictions.
+    Example:
+        >>> lds_of_predictions([[1.0], [2.0], [3.0]], [[0.3], [0.1], [0.2]], draws=0).mean
+        0.5
     """
     given = read_losses(losses)
-    predicted = _predictions(predictions, given)
-    variables, terms = [predicted, -given.mean(axis=1)], [Term(0, 1)]
-    per_target, interval = estimate(variables, terms, draws, confidence, seed)
+    variables = [_predictions(predictions, given), -given.mean(axis=1)]
+    per_target, interval = estimate(variables, [Term(0, 1)], draws, confidence, seed)
     return LdsResult(
-        interval.mean,
-        interval.low,
-        interval.high,
-        per_target,
-        int(np.isnan(per_target).sum()),
-        len(given),
-        noise_ceiling(given, draws=draws, confidence=confidence, seed=seed),
+        **asdict(interval),
+        per_target=per_target,
+        undefined=int(np.isnan(per_target).sum()),
+        subsets=len(given),
+        ceiling=noise_ceiling(given, draws=draws, confidence=confidence, seed=seed),
     )
 
 
@@ -170,19 +143,12 @@ def lds_difference(
 
     Both see the same resamples, so that what makes a subset or a target hard cancels, and the
     interval is narrower than two separate ones suggest. Targets without a correlation in either
-    are left out of both.
+    are left out of both. The arguments, and what is raised, are those of `lds_of_predictions`.
 
-    Args:
-        predictions_a: (S, T), such as `group_predictions` makes.
-        predictions_b: (S, T).
-        losses: As in `lds`.
-        draws: As in `lds`.
-        confidence: As in `lds`.
-        seed: As in `lds`.
-
-    Raises:
-        ArgumentError: As `lds`.
-        EmbeddingError: NaN or infinite predictions.
+    Example:
+        >>> good, bad = [[1.0], [2.0], [3.0]], [[3.0], [2.0], [1.0]]
+        >>> lds_difference(good, bad, [[0.3], [0.2], [0.1]], draws=0).mean
+        2.0
     """
     given = read_losses(losses)
     variables = [_predictions(values, given) for values in (predictions_a, predictions_b)]

@@ -45,6 +45,11 @@ def generate(
     Raises:
         ArgumentError: `max_new_tokens` or `batch_size` is below 1, or leaves no place for a prompt.
         RecordError: An example has no prompt or no completion.
+
+    Example:
+        >>> rows = [Example("0", "What is green?", "leaves"), Example("1", "Is it so?", "yes")]
+        >>> len(generate(model, rows, max_new_tokens=4))
+        2
     """
     if min(max_new_tokens, batch_size) < 1:
         raise ArgumentError(
@@ -75,6 +80,9 @@ def check_prompts(examples: Sequence[Example]) -> None:
 
     Raises:
         RecordError: An example's prompt is empty.
+
+    Example:
+        >>> check_prompts([Example("0", "Is it so?", "yes")])
     """
     for i, example in enumerate(examples):
         if not example.prompt:

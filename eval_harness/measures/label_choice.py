@@ -1,9 +1,9 @@
-"""Choosing among labels: the one whose completion loss is lowest."""
+"""Choosing among labels: the one whose mean completion loss is lowest, which favours no length."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,91 +15,102 @@ from airrep.errors import ArgumentError
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from eval_harness.measures.generation import check_prompts
-from eval_harness.measures.losses import ComputeDtype, Reduction, completion_losses
+from eval_harness.measures.losses import completion_losses
+
+_MOST_LABELS = 10  # more different completions are answers
 
 
-def rank_classify(
-    model: LanguageModel,
-    examples: Sequence[Example],
-    labels: Sequence[str],
-    *,
-    normalise: Reduction = "mean",
-    dtype: ComputeDtype = "auto",
+def rank_candidates(
+    model: LanguageModel, examples: Sequence[Example], candidates: Sequence[Sequence[str]]
 ) -> npt.NDArray[np.int64]:
     """The label of lowest loss after each example's prompt; of equal ones the first.
 
     Args:
         model: The language model.
         examples: Rows with prompts; their completions are not read.
-        labels: What may be answered.
-        normalise: "mean" loss over a label's tokens, which does not favour short labels, or the
-            "sum", which is minus the log-likelihood.
-        dtype: See `completion_losses`.
+        candidates: What may be answered to each, one label or more.
 
     Returns:
-        (n,) positions in `labels`.
+        (n,) positions among the example's candidates.
 
     Raises:
-        ArgumentError: No labels, or a blank one.
         RecordError: An example has no prompt.
         EmbeddingError: A loss is NaN or infinite.
+
+    Example:
+        >>> rank_candidates(model, [Example("0", "Is it so?", "")], [["yes", "yes"]])
+        array([0])
     """
-    check_labels(labels, "labels")
-    return rank_candidates(model, examples, [labels] * len(examples), normalise, dtype)
-
-
-def rank_candidates(
-    model: LanguageModel,
-    examples: Sequence[Example],
-    candidates: Sequence[Sequence[str]],
-    normalise: Reduction,
-    dtype: ComputeDtype,
-) -> npt.NDArray[np.int64]:
-    """Like `rank_classify`, with candidates of its own for each example."""
     check_prompts(examples)
     pairs = [
         replace(example, completion=label)
         for example, labels in zip(examples, candidates, strict=True)
         for label in labels
     ]
-    losses = completion_losses(model, pairs, reduction=normalise, dtype=dtype)
+    losses = completion_losses(model, pairs)
     ends = np.cumsum([0, *map(len, candidates)])
     return np.array([losses[i:j].argmin() for i, j in pairwise(ends.tolist())], dtype=np.int64)
 
 
 def label_sets(
-    reference: Sequence[Example], *, groups: Sequence[str] | None = None, max_labels: int = 10
+    reference: Sequence[Example], groups: Sequence[str] | None = None
 ) -> dict[str, list[str]]:
     """The groups whose completions are labels, and these labels, sorted.
 
-    They are if the group has between 2 and `max_labels` different completions, each seen twice or
-    more.
+    They are if the group has between 2 and 10 different completions, each seen twice or more.
 
     Args:
         reference: Examples of the same tasks, ideally many: pool and targets.
         groups: Each example's group; default its source.
-        max_labels: More different completions are answers, not labels.
 
     Raises:
         ArgumentError: The groups do not go with the examples.
+
+    Example:
+        >>> rows = [Example(str(i), "Is it so?", "yes no".split()[i % 2]) for i in range(4)]
+        >>> label_sets(rows, ["a"] * 4)
+        {'a': ['no', 'yes']}
     """
     seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for group, example in zip(group_names(reference, groups), reference, strict=True):
+    for group, example in zip(_group_names(reference, groups), reference, strict=True):
         if example.completion.strip():
             seen[group][example.completion] += 1
     return {
         group: sorted(counts)
         for group, counts in seen.items()
-        if 2 <= len(counts) <= max_labels and min(counts.values()) >= 2
+        if 2 <= len(counts) <= _MOST_LABELS and min(counts.values()) >= 2
     }
 
 
-def group_names(examples: Sequence[Example], groups: Sequence[str] | None) -> Sequence[str]:
-    """The groups given, or the sources.
+def labels_of(
+    examples: Sequence[Example],
+    groups: Sequence[str] | None,
+    labels: Sequence[str] | Mapping[str, Sequence[str]] | None,
+) -> list[Sequence[str] | None]:
+    """Each example's labels; None where it has none.
+
+    Args:
+        examples: What is to be answered.
+        groups: Each example's group; default its source.
+        labels: Of each group, for some groups; for all; or None for none.
 
     Raises:
-        ArgumentError: Not one group for each example.
+        ArgumentError: The groups do not go with the examples; no labels, or a blank one.
+
+    Example:
+        >>> labels_of([Example("0", "Is it so?", "yes")], ["a"], {"a": ["yes", "no"]})
+        [['yes', 'no']]
     """
+    names = _group_names(examples, groups)
+    if labels is None:
+        return [None] * len(names)
+    if not isinstance(labels, Mapping):
+        return [_checked(labels, "labels")] * len(names)
+    checked = {group: _checked(given, f"labels of {group!r}") for group, given in labels.items()}
+    return [checked.get(name) for name in names]
+
+
+def _group_names(examples: Sequence[Example], groups: Sequence[str] | None) -> Sequence[str]:
     if groups is None:
         return [example.source for example in examples]
     if len(groups) != len(examples):
@@ -109,11 +120,7 @@ def group_names(examples: Sequence[Example], groups: Sequence[str] | None) -> Se
     return groups
 
 
-def check_labels(labels: Sequence[str], name: str) -> None:
-    """Refuse what cannot be chosen from.
-
-    Raises:
-        ArgumentError: No labels, a blank one, or a single text.
-    """
+def _checked(labels: Sequence[str], name: str) -> Sequence[str]:
     if isinstance(labels, str) or not labels or not all(label.strip() for label in labels):
         raise ArgumentError(f"{name}: expected a list of texts, none blank; found {labels!r}.")
+    return labels

@@ -53,6 +53,10 @@ def completion_losses(
         ArgumentError: `reduction` or `dtype` is unknown, or `tokens_per_batch` below 1.
         RecordError: An example has no completion.
         EmbeddingError: A loss is NaN or infinite.
+
+    Example:
+        >>> completion_losses(model, [Example("0", "Is it so?", "yes")]).shape
+        (1,)
     """
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"reduction {reduction!r} is unknown; choose mean or sum.")
@@ -84,7 +88,13 @@ def completion_losses(
 
 @contextmanager
 def evaluation_mode(network: torch.nn.Module) -> Iterator[None]:
-    """Dropout off; every module's own mode is restored at the end."""
+    """Dropout off; every module's own mode is restored at the end.
+
+    Example:
+        >>> with evaluation_mode(model.network):
+        ...     model.network.training
+        False
+    """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

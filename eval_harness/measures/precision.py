@@ -25,6 +25,15 @@ def source_precision(
 
     Raises:
         ArgumentError: No pool row is from any of `sources`, so the figure would mean nothing.
+
+    Example:
+        >>> import numpy as np
+        >>> from selection import ScoreMatrix
+        >>> from selection.selectors import TopK
+        >>> pool = [Example(str(i), "q", "a", source) for i, source in enumerate("xyx")]
+        >>> chosen = TopK().select(ScoreMatrix.from_array(np.array([[3.0, 2.0, 1.0]])), 2)
+        >>> source_precision(chosen, pool, ["x"])
+        0.5
     """
     wanted = set(sources)
     if not any(example.source in wanted for example in pool):

@@ -54,6 +54,11 @@ def group_predictions(
         ArgumentError: A subset that is empty, repeats a row or reaches beyond the pool; a scale or
             a pooling that does not exist.
         EmbeddingError: Scores that are not (T, N), or NaN or infinite somewhere.
+
+    Example:
+        >>> group_predictions(np.array([[1.0, 2.0, 4.0]]), [[0, 1], [2]], "mean")
+        array([[1.5],
+               [4. ]])
     """
     if pooling not in POOLINGS:
         raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {POOLINGS}.")
@@ -75,7 +80,12 @@ def group_predictions(
 
 
 def attention_scale(scores: Scores, scale: float | None) -> float:
-    """The scale that counts: the one given, else the scores' own, else 1."""
+    """The scale that counts: the one given, else the scores' own, else 1.
+
+    Example:
+        >>> attention_scale(ScoreMatrix.from_array(np.ones((1, 2)), scale=5.0), None)
+        5.0
+    """
     check_scale(scale)
     if scale is not None:
         return float(scale)

@@ -64,7 +64,13 @@ def noise_ceiling(
         Journal of Psychology 3, 296–322.
 
     Raises:
-        ArgumentError: As `lds`.
+        ArgumentError: As `lds_of_scores`.
+
+    Example:
+        >>> losses = np.array([[[1.0], [1.5]], [[2.0], [2.5]], [[3.0], [2.0]], [[4.0], [3.5]]])
+        >>> found = noise_ceiling(losses, draws=0)  # 4 subsets, 2 repeats, 1 target
+        >>> found.single, round(found.attainable, 3)
+        (0.8, 0.943)
     """
     given = read_losses(losses)
     repeats = given.shape[1]
@@ -92,6 +98,10 @@ def read_losses(losses: npt.ArrayLike) -> Float64:
 
     Raises:
         ArgumentError: Another shape, fewer than 3 subsets, or NaN or infinite somewhere.
+
+    Example:
+        >>> read_losses([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]).shape
+        (3, 1, 2)
     """
     given = np.asarray(losses, dtype=np.float64)
     if given.ndim == 2:

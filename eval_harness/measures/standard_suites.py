@@ -45,6 +45,10 @@ def lm_eval_tasks(
     Raises:
         ArgumentError: The extra is not installed, no tasks, or a task that is not known.
         MissingInputError: No such directory.
+
+    Example:
+        >>> lm_eval_tasks("model", ["boolq"], limit=100)  # doctest: +SKIP
+        {'boolq': {'acc': 0.62, 'acc_stderr': 0.05}}
     """
     if isinstance(tasks, str) or not tasks:
         raise ArgumentError(f"tasks: expected a list of names, found {tasks!r}.")

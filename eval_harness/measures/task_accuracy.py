@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.language_model.model import LanguageModel
 from airrep.records import Example
+from eval_harness.measures.generation import generate
+from eval_harness.measures.label_choice import label_sets, labels_of, rank_candidates
 from eval_harness.measures.text_match import exact_match, token_f1
-
-if TYPE_CHECKING:
-    from airrep.language_model.model import LanguageModel
-    from eval_harness.measures.losses import ComputeDtype, Reduction
 
 Method = Literal["ranking", "generation"]
 Labels = Literal["auto"] | Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -56,16 +55,12 @@ def accuracy(
     groups: Sequence[str] | None = None,
     reference: Sequence[Example] | None = None,
     reference_groups: Sequence[str] | None = None,
-    max_labels: int = 10,
-    normalise: Reduction = "mean",
     max_new_tokens: int = 64,
-    batch_size: int = 16,
-    dtype: ComputeDtype = "auto",
 ) -> Accuracy:
     """Predict each example's completion and compare.
 
-    Examples of a group with labels get the likeliest label (`rank_classify`), the others what the
-    model generates (`generate`).
+    Examples of a group with labels get the likeliest label (`rank_candidates`), the others what
+    the model generates (`generate`).
 
     Args:
         model: The language model.
@@ -76,67 +71,34 @@ def accuracy(
             the labels depend on it.
         reference: Where "auto" looks for labels; default `examples`. Give it pool and targets.
         reference_groups: The groups of `reference`; default its sources.
-        max_labels: See `label_sets`.
-        normalise: See `rank_classify`.
         max_new_tokens: See `generate`.
-        batch_size: See `generate`.
-        dtype: Precision of the ranking; see `completion_losses`.
 
     Raises:
         ArgumentError: No examples, groups that do not go with them, or useless labels.
         RecordError: An example has no prompt or no completion.
         EmbeddingError: A loss is NaN or infinite.
-    """
-    from eval_harness.measures.generation import generate  # here, because they bring torch
-    from eval_harness.measures.label_choice import label_sets, rank_candidates
 
+    Example:
+        >>> found = accuracy(model, [Example("0", "Is it so?", "yes")], labels=["yes", "yes"])
+        >>> found.mean_exact, found.methods
+        (1.0, ('ranking',))
+    """
     if not examples:
         raise ArgumentError("examples: none to predict.")
     if labels == "auto":
         where, theirs = (examples, groups) if reference is None else (reference, reference_groups)
-        labels = label_sets(where, groups=theirs, max_labels=max_labels)
-    candidates = _candidates(examples, groups, labels)
-    ranked = [i for i, given in enumerate(candidates) if given is not None]
-    written = [i for i, given in enumerate(candidates) if given is None]
-    chosen = rank_candidates(
-        model,
-        [examples[i] for i in ranked],
-        [given for given in candidates if given is not None],
-        normalise,
-        dtype,
-    )
-    texts = generate(
-        model, [examples[i] for i in written], max_new_tokens=max_new_tokens, batch_size=batch_size
-    )
-    found: dict[int, tuple[str, Method]] = {}
-    for i, choice in zip(ranked, chosen, strict=True):
-        found[i] = (list(candidates[i] or ())[choice], "ranking")
-    for i, text in zip(written, texts, strict=True):
-        found[i] = (text, "generation")
-    predictions, methods = zip(*(found[i] for i in range(len(examples))), strict=True)
-    pairs = [(p, e.completion) for p, e in zip(predictions, examples, strict=True)]
+        labels = label_sets(where, theirs)
+    candidates = dict(enumerate(labels_of(examples, groups, labels)))
+    ranked = {i: given for i, given in candidates.items() if given is not None}
+    written = [i for i in candidates if i not in ranked]
+    chosen = rank_candidates(model, [examples[i] for i in ranked], list(ranked.values()))
+    texts = generate(model, [examples[i] for i in written], max_new_tokens=max_new_tokens)
+    found = {i: ranked[i][choice] for i, choice in zip(ranked, chosen.tolist(), strict=True)}
+    found |= dict(zip(written, texts, strict=True))
+    pairs = [(found[i], example.completion) for i, example in enumerate(examples)]
     return Accuracy(
         exact=np.array([exact_match(*pair) for pair in pairs]),
         f1=np.array([token_f1(*pair) for pair in pairs]),
-        predictions=predictions,
-        methods=methods,
+        predictions=tuple(prediction for prediction, _ in pairs),
+        methods=tuple("ranking" if i in ranked else "generation" for i in candidates),
     )
-
-
-def _candidates(
-    examples: Sequence[Example],
-    groups: Sequence[str] | None,
-    labels: Sequence[str] | Mapping[str, Sequence[str]] | None,
-) -> list[Sequence[str] | None]:
-    """Each example's labels; None where it has none."""
-    from eval_harness.measures.label_choice import check_labels, group_names  # it brings torch
-
-    names = group_names(examples, groups)
-    if labels is None:
-        return [None] * len(names)
-    if not isinstance(labels, Mapping):
-        check_labels(labels, "labels")
-        return [labels] * len(names)
-    for group, given in labels.items():
-        check_labels(given, f"labels of {group!r}")
-    return [labels.get(name) for name in names]

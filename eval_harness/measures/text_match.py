@@ -23,7 +23,12 @@ _UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])
 
 
 def answer_tokens(text: str) -> list[str]:
-    """The tokens that count when answers are compared; none only for blank text."""
+    """The tokens that count when answers are compared; none only for blank text.
+
+    Example:
+        >>> answer_tokens("The river, a stone.")
+        ['river', 'stone']
+    """
     text = unicodedata.normalize("NFC", text.lower())
     text = _unless_blank("".join(c for c in text if not _is_punctuation(c)), text)
     text = _unless_blank(_ARTICLES.sub(" ", text), text)
@@ -31,7 +36,12 @@ def answer_tokens(text: str) -> list[str]:
 
 
 def exact_match(prediction: str, reference: str) -> bool:
-    """Whether both have the same tokens in the same order."""
+    """Whether both have the same tokens in the same order.
+
+    Example:
+        >>> exact_match("The Nile.", "nile")
+        True
+    """
     return answer_tokens(prediction) == answer_tokens(reference)
 
 
@@ -39,6 +49,10 @@ def token_f1(prediction: str, reference: str) -> float:
     """Harmonic mean of the precision and the recall of tokens, repeated ones counted, in [0, 1].
 
     If one side is blank: 1 if the other is as well, else 0.
+
+    Example:
+        >>> token_f1("the river Nile", "Nile")
+        0.6666666666666666
     """
     found, expected = answer_tokens(prediction), answer_tokens(reference)
     if not found or not expected:

@@ -25,7 +25,8 @@ from reporting import (
 from scipy.special import softmax
 from scipy.stats import spearmanr
 
-from eval_harness.measures.datamodeling import group_predictions, lds
+from eval_harness.measures.datamodeling import lds_of_scores
+from eval_harness.measures.predictions import group_predictions
 
 SCALE = 5.0
 
@@ -109,11 +110,11 @@ def compared(size, args, scores, subsets, losses) -> tuple[dict[str, list[float]
     worst = 0.0
     for repeat in range(args.repeats):
         start = time.perf_counter()
-        fast = lds(scores, subsets, losses, scale=SCALE, draws=0)
+        fast = lds_of_scores(scores, subsets, losses, scale=SCALE, draws=0)
         times["score"].append(time.perf_counter() - start)
 
         start = time.perf_counter()
-        lds(scores, subsets, losses, scale=SCALE, draws=args.draws, seed=repeat)
+        lds_of_scores(scores, subsets, losses, scale=SCALE, draws=args.draws, seed=repeat)
         times["interval"].append(time.perf_counter() - start)
 
         targets = np.random.default_rng(repeat).choice(args.targets, share, replace=False)
@@ -154,12 +155,12 @@ def correlated(predictions, losses) -> np.ndarray:
 def memory(draws: int, **sizes: int) -> dict[str, float]:
     """Runs in a process of its own."""
     scores, subsets, losses = data(**{**sizes, "targets": 4})  # loads what is loaded lazily
-    lds(scores, subsets, losses, scale=SCALE, draws=2)
+    lds_of_scores(scores, subsets, losses, scale=SCALE, draws=2)
     rng = np.random.default_rng(sizes["seed"])
     scores = rng.standard_normal((sizes["targets"], sizes["pool"]), dtype=np.float32)
     losses = rng.standard_normal((sizes["subsets"], sizes["targets"]))
     before = resident_mib()
-    lds(scores, subsets, losses, scale=SCALE, draws=draws)
+    lds_of_scores(scores, subsets, losses, scale=SCALE, draws=draws)
     return {"beyond_mib": peak_mib() - before, "peak_mib": peak_mib()}
 
 

@@ -17,7 +17,8 @@ from curate.rows.io import read_rows
 from curate.verbs.benchmark import PATHS
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.benchmark.config import read_config
-from eval_harness.measures.datamodeling import group_predictions, lds_of_predictions
+from eval_harness.measures.datamodeling import lds_of_predictions
+from eval_harness.measures.predictions import group_predictions
 from selection.features import KnownFeatures
 from selection.scorers import GradientScorer
 

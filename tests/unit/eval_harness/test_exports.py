@@ -19,7 +19,7 @@ from eval_harness.measures.task_accuracy import Accuracy
 for name in eval_harness.__all__:
     assert callable(getattr(eval_harness, name)), name
 losses = [[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]]
-found = eval_harness.lds([[1, 2, 3], [3, 2, 1]], [[0], [1], [2]], losses, pooling="attention")
+found = eval_harness.lds_of_scores([[1, 2, 3], [3, 2, 1]], [[0], [1], [2]], losses)
 assert isinstance(found, LdsResult) and found.mean == 1.0, found
 """
 

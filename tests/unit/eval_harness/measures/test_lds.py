@@ -11,21 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling import Pooling, group_influence
 from eval_harness.measures import predictions as predictions_module
 from eval_harness.measures import rank_statistics
-from eval_harness.measures.datamodeling import (
-    group_predictions,
-    lds,
-    lds_difference,
-    lds_of_predictions,
-    noise_ceiling,
-    rank_correlations,
-)
-from eval_harness.measures.rank_statistics import Term, average_ranks, bootstrap
+from eval_harness.measures.datamodeling import lds_difference, lds_of_predictions, lds_of_scores
+from eval_harness.measures.predictions import group_predictions
+from eval_harness.measures.rank_statistics import Term, bootstrap, rank_correlations
+from eval_harness.measures.reliability import noise_ceiling
 from selection import ScoreMatrix
 from selection.scores import BLOCK
 
@@ -59,11 +54,10 @@ def _spearman(left, right):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(3, 40), st.integers(1, 6), st.integers(2, 9), st.integers(0, 2**32 - 1))
-def test_ranks_and_correlations_are_scipys_with_any_ties(subsets, targets, values, seed):
+def test_correlations_are_scipys_with_any_ties(subsets, targets, values, seed):
     rng = np.random.default_rng(seed)
     left, right = rng.integers(0, values, (2, subsets, targets)).astype(float)
     left[:2], right[-2:] = [[-1.0], [1.5]], [[0.5], [-2.0]]  # neither is constant
-    np.testing.assert_array_equal(average_ranks(left), rankdata(left, axis=0))
     found = rank_correlations(left, right)
     np.testing.assert_allclose(found, _spearman(left, right), rtol=0, atol=1e-12)
     assert (np.abs(found) <= 1).all()
@@ -177,8 +171,8 @@ def test_a_score_matrix_gives_what_its_array_gives(pooling):
     matrix = ScoreMatrix.from_embeddings(targets, pool, scale=4.0)
     subsets = _subsets(BLOCK + 50, 5)
     losses = _losses(5, 3)
-    lazy = lds(matrix, subsets, losses, pooling, draws=20)
-    array = lds(matrix.values(), subsets, losses, pooling, scale=4.0, draws=20)
+    lazy = lds_of_scores(matrix, subsets, losses, pooling, draws=20)
+    array = lds_of_scores(matrix.values(), subsets, losses, pooling, scale=4.0, draws=20)
     np.testing.assert_array_equal(lazy.per_target, array.per_target)
     assert str(lazy) == str(array)
     assert lazy.scale == array.scale == (4.0 if pooling == "attention" else None)
@@ -193,9 +187,9 @@ def test_a_score_matrix_never_exists_as_a_whole(monkeypatch):
 def test_the_scale_is_the_one_given_then_the_scores_then_one():
     scores, subsets, losses = _scores(), _subsets(), _losses()
     matrix = ScoreMatrix.from_array(scores, scale=7.0)
-    assert lds(matrix, subsets, losses, draws=0).scale == 7.0
-    assert lds(matrix, subsets, losses, scale=2.0, draws=0).scale == 2.0
-    assert lds(scores, subsets, losses, draws=0).scale == 1.0
+    assert lds_of_scores(matrix, subsets, losses, draws=0).scale == 7.0
+    assert lds_of_scores(matrix, subsets, losses, scale=2.0, draws=0).scale == 2.0
+    assert lds_of_scores(scores, subsets, losses, draws=0).scale == 1.0
     assert not np.allclose(
         group_predictions(matrix, subsets), group_predictions(matrix, subsets, scale=2.0)
     )
@@ -207,7 +201,7 @@ def test_the_scale_is_the_one_given_then_the_scores_then_one():
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_lds_is_the_mean_of_scipys_correlations(pooling):
     scores, subsets, losses = _scores(), _subsets(), _losses()
-    result = lds(scores, subsets, losses, pooling, scale=3.0, draws=0)
+    result = lds_of_scores(scores, subsets, losses, pooling, scale=3.0, draws=0)
     expected = _spearman(group_predictions(scores, subsets, pooling, 3.0), -losses)
     np.testing.assert_allclose(result.per_target, expected, rtol=0, atol=1e-12)
     assert result.mean == pytest.approx(expected.mean(), abs=1e-12)
@@ -236,8 +230,8 @@ def test_the_order_of_subsets_targets_and_rows_does_not_matter():
     rows, targets, order = (rng.permutation(n) for n in (60, 7, 12))
     place = np.argsort(rows)
     moved = [place[rng.permutation(subsets[i])] for i in order]
-    found = lds(scores[targets][:, rows], moved, losses[order][:, :, targets], draws=0)
-    expected = lds(scores, subsets, losses, draws=0)
+    found = lds_of_scores(scores[targets][:, rows], moved, losses[order][:, :, targets], draws=0)
+    expected = lds_of_scores(scores, subsets, losses, draws=0)
     np.testing.assert_array_equal(found.per_target, expected.per_target[targets])
     assert found.mean == pytest.approx(expected.mean, abs=1e-14)
 
@@ -256,10 +250,10 @@ def test_targets_without_a_correlation_are_counted_and_left_out():
     scores, losses = _scores(), _losses()
     scores[2] = 0.1
     losses[:, 5] = 0.3
-    result = lds(scores, _subsets(), losses, draws=30)
+    result = lds_of_scores(scores, _subsets(), losses, draws=30)
     assert np.flatnonzero(np.isnan(result.per_target)).tolist() == [2, 5]
     kept = [0, 1, 3, 4, 6]
-    alone = lds(scores[kept], _subsets(), losses[:, kept], draws=30)
+    alone = lds_of_scores(scores[kept], _subsets(), losses[:, kept], draws=30)
     assert result.undefined == 2
     assert (result.mean, result.low, result.high) == (alone.mean, alone.low, alone.high)
     assert "2 of the targets undefined" in str(result)
@@ -440,7 +434,7 @@ def test_one_run_has_no_ceiling(repeats):
 )
 def test_subsets_that_cannot_be(subset, message):
     with pytest.raises(ArgumentError, match=message):
-        lds(_scores(), [[1, 2], subset, [3]], _losses(3))
+        lds_of_scores(_scores(), [[1, 2], subset, [3]], _losses(3))
 
 
 def test_no_subsets_at_all():
@@ -456,7 +450,7 @@ def test_broken_scores_are_named(monkeypatch, value, column):
     scores = _scores()
     scores[4, column] = value
     with pytest.raises(EmbeddingError, match=f"target 4 and pool row {column} .* is {value}"):
-        lds(scores, [[1], [11], [3]], _losses(3))
+        lds_of_scores(scores, [[1], [11], [3]], _losses(3))
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0, 3)])
@@ -467,36 +461,38 @@ def test_scores_of_another_shape(shape):
 
 def test_predictions_that_overflow_are_named():
     with pytest.raises(EmbeddingError, match=r"subset 0 and target 1 .* too large"):
-        lds(np.array([[1.0, 2, 3], [1e300, 1, 2]]), [[0], [1], [2]], _losses(3, 2), scale=1e300)
+        lds_of_scores(
+            np.array([[1.0, 2, 3], [1e300, 1, 2]]), [[0], [1], [2]], _losses(3, 2), scale=1e300
+        )
 
 
 def test_broken_losses_are_named():
     losses = _losses(repeats=2)
     losses[3, 1, 5] = np.nan
     with pytest.raises(ArgumentError, match=r"subset 3 on target 5 \(repeat 1, .* is nan"):
-        lds(_scores(), _subsets(), losses)
+        lds_of_scores(_scores(), _subsets(), losses)
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 2, 7, 1), (12, 0, 7), (12, 0)])
 def test_losses_of_another_shape(shape):
     with pytest.raises(ArgumentError, match=r"expected \(subsets, targets\) or .* found shape"):
-        lds(_scores(), _subsets(), np.zeros(shape))
+        lds_of_scores(_scores(), _subsets(), np.zeros(shape))
 
 
 @pytest.mark.parametrize("shape", [(7, 12), (11, 7), (12, 2, 8)])
 def test_losses_that_do_not_fit_the_scores(shape):
     with pytest.raises(ArgumentError, match=r"\(subsets, targets\) .* predictions for \(12, 7\)"):
-        lds(_scores(), _subsets(), np.zeros(shape))
+        lds_of_scores(_scores(), _subsets(), np.zeros(shape))
 
 
 def test_two_subsets_are_too_few():
     with pytest.raises(ArgumentError, match="at least 3, found 2"):
-        lds(_scores(), [[1], [2]], _losses(2))
+        lds_of_scores(_scores(), [[1], [2]], _losses(2))
 
 
 def test_nothing_to_correlate_is_explained():
     with pytest.raises(ArgumentError, match="none of 7 targets has a rank correlation"):
-        lds(np.zeros((7, 60)), _subsets(), _losses())
+        lds_of_scores(np.zeros((7, 60)), _subsets(), _losses())
 
 
 @pytest.mark.parametrize(
@@ -510,4 +506,4 @@ def test_nothing_to_correlate_is_explained():
 )
 def test_options_that_cannot_be(option, message):
     with pytest.raises(ArgumentError, match=message):
-        lds(_scores(), _subsets(), _losses(), **option)
+        lds_of_scores(_scores(), _subsets(), _losses(), **option)
