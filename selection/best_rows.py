@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from selection.candidates import Ranked, top_rows
 from selection.constraints import Pass
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 _AT_ONCE = 1 << 13  # rows kept per target; more are looked for when these have been used up
 
@@ -37,7 +37,7 @@ class InOrder:
 class BestRows:
     """Each target's rows by their scores, at any size of the pool."""
 
-    def __init__(self, scores: ScoreMatrix, steps: Pass) -> None:
+    def __init__(self, scores: Scores, steps: Pass) -> None:
         """Nothing is read before the first call of `of`."""
         self._scores = scores
         self._steps = steps

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from selection.scores import ScoreMatrix, check_finite
+from selection.scores import EmbeddingScores, Scores, check_finite
 
 # From here on faiss finds the candidates of embedding scores; below, it would not pay.
 _FAISS_ROWS = 200_000
@@ -20,7 +20,7 @@ _SPARE = 64  # rows asked of faiss beyond those wanted: room for its rounding, a
 Ranked = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
-def top_rows(scores: ScoreMatrix, n: int, among: npt.NDArray[np.bool_] | None = None) -> Ranked:
+def top_rows(scores: Scores, n: int, among: npt.NDArray[np.bool_] | None = None) -> Ranked:
     """The n best rows of every target, at any size of the pool.
 
     Args:
@@ -34,13 +34,13 @@ def top_rows(scores: ScoreMatrix, n: int, among: npt.NDArray[np.bool_] | None = 
     if among is not None and not among.all():
         return top_rows_of(scores, [(among, n)])[0]
     n = min(n, scores.shape[1])
-    if scores.embeddings is not None and scores.shape[1] >= _FAISS_ROWS:
+    if isinstance(scores, EmbeddingScores) and scores.shape[1] >= _FAISS_ROWS:
         return _search(scores, n)
     return _scan(scores, n)
 
 
 def top_rows_of(
-    scores: ScoreMatrix, wanted: Sequence[tuple[npt.NDArray[np.bool_], int]]
+    scores: Scores, wanted: Sequence[tuple[npt.NDArray[np.bool_], int]]
 ) -> list[Ranked]:
     """The best rows of every target among each of several sets of rows, in one reading.
 
@@ -57,24 +57,24 @@ def top_rows_of(
     ]
 
 
-def shortlist(scores: ScoreMatrix, n: int) -> npt.NDArray[np.int64]:
+def shortlist(scores: Scores, n: int) -> npt.NDArray[np.int64]:
     """Positions, ascending, of the rows that are among the n best of some target."""
     return np.unique(top_rows(scores, n)[0])
 
 
-def _scan(scores: ScoreMatrix, n: int) -> Ranked:
+def _scan(scores: Scores, n: int) -> Ranked:
     """Look at every score, a block at a time."""
     everything = np.ones(scores.shape[1], dtype=bool)
     return top_rows_of(scores, [(everything, n)])[0]
 
 
 def _best_among(
-    scores: ScoreMatrix,
+    scores: Scores,
     starts: Sequence[int],
     threads: int | None,
     wanted: Sequence[tuple[npt.NDArray[np.bool_], int]],
 ) -> list[Ranked]:
-    """See `ScoreMatrix.scan`; what `top_rows_of` returns, of the blocks that start there."""
+    """See `Scores.scan`; what `top_rows_of` returns, of the blocks that start there."""
     found = [_nothing(scores.shape[0]) for _ in wanted]
     for start, block in scores.blocks(starts):
         for i, (among, n) in enumerate(wanted):
@@ -85,14 +85,13 @@ def _best_among(
     return found
 
 
-def _search(scores: ScoreMatrix, n: int) -> Ranked:
+def _search(scores: EmbeddingScores, n: int) -> Ranked:
     """Ask faiss for candidates, score them exactly, and make sure that none was missed.
 
     A row that faiss left out of a chunk scores no more than the last one it returned, give or take
     float32 rounding. A target whose n-th best row does not clear that (many rows tie) is scanned.
     """
-    assert scores.embeddings is not None, "faiss compares embeddings"
-    queries = scores.embeddings[0]
+    queries = scores.embeddings.targets
     parts = scores.scan(partial(_proposed, n=n), step=_FAISS_CHUNK)
     ranked = reduce(partial(_merge, n=n), (part.ranked for part in parts))
     left_out = np.max([part.left_out for part in parts], axis=0)
@@ -101,8 +100,8 @@ def _search(scores: ScoreMatrix, n: int) -> Ranked:
     rounding = queries.shape[1] * 2.0**-22 * lengths * longest
     doubtful = np.flatnonzero(ranked[1][:, -1] <= left_out + rounding)
     if doubtful.size:
-        again = ScoreMatrix.from_embeddings(queries[doubtful], scores.embeddings[1])
-        scanned = _scan(replace(again, workers=scores.workers), n)
+        again = EmbeddingScores(queries[doubtful], scores.embeddings.pool, workers=scores.workers)
+        scanned = _scan(again, n)
         ranked[0][doubtful], ranked[1][doubtful] = scanned
     return ranked
 
@@ -122,8 +121,8 @@ class _Proposed:
     longest: float
 
 
-def _proposed(scores: ScoreMatrix, starts: Sequence[int], threads: int | None, n: int) -> _Proposed:
-    """See `ScoreMatrix.scan`."""
+def _proposed(scores: Scores, starts: Sequence[int], threads: int | None, n: int) -> _Proposed:
+    """See `Scores.scan`."""
     assert scores.embeddings is not None, "faiss compares embeddings"
     queries, pool = scores.embeddings
     exact = queries.astype(np.float64)

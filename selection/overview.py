@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selection.score_counts import ScoreCounter, ScoreCounts
-from selection.scores import Float32, ScoreMatrix
+from selection.scores import Float32, Scores
 
 Int64 = npt.NDArray[np.int64]
 KEPT = 10
@@ -55,7 +55,7 @@ class ScoreOverview:
     distribution: ScoreCounts
 
 
-def overview(scores: ScoreMatrix, chosen: Int64, kept: int = KEPT) -> ScoreOverview:
+def overview(scores: Scores, chosen: Int64, kept: int = KEPT) -> ScoreOverview:
     """Look at every score once.
 
     Args:
@@ -126,9 +126,9 @@ class _Part:
 
 
 def _look(
-    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, chosen: Int64, kept: int
+    scores: Scores, starts: Sequence[int], threads: int | None, chosen: Int64, kept: int
 ) -> _Part:
-    """See `ScoreMatrix.scan`; one thread does."""
+    """See `Scores.scan`; one thread does."""
     found = _Part.nothing(scores.shape[0], kept)
     for start, block in scores.blocks(starts):
         found.add(start, block, chosen)

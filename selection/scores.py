@@ -1,6 +1,6 @@
 """Scores of pool rows for targets: the one statement of orientation and sign.
 
-A score matrix is (targets, pool), float32. Larger means: training on this row lowers this
+Scores are (targets, pool), float32. Larger means: training on this row lowers this
 target's loss more. Negative means that it hurts (in a `ScoreAverage`, only that it helps less than
 the average pool row). `-loss` is what scores are compared with.
 
@@ -9,10 +9,10 @@ Shapes: T targets, N pool rows, D embedding size.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar, overload
+from typing import NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
 
 Float32 = npt.NDArray[np.float32]
-BlockFunction = Callable[[int, int], Float32]
 Part = TypeVar("Part")
 
 
@@ -34,6 +33,13 @@ class EmbeddingRows(Protocol):
         ...
 
     def __getitem__(self, rows: slice, /) -> npt.NDArray[np.floating]: ...
+
+
+class Embeddings(NamedTuple):
+    """Embeddings of the targets (T, D) and of the pool (N, D), whose inner products are scores."""
+
+    targets: Float32
+    pool: EmbeddingRows
 
 
 class Workers(Protocol):
@@ -50,122 +56,55 @@ class Workers(Protocol):
 BLOCK = 8192
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreMatrix:
-    """Scores (T, N), computed block by block; the whole only exists if asked for.
+class Scores(ABC):
+    """Scores (T, N), read block by block; the whole matrix only exists if it is asked for.
 
     Attributes:
-        block: (start, stop) -> scores (T, stop - start) of those pool rows; `start` is a multiple
-            of BLOCK and the span at most BLOCK.
         target_ids: T ids.
         pool_ids: N ids.
         method: Name of the scorer.
         scale: Inverse temperature at which these scores are to be pooled over a group.
-        embeddings: (targets (T, D), pool (N, D)) if the scores are their inner products.
-        dense: The whole matrix, if it exists already.
-        workers: Who else can compute blocks; None: this process alone.
+        embeddings: The embeddings whose inner products the scores are; None if there are none.
     """
 
-    block: BlockFunction = field(repr=False)
-    target_ids: Sequence[str] = field(repr=False)
-    pool_ids: Sequence[str] = field(repr=False)
-    method: str
-    scale: float = 1.0
-    embeddings: tuple[Float32, EmbeddingRows] | None = field(default=None, repr=False)
-    dense: Float32 | None = field(default=None, repr=False)
-    workers: Workers | None = field(default=None, repr=False)
+    embeddings: Embeddings | None = None
 
-    def __repr__(self) -> str:
-        targets, rows = len(self.target_ids), len(self.pool_ids)
-        return (
-            f"ScoreMatrix({counted(targets, 'target')} × {counted(rows, 'pool row')}, "
-            f"{self.method}, scale={self.scale:g})"
-        )
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        target_ids: Sequence[str] | None,
+        pool_ids: Sequence[str] | None,
+        method: str,
+        scale: float,
+    ) -> None:
+        """Check the shape (T, N), the ids, which default to positions, and the scale."""
+        self.target_ids = _ids(target_ids, shape[0], "target_ids")
+        self.pool_ids = _ids(pool_ids, shape[1], "pool_ids")
+        self.method, self.scale = method, scale
         if not len(self.target_ids):
             raise ArgumentError("no targets: give at least one example to select for.")
         if not len(self.pool_ids):
             raise ArgumentError("the pool is empty: there is nothing to select from.")
-        check_scale(self.scale)
+        check_scale(scale)
 
-    @classmethod
-    def from_array(
-        cls,
-        values: npt.ArrayLike,
-        *,
-        target_ids: Sequence[str] | None = None,
-        pool_ids: Sequence[str] | None = None,
-        method: str = "given",
-        scale: float = 1.0,
-    ) -> ScoreMatrix:
-        """Scores that exist already, (T, N); ids default to positions.
+    def __repr__(self) -> str:
+        targets, rows = self.shape
+        return (
+            f"{type(self).__name__}({counted(targets, 'target')} × {counted(rows, 'pool row')}, "
+            f"{self.method}, scale={self.scale:g})"
+        )
+
+    @abstractmethod
+    def block(self, start: int, stop: int) -> Float32:
+        """Scores (T, stop - start) of these pool rows.
+
+        Args:
+            start: The first row, a multiple of BLOCK.
+            stop: The row after the last; at most `start` + BLOCK.
 
         Raises:
-            EmbeddingError: Not two-dimensional, or NaN or infinite somewhere.
-            ArgumentError: Empty, or ids that do not fit the shape.
+            EmbeddingError: NaN or infinite somewhere.
         """
-        array = np.asarray(values)
-        if array.ndim != 2:
-            raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
-        with np.errstate(over="ignore"):  # what float32 cannot hold is found below
-            array = array.astype(np.float32, copy=False)
-        matrix = cls(
-            lambda start, stop: array[:, start:stop],
-            _ids(target_ids, array.shape[0], "target_ids"),
-            _ids(pool_ids, array.shape[1], "pool_ids"),
-            method,
-            scale,
-            dense=array,
-        )
-        for start, block in matrix.blocks():
-            check_finite(block, start)
-        return matrix
-
-    @classmethod
-    def from_embeddings(
-        cls,
-        targets: npt.NDArray[np.floating],
-        pool: EmbeddingRows,
-        *,
-        target_ids: Sequence[str] | None = None,
-        pool_ids: Sequence[str] | None = None,
-        method: str = "embedding",
-        scale: float = 1.0,
-    ) -> ScoreMatrix:
-        """Inner products of target (T, D) and pool (N, D) embeddings; the pool may be on disk.
-
-        Raises:
-            EmbeddingError: Shapes that do not fit; NaN or infinity (found when a block is read).
-        """
-        if targets.ndim != 2 or len(pool.shape) != 2 or targets.shape[1] != pool.shape[1]:
-            raise EmbeddingError(
-                "embeddings: expected targets (T, D) and pool (N, D) of one D, found "
-                f"{targets.shape} and {pool.shape}."
-            )
-        with np.errstate(over="ignore"):
-            queries = np.ascontiguousarray(targets, dtype=np.float32)
-        check_finite(queries.T, 0, "target")
-
-        # In float32, BLAS sums in an order that depends on where a row stands: rows that are
-        # exactly alike would get scores that are not.
-        exact = queries.astype(np.float64)
-
-        def block(start: int, stop: int) -> Float32:
-            with np.errstate(over="ignore", invalid="ignore"):  # what is broken is found below
-                products = exact @ np.asarray(pool[start:stop], dtype=np.float64).T
-                scores = products.astype(np.float32)
-            check_finite(scores, start)
-            return scores
-
-        return cls(
-            block,
-            _ids(target_ids, targets.shape[0], "target_ids"),
-            _ids(pool_ids, pool.shape[0], "pool_ids"),
-            method,
-            scale,
-            (queries, pool),
-        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -183,86 +122,195 @@ class ScoreMatrix:
             yield start, self.block(start, min(start + BLOCK, pool))
 
     def scan(
-        self,
-        look: Callable[[ScoreMatrix, Sequence[int], int | None], Part],
-        step: int | None = None,
+        self, look: Callable[[Scores, Sequence[int], int | None], Part], step: int | None = None
     ) -> list[Part]:
         """What `look` makes of all columns: a part from everyone who looked at some.
 
         Args:
-            look: Called with the scores (without ids), first columns `step` apart, ascending, and
-                how many threads it may use (None: all). Runs elsewhere, perhaps, so it changes
-                nothing; and the parts together do not depend on who looked at which columns.
+            look: Called with the scores (perhaps without ids), first columns `step` apart,
+                ascending, and how many threads it may use (None: all). Runs elsewhere, perhaps, so
+                it changes nothing; and the parts together do not depend on who looked at which
+                columns.
             step: A multiple of BLOCK; default one.
         """
-        starts = range(0, self.shape[1], step or BLOCK)
-        if self.workers is None or self.dense is not None:
-            return [look(self, starts, None)]
-        bare = replace(
-            self,
-            target_ids=_Positions(self.shape[0]),
-            pool_ids=_Positions(self.shape[1]),
-            workers=None,
-        )
-        return self.workers.parts(partial(look, bare), starts)
+        return [look(self, range(0, self.shape[1], step or BLOCK), None)]
 
     def values(self) -> Float32:
         """The whole matrix (T, N): 4·T·N bytes (no copy if it exists already)."""
-        if self.dense is not None:
-            return self.dense
         dense = np.empty(self.shape, dtype=np.float32)
         for start, block in self.blocks():
             dense[:, start : start + block.shape[1]] = block
         return dense
 
-    def held(self) -> ScoreMatrix:
+    def held(self) -> DenseScores:
         """The same as a matrix that exists: 4·T·N bytes.
 
         Raises:
             EmbeddingError: NaN or infinite somewhere.
         """
-        matrix = ScoreMatrix.from_array(
-            self.values(),
-            target_ids=self.target_ids,
-            pool_ids=self.pool_ids,
-            method=self.method,
-            scale=self.scale,
-        )
-        return replace(matrix, embeddings=self.embeddings)
+        return self._dense(self.values(), self.pool_ids, self.embeddings)
 
-    def for_targets(self, targets: Sequence[int] | npt.NDArray[np.int64]) -> ScoreMatrix:
-        """The same pool rows for some targets only."""
-        kept = np.asarray(targets, dtype=np.int64)
-        part = replace(
-            self,
-            block=lambda start, stop: self.block(start, stop)[kept],
-            target_ids=[self.target_ids[i] for i in kept.tolist()],
-            dense=None if self.dense is None else self.dense[kept],
-            workers=None,
-        )
-        if self.embeddings is None:
-            return part
-        return replace(part, embeddings=(self.embeddings[0][kept], self.embeddings[1]))
-
-    def columns(self, rows: npt.NDArray[np.int64]) -> ScoreMatrix:
+    def columns(self, rows: npt.NDArray[np.int64]) -> DenseScores:
         """The same targets against some pool rows only, as an existing (T, len(rows)) matrix."""
         dense = np.empty((self.shape[0], len(rows)), dtype=np.float32)
         for inside, found in self.scan(partial(_columns, rows=rows)):
             dense[:, inside] = found
-        matrix = ScoreMatrix.from_array(
-            dense,
+        embeddings = self.embeddings
+        if embeddings is not None:
+            embeddings = Embeddings(embeddings.targets, SomeRows(embeddings.pool, rows))
+        return self._dense(dense, [self.pool_ids[i] for i in rows], embeddings)
+
+    def _dense(
+        self, values: Float32, pool_ids: Sequence[str], embeddings: Embeddings | None
+    ) -> DenseScores:
+        return DenseScores(
+            values,
             target_ids=self.target_ids,
-            pool_ids=[self.pool_ids[i] for i in rows],
+            pool_ids=pool_ids,
             method=self.method,
             scale=self.scale,
+            embeddings=embeddings,
         )
-        if self.embeddings is None:
-            return matrix
-        targets, pool = self.embeddings
-        return replace(matrix, embeddings=(targets, _SomeRows(pool, rows)))
 
 
-class _SomeRows:
+class DenseScores(Scores):
+    """Scores (T, N) in one array that exists."""
+
+    def __init__(
+        self,
+        values: npt.ArrayLike,
+        *,
+        target_ids: Sequence[str] | None = None,
+        pool_ids: Sequence[str] | None = None,
+        method: str = "given",
+        scale: float = 1.0,
+        embeddings: Embeddings | None = None,
+    ) -> None:
+        """Take the array, without a copy if it is float32; ids default to positions.
+
+        Raises:
+            EmbeddingError: Not two-dimensional, or NaN or infinite somewhere.
+            ArgumentError: Empty, or ids that do not fit the shape.
+        """
+        array = np.asarray(values)
+        if array.ndim != 2:
+            raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+            self._values: Float32 = array.astype(np.float32, copy=False)
+        self.embeddings = embeddings
+        super().__init__(array.shape, target_ids, pool_ids, method, scale)
+        for start, block in self.blocks():
+            check_finite(block, start)
+
+    def block(self, start: int, stop: int) -> Float32:
+        """See `Scores.block`."""
+        return self._values[:, start:stop]
+
+    def values(self) -> Float32:
+        """See `Scores.values`."""
+        return self._values
+
+    def held(self) -> DenseScores:
+        """See `Scores.held`."""
+        return self
+
+    def for_targets(self, targets: Sequence[int] | npt.NDArray[np.int64]) -> DenseScores:
+        """The same pool rows for some targets only."""
+        kept = np.asarray(targets, dtype=np.int64)
+        embeddings = self.embeddings
+        return DenseScores(
+            self._values[kept],
+            target_ids=[self.target_ids[i] for i in kept.tolist()],
+            pool_ids=self.pool_ids,
+            method=self.method,
+            scale=self.scale,
+            embeddings=embeddings and Embeddings(embeddings.targets[kept], embeddings.pool),
+        )
+
+
+class EmbeddingScores(Scores):
+    """Inner products of target (T, D) and pool (N, D) embeddings, computed block by block."""
+
+    embeddings: Embeddings
+
+    def __init__(
+        self,
+        targets: npt.NDArray[np.floating],
+        pool: EmbeddingRows,
+        *,
+        target_ids: Sequence[str] | None = None,
+        pool_ids: Sequence[str] | None = None,
+        method: str = "embedding",
+        scale: float = 1.0,
+        workers: Workers | None = None,
+    ) -> None:
+        """Take the embeddings; those of the pool may be on disk.
+
+        Args:
+            targets: (T, D).
+            pool: (N, D).
+            target_ids: T ids; default positions.
+            pool_ids: N ids; default positions.
+            method: Name of the scorer.
+            scale: See `Scores`.
+            workers: Who else can compute blocks; None: this process alone.
+
+        Raises:
+            EmbeddingError: Shapes that do not fit; NaN or infinity (found when a block is read).
+        """
+        if targets.ndim != 2 or len(pool.shape) != 2 or targets.shape[1] != pool.shape[1]:
+            raise EmbeddingError(
+                "embeddings: expected targets (T, D) and pool (N, D) of one D, found "
+                f"{targets.shape} and {pool.shape}."
+            )
+        with np.errstate(over="ignore"):
+            queries = np.ascontiguousarray(targets, dtype=np.float32)
+        check_finite(queries.T, 0, "target")
+        super().__init__((len(targets), pool.shape[0]), target_ids, pool_ids, method, scale)
+        self.embeddings, self.workers = Embeddings(queries, pool), workers
+        # In float32, BLAS sums in an order that depends on where a row stands: rows that are
+        # exactly alike would get scores that are not.
+        self._exact = queries.astype(np.float64)
+
+    def block(self, start: int, stop: int) -> Float32:
+        """See `Scores.block`."""
+        rows = np.asarray(self.embeddings.pool[start:stop], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is broken is found below
+            scores = (self._exact @ rows.T).astype(np.float32)
+        check_finite(scores, start)
+        return scores
+
+    def scan(
+        self, look: Callable[[Scores, Sequence[int], int | None], Part], step: int | None = None
+    ) -> list[Part]:
+        """See `Scores.scan`; the workers share the columns."""
+        if self.workers is None:
+            return super().scan(look, step)
+        bare = EmbeddingScores(*self.embeddings, method=self.method, scale=self.scale)
+        return self.workers.parts(partial(look, bare), range(0, self.shape[1], step or BLOCK))
+
+
+class BlockScores(Scores):
+    """Scores that a function computes, block by block."""
+
+    def __init__(
+        self,
+        function: Callable[[int, int], Float32],
+        target_ids: Sequence[str],
+        pool_ids: Sequence[str],
+        method: str,
+        scale: float = 1.0,
+    ) -> None:
+        """Take the function, which does what `block` says."""
+        super().__init__((len(target_ids), len(pool_ids)), target_ids, pool_ids, method, scale)
+        self._function = function
+
+    def block(self, start: int, stop: int) -> Float32:
+        """See `Scores.block`."""
+        return self._function(start, stop)
+
+
+class SomeRows:
     """Some rows of embeddings that are read a slice at a time."""
 
     def __init__(self, pool: EmbeddingRows, rows: npt.NDArray[np.int64]) -> None:
@@ -281,7 +329,7 @@ class _SomeRows:
 
 
 def _columns(
-    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, rows: npt.NDArray[np.int64]
+    scores: Scores, starts: Sequence[int], threads: int | None, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Float32]:
     """Which of the rows stand in the blocks that start there, and their scores."""
     empty = np.empty((scores.shape[0], 0), dtype=np.float32)

@@ -22,7 +22,7 @@ _DENSE = 8  # of so many neighbouring rows at least one has to be wanted, to rea
 
 
 class EmbeddingFile:
-    """Rows (N, D) of a .npy file in C order; for `ScoreMatrix.from_embeddings`.
+    """Rows (N, D) of a .npy file in C order; for `EmbeddingScores`.
 
     Attributes:
         path: The file.

@@ -16,7 +16,7 @@ from selection.certified import certified_greedy
 from selection.constraints import BoundConstraints
 from selection.constraints.shortlist import constrained_shortlist
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, Scores
 from selection.selectors import Selector
 from selection.selectors.base import AUTO, Size, SizesItself, Weights, check_k
 from selection.selectors.group_greedy import GroupGreedy
@@ -74,7 +74,7 @@ class Candidates:
         certify: Bytes for a certified greedy, where the scores are the whole pool's and do not fit.
     """
 
-    scores: ScoreMatrix
+    scores: Scores
     rows: npt.NDArray[np.int64] | None = None
     constraints: BoundConstraints | None = None
     certify: int | None = None
@@ -82,7 +82,7 @@ class Candidates:
     @classmethod
     def of(
         cls,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: Size | None,
         selector: Selector,
         weights: Weights | None = None,
@@ -171,15 +171,15 @@ class Candidates:
             k = min(pool, 2 * k)
 
 
-def at_hand(selector: Selector, scores: ScoreMatrix, memory: int | None = None) -> ScoreMatrix:
+def at_hand(selector: Selector, scores: Scores, memory: int | None = None) -> Scores:
     """The scores, as a matrix that exists if the selector needs one and it fits: for all after."""
     memory = memory_of(None) if memory is None else memory
-    if not selector.needs_matrix or not fits(scores, memory) or scores.dense is not None:
+    if not selector.needs_matrix or not fits(scores, memory) or isinstance(scores, DenseScores):
         return scores
     return scores.held()
 
 
-def fits(scores: ScoreMatrix, memory: int) -> bool:
+def fits(scores: Scores, memory: int) -> bool:
     """Whether a selector may hold all scores, and as much again to work on."""
     targets, pool = scores.shape
     return 8 * targets * pool <= memory

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from airrep.records import Example
 from curate.guard import Duplicates, Findings, GuardReport, Leakage, examine
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class PoolGuard:
         """What was removed so far and how to keep it, for messages; "" if nothing was."""
         return "" if self._kept is None else self._kept.report.describe_removed()
 
-    def settled(self, scores: ScoreMatrix) -> tuple[Kept, ScoreMatrix]:
+    def settled(self, scores: Scores) -> tuple[Kept, Scores]:
         """What is left, and its scores, from those of `to_score`.
 
         A row is as good as its largest score for a target.

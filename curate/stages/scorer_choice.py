@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airrep.records import Example
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
-    from selection.scores import ScoreMatrix
+    from selection.scores import Scores
 
 ScorerName = Literal[
     "airrep", "tfidf", "bm25", "random", "rds", "gradient", "gradient_cosine", "gradient_adam"
@@ -205,11 +205,11 @@ def load_model(model: str | Path | LanguageModel, **options: Any) -> LanguageMod
 
 def scores_and_encoders(
     scorer: Scorer, targets: Sequence[Example], pool: Sequence[Example]
-) -> tuple[ScoreMatrix, list[dict[str, Any]]]:
+) -> tuple[Scores, list[dict[str, Any]]]:
     """Scores, and for manifests each encoder or language model that they were made with."""
     records: list[dict[str, Any]] = []
 
-    def scored(part: Scorer) -> ScoreMatrix:
+    def scored(part: Scorer) -> Scores:
         if isinstance(part, scorers.ScoreAverage):
             return part.average(map(scored, part.scorers), targets, pool)
         scores = part.score(targets, pool)
@@ -219,7 +219,7 @@ def scores_and_encoders(
     return scored(scorer), records
 
 
-def _encoder_record(scorer: Scorer, scores: ScoreMatrix) -> list[dict[str, Any]]:
+def _encoder_record(scorer: Scorer, scores: Scores) -> list[dict[str, Any]]:
     """One record, or none for a scorer without an encoder that is known."""
     rows = scores.embeddings[1] if scores.embeddings else None
     stored = rows if isinstance(rows, StoredEmbeddings) else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
-    from selection.scores import ScoreMatrix
+    from selection.scores import Scores
 
 
 def lds(
@@ -98,7 +98,7 @@ def lds(
     everyone = np.arange(len(held_out))
     positions = recorded.plan.roles.get("test", everyone)  # all, unless drawn with other roles
     if scores is not None:
-        values: npt.NDArray[Any] | ScoreMatrix = own_scores(scores, (len(held_out), len(examples)))[
+        values: npt.NDArray[Any] | Scores = own_scores(scores, (len(held_out), len(examples)))[
             positions
         ]
     else:

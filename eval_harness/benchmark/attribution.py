@@ -22,7 +22,7 @@ from eval_harness.measures.reliability import noise_ceiling
 from eval_harness.runners.base import Runner
 from eval_harness.runs.subset_runs import run_subsets
 from eval_harness.runs.subsets import Uniform, draw_plan
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 Float64 = npt.NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class Attribution:
         positions, subsets = self.part(role)
         return measured.values[subsets][:, :, positions]
 
-    def predictions(self, scores: ScoreMatrix, role: str, pooling: Any, scale: float) -> Float64:  # noqa: ANN401
+    def predictions(self, scores: Scores, role: str, pooling: Any, scale: float) -> Float64:  # noqa: ANN401
         """(S, T) predicted influence of the role's subsets on its examples."""
         positions, subsets = self.part(role)
         return group_predictions(
@@ -102,7 +102,7 @@ def evaluate_methods(
     for method in methods:
         scores, cost = files.get(method, attribution.evaluation, attribution.pool)
 
-        def lds_at(scale: float, scores: ScoreMatrix = scores) -> float:
+        def lds_at(scale: float, scores: Scores = scores) -> float:
             guess = attribution.predictions(scores, "validation", "attention", scale)
             if not np.ptp(guess, axis=0).any():  # so sharp that all subsets look alike
                 return -np.inf

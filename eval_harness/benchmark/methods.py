@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from selection.scorers import (
     TfidfScorer,
 )
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, Embeddings, Scores
 
 _FLOAT = 4  # bytes
 _NO_MATTER = ("model", "known", "progress", "tokens_per_batch")  # fields that change no score
@@ -43,10 +43,10 @@ class SameSource:
 
     name = "same_source"
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
         own = np.array([e.source for e in targets])[:, None] == [e.source for e in pool]
-        return ScoreMatrix.from_array(
+        return DenseScores(
             own.astype(np.float32), target_ids=ids(targets), pool_ids=ids(pool), method=self.name
         )
 
@@ -176,7 +176,7 @@ class ScoreFiles:
         pool: Sequence[Example],
         *,
         embeddings: bool = False,
-    ) -> tuple[ScoreMatrix, dict[str, Any]]:
+    ) -> tuple[DenseScores, dict[str, Any]]:
         """The method's scores (targets, pool), and what they cost when they were computed.
 
         With `embeddings`, of the rows that the scores are inner products of as well, if they are.
@@ -193,16 +193,16 @@ class ScoreFiles:
             if not file.exists() or (embeddings and not beside.exists()):
                 self._compute(method, targets, pool, file, beside if embeddings else None)
             values, facts = read_array(file)  # of one writer, as the two files are under the lock
-        matrix = ScoreMatrix.from_array(
+            rows: Any = read_array(beside)[0] if embeddings else ()
+        made_of = Embeddings(rows[: len(targets)], rows[len(targets) :]) if len(rows) else None
+        return DenseScores(
             values,
             target_ids=ids(targets),
             pool_ids=ids(pool),
             method=method.name,
             scale=float(facts["scale"]),
-        )
-        if embeddings and len(rows := read_array(beside)[0]):
-            matrix = replace(matrix, embeddings=(rows[: len(targets)], rows[len(targets) :]))
-        return matrix, facts
+            embeddings=made_of,
+        ), facts
 
     def _compute(
         self,

@@ -33,7 +33,7 @@ from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
 from eval_harness.runners.base import Runner, TrainingRun, with_epochs
 from eval_harness.runs.jobs import take_jobs
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors import (
     Selector,
     check_selector,
@@ -182,7 +182,7 @@ class Trials:
         }
         return np.unique(np.concatenate(list(made.values())))
 
-    def _scores(self, problem: Problem, method: str) -> ScoreMatrix:
+    def _scores(self, problem: Problem, method: str) -> Scores:
         targets = [self.problems.targets.examples[i] for i in self._all_targets]
         pool = self.problems.pool_of(problem.setting)
         herded = any(arm.scorer == method and arm.selector == HERDING for arm in self.arms)
@@ -190,9 +190,7 @@ class Trials:
         rows = np.searchsorted(self._all_targets, problem.targets)
         return whole.for_targets(rows).columns(problem.pool)
 
-    def _picks(
-        self, problem: Problem, arm: Arm, budget: int, scores: ScoreMatrix | None
-    ) -> Indices:
+    def _picks(self, problem: Problem, arm: Arm, budget: int, scores: Scores | None) -> Indices:
         """Positions in the setting's pool; controls have no scores."""
         if scores is None:
             pool = self.problems.pool_of(problem.setting)

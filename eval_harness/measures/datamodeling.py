@@ -25,7 +25,7 @@ import numpy.typing as npt
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling_kind import Pooling
-from eval_harness.measures.predictions import Scores, Subsets, attention_scale, group_predictions
+from eval_harness.measures.predictions import AnyScores, Subsets, attention_scale, group_predictions
 from eval_harness.measures.rank_statistics import Float64, Interval, Term, estimate
 from eval_harness.measures.reliability import NoiseCeiling, noise_ceiling, read_losses
 
@@ -64,7 +64,7 @@ class LdsResult(Interval):
 
 
 def lds_of_scores(
-    scores: Scores,
+    scores: AnyScores,
     subsets: Subsets,
     losses: npt.ArrayLike,
     pooling: Pooling = "attention",
@@ -77,11 +77,11 @@ def lds_of_scores(
     """LDS of scores, pooled over every subset.
 
     Args:
-        scores: (T, N), or a `ScoreMatrix`, which is read block by block.
+        scores: (T, N), or a `Scores`, which is read block by block.
         subsets: S arrays of distinct pool positions; they may differ in size.
         losses: (S, T), or (S, R, T), whose mean over repeats is what counts; lower is better.
         pooling: "attention", "sum" or "mean"; see `airrep.pooling`.
-        scale: Inverse temperature of the attention; None: the `ScoreMatrix`'s own, or 1.
+        scale: Inverse temperature of the attention; None: the `Scores`'s own, or 1.
         draws: Bootstrap resamples; 0 for no interval. Time is proportional to S·T·draws.
         confidence: Confidence of the interval.
         seed: Seed of the resampling.

@@ -28,10 +28,10 @@ def source_precision(
 
     Example:
         >>> import numpy as np
-        >>> from selection import ScoreMatrix
+        >>> from selection import DenseScores
         >>> from selection.selectors import TopK
         >>> pool = [Example(str(i), "q", "a", source) for i, source in enumerate("xyx")]
-        >>> chosen = TopK().select(ScoreMatrix.from_array(np.array([[3.0, 2.0, 1.0]])), 2)
+        >>> chosen = TopK().select(DenseScores(np.array([[3.0, 2.0, 1.0]])), 2)
         >>> source_precision(chosen, pool, ["x"])
         0.5
     """

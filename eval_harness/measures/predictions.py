@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.pooling_kind import POOLINGS, Pooling
-from selection.scores import BLOCK, ScoreMatrix, check_scale
+from selection.scores import BLOCK, Scores, check_scale
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.floating] | ScoreMatrix
+AnyScores = npt.NDArray[np.floating] | Scores
 Subsets = Sequence[npt.ArrayLike]
 
 _TARGETS = 64  # at once: 4 MiB arrays
@@ -34,7 +34,7 @@ _BITS = 40  # of a prediction; float32 scores have 24
 
 
 def group_predictions(
-    scores: Scores, subsets: Subsets, pooling: Pooling = "attention", scale: float | None = None
+    scores: AnyScores, subsets: Subsets, pooling: Pooling = "attention", scale: float | None = None
 ) -> Float64:
     """f(x, S) of every subset S and target x.
 
@@ -45,7 +45,7 @@ def group_predictions(
         scores: (T, N), larger = lowers the target's loss more.
         subsets: S arrays of distinct pool positions; they may differ in size.
         pooling: "attention" (softmax of scale · |s|), or the plain "sum" or "mean" of the scores.
-        scale: Inverse temperature of the attention; None: the `ScoreMatrix`'s own, or 1.
+        scale: Inverse temperature of the attention; None: the `Scores`'s own, or 1.
 
     Returns:
         (S, T) float64, in units of the scores.
@@ -62,7 +62,7 @@ def group_predictions(
     """
     if pooling not in POOLINGS:
         raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {POOLINGS}.")
-    if not isinstance(scores, ScoreMatrix):
+    if not isinstance(scores, Scores):
         scores = np.asarray(scores)
         if scores.ndim != 2 or not scores.size:
             raise EmbeddingError(f"scores: expected (targets, pool), found shape {scores.shape}.")
@@ -79,17 +79,18 @@ def group_predictions(
     return _rounded(numerator)
 
 
-def attention_scale(scores: Scores, scale: float | None) -> float:
+def attention_scale(scores: AnyScores, scale: float | None) -> float:
     """The scale that counts: the one given, else the scores' own, else 1.
 
     Example:
-        >>> attention_scale(ScoreMatrix.from_array(np.ones((1, 2)), scale=5.0), None)
+        >>> from selection import DenseScores
+        >>> attention_scale(DenseScores(np.ones((1, 2)), scale=5.0), None)
         5.0
     """
     check_scale(scale)
     if scale is not None:
         return float(scale)
-    return float(scores.scale) if isinstance(scores, ScoreMatrix) else 1.0
+    return float(scores.scale) if isinstance(scores, Scores) else 1.0
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,11 @@ def _checked(subset: npt.ArrayLike, number: int, pool: int) -> Int64:
     return ordered
 
 
-def _blocks(scores: Scores) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+def _blocks(scores: AnyScores) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
     """(first column, scores (T, up to BLOCK)), known to be finite."""
     for start in range(0, scores.shape[1], BLOCK):
         stop = min(start + BLOCK, scores.shape[1])
-        block = (
-            scores.block(start, stop) if isinstance(scores, ScoreMatrix) else scores[:, start:stop]
-        )
+        block = scores.block(start, stop) if isinstance(scores, Scores) else scores[:, start:stop]
         finite = np.isfinite(block)
         if not finite.all():
             target, row = np.argwhere(~finite)[0]
@@ -161,7 +160,7 @@ def _blocks(scores: Scores) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
         yield start, block
 
 
-def _sums(scores: Scores, members: _Members, scale: float) -> tuple[Float64, Float64]:
+def _sums(scores: AnyScores, members: _Members, scale: float) -> tuple[Float64, Float64]:
     """Σ e·s and Σ e of every subset and target, (S, T) each."""
     shape = len(members.sizes), scores.shape[0]
     numerator, denominator = np.zeros(shape), np.zeros(shape)
@@ -200,7 +199,7 @@ def _sums(scores: Scores, members: _Members, scale: float) -> tuple[Float64, Flo
 
 
 def _exact(
-    scores: Scores, members: _Members, scale: float, wanted: npt.NDArray[np.bool_]
+    scores: AnyScores, members: _Members, scale: float, wanted: npt.NDArray[np.bool_]
 ) -> Float64:
     """Influence of the wanted pairs (S, T), in the mask's order, each by its own largest logit."""
     largest = np.full(wanted.shape, -np.inf)

@@ -18,7 +18,7 @@ from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import Indices, SubsetPlan, example_digests
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors.base import Selector
 
 
@@ -120,7 +120,7 @@ class Selected:
     """A selector's own picks for a few random targets, at a k between `size`/2 and `size`·3/2."""
 
     size: int
-    scores: ScoreMatrix
+    scores: Scores
     selector: Selector
     most_targets: int = 32
     vary: bool = True

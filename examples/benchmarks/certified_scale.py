@@ -29,9 +29,8 @@ from reporting import (
 )
 
 from airrep.disk.atomic import atomic_file
+from selection import EmbeddingFile, EmbeddingScores
 from selection.certified import certified_greedy
-from selection.embedding_file import EmbeddingFile
-from selection.scores import ScoreMatrix
 from selection.selectors import GroupGreedy
 
 CENTRES, OF_TARGETS = 300, 20
@@ -128,7 +127,7 @@ def work(file: str, targets: int, k: int, limit: float, dense: bool = False) -> 
     pool = EmbeddingFile(file)
     centres = np.random.default_rng(0).standard_normal((CENTRES, pool.shape[1]), dtype=np.float32)
     queries = around(centres, OF_TARGETS, targets, np.random.default_rng(1))
-    scores = ScoreMatrix.from_embeddings(queries, pool, scale=SCALE)
+    scores = EmbeddingScores(queries, pool, scale=SCALE)
     before, start = resident_mib(), time.perf_counter()
     if dense:
         chosen = GroupGreedy().select(scores, k)

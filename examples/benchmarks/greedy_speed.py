@@ -29,7 +29,7 @@ from reporting import (
     usable_cores,
 )
 
-from selection import ScoreMatrix, Selection, make_selector
+from selection import DenseScores, Selection, make_selector
 
 SCALE = 5.0
 SELECTORS = ("layered_greedy", "plain_greedy")
@@ -78,7 +78,7 @@ def main() -> None:
         return
     sizes = QUICK if args.quick else FULL
     described = machine(usable_cores())
-    timed_selection("layered_greedy", ScoreMatrix.from_array(random_scores(2, 100, 0)), 2)  # warm
+    timed_selection("layered_greedy", DenseScores(random_scores(2, 100, 0)), 2)  # warm
     tables = [
         main_table(sizes, args.seed),
         scratch_table(sizes, args.repeats, args.seed),
@@ -102,7 +102,7 @@ def random_scores(targets: int, pool: int, seed: int) -> Scores:
     return scores
 
 
-def timed_selection(selector: str, scores: ScoreMatrix, k: int) -> tuple[Selection, float]:
+def timed_selection(selector: str, scores: DenseScores, k: int) -> tuple[Selection, float]:
     start = time.perf_counter()
     selection = make_selector(selector, scale=SCALE).select(scores, k)
     return selection, time.perf_counter() - start
@@ -133,7 +133,7 @@ def main_table(sizes: Sizes, seed: int) -> Table:
 def large_selection(selector: str, seed: int, pool: int, targets: int, k: int) -> dict[str, float]:
     """Runs in a process of its own."""
     values = random_scores(targets, pool, seed)
-    scores = ScoreMatrix.from_array(values, scale=SCALE)
+    scores = DenseScores(values, scale=SCALE)
     before = resident_mib()
     selection, seconds = timed_selection(selector, scores, k)
     return {
@@ -150,7 +150,7 @@ def large_selection(selector: str, seed: int, pool: int, targets: int, k: int) -
 
 def scratch_table(sizes: Sizes, repeats: int, seed: int) -> Table:
     values = random_scores(sizes.scratch["targets"], sizes.scratch["pool"], seed)
-    scores = ScoreMatrix.from_array(values, scale=SCALE)
+    scores = DenseScores(values, scale=SCALE)
     rows = []
     for selector in SELECTORS:
         for k in sizes.scratch_k:
@@ -226,9 +226,7 @@ def growth_tables(sizes: Sizes, repeats: int, seed: int) -> Iterator[Table]:
         for value in values:
             size = {**sizes.base, varied: value}
             print(f"growth with {varied}: {size}", flush=True)
-            scores = ScoreMatrix.from_array(
-                random_scores(size["targets"], size["pool"], seed), scale=SCALE
-            )
+            scores = DenseScores(random_scores(size["targets"], size["pool"], seed), scale=SCALE)
             measured[value] = Spread(
                 [timed_selection("layered_greedy", scores, size["k"])[1] for _ in range(repeats)]
             )

@@ -17,7 +17,7 @@ from reporting import Report, Spread, Table, find_data, machine, parser, usable_
 
 import curate
 from airrep import Example
-from selection import ScoreMatrix
+from selection import EmbeddingScores, Scores
 
 SELECTORS = ("layered_greedy", "coverage", "round_robin")
 TARGETS, SIZE = 20, 384
@@ -28,7 +28,7 @@ class MadeUp:
 
     name = "made up"
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `selection.scorers.Scorer`."""
         rng = np.random.default_rng(0)
         queries, rows = (rng.normal(size=(len(part), SIZE)) for part in (targets, pool))
@@ -37,7 +37,7 @@ class MadeUp:
             for part in (queries, rows)
         )
         ids = {"target_ids": [e.id for e in targets], "pool_ids": [e.id for e in pool]}
-        return ScoreMatrix.from_embeddings(queries, rows, **ids, method=self.name, scale=5.0)
+        return EmbeddingScores(queries, rows, **ids, method=self.name, scale=5.0)
 
 
 def main() -> None:

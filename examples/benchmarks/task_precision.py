@@ -28,7 +28,7 @@ from reporting import Report, Spread, Table, find_data, machine, number, parser,
 
 from airrep import EmbeddingStore, Example, normalise
 from eval_harness.measures.precision import source_precision
-from selection import SELECTORS, ScoreMatrix, make_selector
+from selection import SELECTORS, DenseScores, EmbeddingScores, Scores, make_selector
 from selection.scorers import Bm25Scorer, RandomScorer, TfidfScorer
 
 SCORERS = ("airrep", "minilm", "tfidf", "bm25", "random")
@@ -131,7 +131,7 @@ def chosen(rng: np.random.Generator, examples: Sequence[Example], n: int) -> lis
 # --- scores ---
 
 
-def scores_of(name: str, drawn: Draw, stores: Path, encoder: Path | None) -> ScoreMatrix:
+def scores_of(name: str, drawn: Draw, stores: Path, encoder: Path | None) -> Scores:
     """All targets against the whole pool."""
     print(f"scores: {name}, draw {drawn.seed}", flush=True)
     match name:
@@ -144,10 +144,10 @@ def scores_of(name: str, drawn: Draw, stores: Path, encoder: Path | None) -> Sco
         case _:
             directory = minilm_directory() if name == "minilm" else encoder
             scores = embedding_scores(name, drawn, stores, directory)
-    return ScoreMatrix.from_array(scores.values(), method=name, scale=scores.scale)
+    return DenseScores(scores.values(), method=name, scale=scores.scale)
 
 
-def embedding_scores(name: str, drawn: Draw, stores: Path, directory: Path | None) -> ScoreMatrix:
+def embedding_scores(name: str, drawn: Draw, stores: Path, directory: Path | None) -> Scores:
     """Through a store, targets as well: other draws and later runs find them there."""
     from airrep import AirRep
 
@@ -160,7 +160,7 @@ def embedding_scores(name: str, drawn: Draw, stores: Path, directory: Path | Non
     store = EmbeddingStore(stores / f"{name}-{encoder.fingerprint[:12]}")
     pool = store.embed(drawn.pool, encoder, progress=True)
     targets = store.embed(drawn.targets, encoder, progress=True)
-    return ScoreMatrix.from_embeddings(targets[:], pool, scale=encoder.attention_scale)
+    return EmbeddingScores(targets[:], pool, scale=encoder.attention_scale)
 
 
 def minilm_directory() -> Path | None:
@@ -172,7 +172,7 @@ def minilm_directory() -> Path | None:
 
 
 def precisions(
-    scores: ScoreMatrix, drawn: Draw, selector: str, k: int, scale: float | None = None
+    scores: Scores, drawn: Draw, selector: str, k: int, scale: float | None = None
 ) -> list[float]:
     """Precision@k for each source's targets."""
     found, scores = [], scores.held()
@@ -185,11 +185,7 @@ def precisions(
 
 
 def over_draws(
-    matrices: list[ScoreMatrix],
-    draws: list[Draw],
-    selector: str,
-    k: int,
-    scale: float | None = None,
+    matrices: list[Scores], draws: list[Draw], selector: str, k: int, scale: float | None = None
 ) -> Spread | None:
     if selector == "herding" and matrices[0].embeddings is None:
         return None
@@ -204,7 +200,7 @@ def over_draws(
     )
 
 
-def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: int) -> Table:
+def final_table(by_scorer: dict[str, list[Scores]], draws: list[Draw], k: int) -> Table:
     rows = [
         [selector, *(over_draws(found, draws, selector, k) for found in by_scorer.values())]
         for selector in SELECTORS
@@ -220,9 +216,7 @@ def final_table(by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: i
     )
 
 
-def tune_tables(
-    by_scorer: dict[str, list[ScoreMatrix]], draws: list[Draw], k: int
-) -> Iterator[Table]:
+def tune_tables(by_scorer: dict[str, list[Scores]], draws: list[Draw], k: int) -> Iterator[Table]:
     for name, found in by_scorer.items():
         rows = [
             [number(scale), *(over_draws(found, draws, selector, k, scale) for selector in TUNED)]

@@ -29,7 +29,7 @@ from eval_harness.measures.predictions import group_predictions
 from selection.scorers import GradientScorer
 from selection.scorers.adam_gradient import metric
 from selection.scorers.gradient import unit
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, Scores
 
 HERE = Path(__file__).parent
 WIDTHS = (1024, 4096, 16384)
@@ -70,7 +70,7 @@ def main() -> None:
         print(f"| {name} | {found} |", flush=True)
 
 
-def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[str, ScoreMatrix]]:
+def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[str, Scores]]:
     """Name and scores of each setting."""
     for preconditioner in ("none", "fisher"):
         scorer = GradientScorer(model, preconditioner=preconditioner)
@@ -89,7 +89,7 @@ def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[st
 
 def sketched(
     model: LanguageModel, targets: list, pool: list, weights: dict, width: int
-) -> list[ScoreMatrix]:
+) -> list[Scores]:
     """Cosines; inner products with gradients of summed losses; these over roots of lengths."""
     sketches = [Sketch(name, each, width, 0) for name, each in weights.items()]
     queries = unit(reduced_gradients(model, targets, sketches))
@@ -105,7 +105,7 @@ def sketched(
         made[2].append(inner * np.sqrt(tokens / lengths))
     # of unit variance, so that one grid of scales fits all
     matrices = [np.concatenate(parts, axis=1) for parts in made]
-    return [ScoreMatrix.from_array((m / (m.std() * 20)).astype(np.float32)) for m in matrices]
+    return [DenseScores((m / (m.std() * 20)).astype(np.float32)) for m in matrices]
 
 
 if __name__ == "__main__":

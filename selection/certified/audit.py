@@ -15,7 +15,7 @@ from selection.certified.groups import alike
 from selection.certified.survey import Survey
 from selection.certified.trajectory import Float64, Int64, Trajectory
 from selection.group import weighted_sum
-from selection.scores import BLOCK, Float32, ScoreMatrix
+from selection.scores import BLOCK, Float32, Scores
 
 COARSE, FINE = 32, 32  # groups of decisions, and parts of each
 _CLOSE = 0.05  # rows that stay behind by so much of the gain that was picked become candidates too
@@ -61,7 +61,7 @@ class Findings:
 
 
 def audit(
-    scores: ScoreMatrix,
+    scores: Scores,
     trajectory: Trajectory,
     known: Survey,
     candidates: Int64,
@@ -88,10 +88,8 @@ def audit(
     return found
 
 
-def _look(
-    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, check: _Check
-) -> Findings:
-    """See `ScoreMatrix.scan`."""
+def _look(scores: Scores, starts: Sequence[int], threads: int | None, check: _Check) -> Findings:
+    """See `Scores.scan`."""
     found = Findings.none(scores.shape[0])
     for _, _, more in map_blocks(scores, starts, check.look, threads):
         found = found.and_then(more)
@@ -99,7 +97,7 @@ def _look(
 
 
 def _into_empty_groups(
-    trajectory: Trajectory, means: Float64, outside: npt.NDArray[np.bool_], scores: ScoreMatrix
+    trajectory: Trajectory, means: Float64, outside: npt.NDArray[np.bool_], scores: Scores
 ) -> Findings:
     """Rows of a larger mean than what was picked into an empty group."""
     gains, ranks = trajectory.empty_thresholds, trajectory.empty_ranks
@@ -118,7 +116,7 @@ class _Check:
 
     def __init__(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         trajectory: Trajectory,
         known: Survey,
         outside: npt.NDArray[np.bool_],

@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from selection.group import usable_cpus
-from selection.scores import Float32, ScoreMatrix
+from selection.scores import Float32, Scores
 
 Found = TypeVar("Found")
 
 
 def map_blocks(
-    scores: ScoreMatrix,
+    scores: Scores,
     starts: Sequence[int],
     work: Callable[[int, Float32], Found],
     threads: int | None = None,

@@ -13,7 +13,7 @@ from selection.certified.survey import Survey, survey
 from selection.certified.trajectory import Float64, Int64, Recorder, Trajectory
 from selection.group import GroupInfluence
 from selection.result import Certificate, Selection
-from selection.scores import Float32, ScoreMatrix
+from selection.scores import DenseScores, Float32, Scores
 from selection.selectors.base import Weights, begin
 from selection.selectors.group_greedy import GroupGreedy, grow
 from selection.weights import target_weights
@@ -23,12 +23,7 @@ _GENEROUS = 4  # times as many rows of each target as it would earn if all earne
 
 
 def certified_greedy(
-    selector: GroupGreedy,
-    scores: ScoreMatrix,
-    k: int,
-    weights: Weights | None = None,
-    *,
-    memory: int,
+    selector: GroupGreedy, scores: Scores, k: int, weights: Weights | None = None, *, memory: int
 ) -> Selection:
     """Layered greedy without the score matrix: what `selector.select` returns, and the proof.
 
@@ -68,7 +63,7 @@ class _Run:
     """The greedy on the candidates, taken up again with more of them."""
 
     def __init__(
-        self, selector: GroupGreedy, scores: ScoreMatrix, k: int, share: Float64, known: Survey
+        self, selector: GroupGreedy, scores: Scores, k: int, share: Float64, known: Survey
     ) -> None:
         self._selector, self._scores, self._k = selector, scores, k
         self._share, self._known = share, known
@@ -110,7 +105,7 @@ class _Run:
         return replace(self._chosen, shortlist=shortlist, certificate=certificate)
 
     def _grow(self) -> Trajectory:
-        scores = ScoreMatrix.from_array(
+        scores = DenseScores(
             self._columns,
             target_ids=self._scores.target_ids,
             pool_ids=[self._scores.pool_ids[i] for i in self.rows],

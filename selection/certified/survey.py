@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from selection.certified.blocks import map_blocks
 from selection.group import weighted_sum
-from selection.scores import Float32, ScoreMatrix
+from selection.scores import Float32, Scores
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ class Survey:
     peaks: Float64
 
 
-def survey(scores: ScoreMatrix, share: Float64, per_target: int, by_mean: int) -> Survey:
+def survey(scores: Scores, share: Float64, per_target: int, by_mean: int) -> Survey:
     """Look at every score once.
 
     Args:
@@ -77,9 +77,9 @@ class _Part:
 
 
 def _look(
-    scores: ScoreMatrix, starts: Sequence[int], threads: int | None, share: Float64, per_target: int
+    scores: Scores, starts: Sequence[int], threads: int | None, share: Float64, per_target: int
 ) -> _Part:
-    """See `ScoreMatrix.scan`."""
+    """See `Scores.scan`."""
     targets = scores.shape[0]
     lowest, highest = np.full(targets, np.inf), np.full(targets, -np.inf)
     means, best = [], _Best(np.flatnonzero(share), targets, per_target)

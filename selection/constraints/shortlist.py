@@ -13,11 +13,11 @@ import numpy.typing as npt
 from selection.candidates import top_rows_of
 from selection.constraints.bound import BoundConstraints, Integers
 from selection.constraints.passes import ConstrainedPass
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 
 def constrained_shortlist(
-    scores: ScoreMatrix, k: int | None, bound: BoundConstraints, share: npt.NDArray[np.float64]
+    scores: Scores, k: int | None, bound: BoundConstraints, share: npt.NDArray[np.float64]
 ) -> Integers:
     """Positions, ascending.
 

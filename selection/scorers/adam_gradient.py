@@ -38,7 +38,7 @@ from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import check_given
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, Scores
 
 Float32 = npt.NDArray[np.float32]
 
@@ -86,7 +86,7 @@ class AdamGradientScorer:
                 raise ArgumentError(f"{option} should be >= 1, found {getattr(self, option)}.")
         projected_layers(self.model.network, layers=self.layers)  # refuses what does not fit
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`; the pool's features are made and used a part at a time."""
         check_given(targets, pool)
         sketches = self.sketches(pool)
@@ -104,7 +104,7 @@ class AdamGradientScorer:
                 sizes[start : start + step] = lengths
                 whole.reach(start + len(part))
         values /= np.sqrt(sizes.mean() or 1.0).astype(np.float32)
-        return ScoreMatrix.from_array(
+        return DenseScores(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=_SCALE
         )
 

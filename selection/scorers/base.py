@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from airrep.records import Example
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 
 class Scorer(Protocol):
@@ -17,7 +17,7 @@ class Scorer(Protocol):
         """What reports and manifests call it."""
         ...
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """Score every pool row for every target.
 
         Returns:

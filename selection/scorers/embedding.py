@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder
 from airrep.template import TextTemplate
 from selection.scorers.base import ids
-from selection.scores import EmbeddingRows, ScoreMatrix
+from selection.scores import EmbeddingRows, EmbeddingScores, Scores
 
 
 class Encoder(Protocol):
@@ -51,7 +51,7 @@ class EmbeddingScorer:
         """See `selection.selectors.default_selector`; what other encoders learned is not known."""
         return "herding" if isinstance(self.encoder, FingerprintedEncoder) else "layered_greedy"
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`. Raises EmbeddingError if the encoder returns something broken."""
         if self.store is None:
             rows: EmbeddingRows = self._encode(pool, **self.options)
@@ -62,17 +62,17 @@ class EmbeddingScorer:
                 f"{self.name}: a store needs an encoder with a fingerprint, as AirRep has; "
                 f"{type(self.encoder).__name__} has none. Leave out the store."
             )
-        scores = ScoreMatrix.from_embeddings(
+        # Of another library's encoder, every process has embeddings of its own making.
+        shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
+        return EmbeddingScores(
             self._encode(targets),
             rows,
             target_ids=ids(targets),
             pool_ids=ids(pool),
             method=self.name,
             scale=float(getattr(self.encoder, "attention_scale", 1.0)),
+            workers=shared,
         )
-        # Of another library's encoder, every process has embeddings of its own making.
-        shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
-        return replace(scores, workers=shared)
 
     def _encode(self, examples: Sequence[Example], **options: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
         template = getattr(self.encoder, "template", None)

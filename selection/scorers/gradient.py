@@ -32,7 +32,7 @@ from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import EmbeddingScores, Scores
 
 Preconditioner = Literal["fisher", "none"]
 Normalise = Literal["none", "pool", "both"]
@@ -121,7 +121,7 @@ class GradientScorer:
             ),
         )
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`. Without normalisation, scores have no unit of their own."""
         check_given(targets, pool)
         queries, rows = self.features(targets), self.features(pool, progress=self.progress)
@@ -132,7 +132,7 @@ class GradientScorer:
             queries = unit(queries)
         if self.normalise != "none":
             rows = unit(rows)
-        return ScoreMatrix.from_embeddings(
+        return EmbeddingScores(
             queries,
             rows,
             target_ids=ids(targets),

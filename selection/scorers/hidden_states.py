@@ -14,7 +14,7 @@ from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import EmbeddingScores, Scores
 
 _COSINE_SCALE = 5.0
 
@@ -71,10 +71,10 @@ class RdsScorer:
             ),
         )
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
         check_given(targets, pool)
-        return ScoreMatrix.from_embeddings(
+        return EmbeddingScores(
             self.features(targets),
             self.features(pool, progress=self.progress),
             target_ids=ids(targets),

@@ -14,7 +14,7 @@ from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import TextTemplate
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import BlockScores, DenseScores, Scores
 
 _WORD = r"(?u)\b\w+\b"
 _COSINE_SCALE = 5.0  # cosines and BM25 shares lie in [0, 1]: as for normalised embeddings
@@ -28,7 +28,7 @@ class TfidfScorer:
     name = "tfidf"
     embeds = False
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
         vectorizer = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True, dtype=np.float32)
         try:
@@ -40,7 +40,7 @@ class TfidfScorer:
         def block(start: int, stop: int) -> npt.NDArray[np.float32]:
             return np.asarray((queries @ rows[start:stop].T).todense(), dtype=np.float32)
 
-        return ScoreMatrix(block, ids(targets), ids(pool), self.name, _COSINE_SCALE)
+        return BlockScores(block, ids(targets), ids(pool), self.name, _COSINE_SCALE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Bm25Scorer:
     name = "bm25"
     embeds = False
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`. The scores (T, N) are computed at once."""
         rows = self._tokens(pool)
         if not any(rows):
@@ -68,7 +68,7 @@ class Bm25Scorer:
             if known:
                 scores[x] = index.get_scores(known)
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return ScoreMatrix.from_array(
+        return DenseScores(
             scores,
             target_ids=ids(targets),
             pool_ids=ids(pool),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from airrep.records import Example
 from selection.scorers.base import ids
-from selection.scores import BLOCK, ScoreMatrix
+from selection.scores import BLOCK, BlockScores, Scores
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RandomScorer:
     name = "random"
     embeds = False
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
 
         def block(start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -29,4 +29,4 @@ class RandomScorer:
             whole = rng.standard_normal((len(targets), BLOCK), dtype=np.float32)
             return whole[:, : stop - start]
 
-        return ScoreMatrix(block, ids(targets), ids(pool), self.name)
+        return BlockScores(block, ids(targets), ids(pool), self.name)

@@ -10,7 +10,7 @@ import numpy as np
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from selection.scorers.base import Scorer, ids
-from selection.scores import Float32, ScoreMatrix, check_finite
+from selection.scores import DenseScores, Float32, Scores, check_finite
 
 AVERAGE_SCALE = 0.25  # chosen on validation data, as every scale, never on what is reported
 
@@ -51,7 +51,7 @@ class ScoreAverage:
         """What reports and manifests call it."""
         return " + ".join(scorer.name for scorer in self.scorers)
 
-    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> ScoreMatrix:
+    def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`. The scores (T, N) are computed at once, in 8·T·N bytes.
 
         Scorers work one after another, and what one needed is given back before the next.
@@ -59,8 +59,8 @@ class ScoreAverage:
         return self.average((s.score(targets, pool) for s in self.scorers), targets, pool)
 
     def average(
-        self, scores: Iterable[ScoreMatrix], targets: Sequence[Example], pool: Sequence[Example]
-    ) -> ScoreMatrix:
+        self, scores: Iterable[Scores], targets: Sequence[Example], pool: Sequence[Example]
+    ) -> Scores:
         """`score`, from the scores (T, N) of each scorer.
 
         Raises:
@@ -71,12 +71,12 @@ class ScoreAverage:
             _add_standardised(mean, matrix)
             del matrix  # before the next scorer is asked
         mean /= len(self.scorers)
-        return ScoreMatrix.from_array(
+        return DenseScores(
             mean, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=AVERAGE_SCALE
         )
 
 
-def _add_standardised(total: Float32, scores: ScoreMatrix) -> None:
+def _add_standardised(total: Float32, scores: Scores) -> None:
     """Add each target's standardised scores to its row of `total` (T, N)."""
     for mine, line in zip(total, scores.values(), strict=True):
         check_finite(line[None], 0)

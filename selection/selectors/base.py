@@ -13,7 +13,7 @@ from airrep.errors import ArgumentError
 from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 
 NO_GAIN = float("nan")  # of a pick, where the selector has no objective
 
@@ -42,7 +42,7 @@ class Selector(Protocol):
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -68,7 +68,7 @@ class Selector(Protocol):
 class SizesItself(Protocol):
     """A selector whose objective says how many rows to choose."""
 
-    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
         """The selection at the size where the objective is best, or stops getting better.
 
         At least one row. It is `select` with that size as k.
@@ -102,7 +102,7 @@ def check_k(k: int | None, pool: int) -> None:
 
 
 def begin(
-    scores: ScoreMatrix,
+    scores: Scores,
     k: int | None,
     share: npt.NDArray[np.float64],
     constraints: BoundConstraints | None,
@@ -148,7 +148,7 @@ class Picks:
         return bool(self._rows)
 
     def selection(
-        self, name: str, scores: ScoreMatrix, objective: Objective | ObjectiveCurve | None = None
+        self, name: str, scores: Scores, objective: Objective | ObjectiveCurve | None = None
     ) -> Selection:
         """The picks as the selector's result; see `build`."""
         rows, gains, targets, layers = (
@@ -175,7 +175,7 @@ def earner(
 
 
 def scores_of(
-    scores: ScoreMatrix, indices: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+    scores: Scores, indices: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """The score of each chosen row for the target that earned it, (k,)."""
     unique, place = np.unique(indices, return_inverse=True)
@@ -185,7 +185,7 @@ def scores_of(
 
 def build(
     name: str,
-    scores: ScoreMatrix,
+    scores: Scores,
     indices: npt.NDArray[np.int64],
     gains: npt.NDArray[np.floating],
     targets: npt.NDArray[np.int64],

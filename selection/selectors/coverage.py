@@ -18,7 +18,7 @@ from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints, Pass
 from selection.objective import Objective
 from selection.result import Selection
-from selection.scores import ScoreMatrix, check_scale
+from selection.scores import Scores, check_scale
 from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
@@ -46,7 +46,7 @@ class Coverage:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -60,7 +60,7 @@ class Coverage:
         share = target_weights(weights, scores.shape[0])
         return self._select(scores, share, begin(scores, k, share, constraints))
 
-    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
         """See `SizesItself`: until no row adds to C more than the scores are rounded by.
 
         C grows with every row. Only a scale at which rows beyond the best have no weight ends that
@@ -72,7 +72,7 @@ class Coverage:
 
     def _select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         share: npt.NDArray[np.float64],
         steps: Pass,
         *,

@@ -18,7 +18,7 @@ from selection.constraints import BoundConstraints, Pass
 from selection.group import GroupInfluence
 from selection.objective import Objective
 from selection.result import Selection
-from selection.scores import ScoreMatrix, check_scale
+from selection.scores import Scores, check_scale
 from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
@@ -50,7 +50,7 @@ class GroupGreedy:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -67,7 +67,7 @@ class GroupGreedy:
             picks = grow(group, steps, share, layered=self.layered)
         return picks.selection(self.name, scores, self.objective)
 
-    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
         """See `SizesItself`: until no row adds to the group; of a layered one, its first layer."""
         share = target_weights(weights, scores.shape[0])
         steps = begin(scores, scores.shape[1], share, None)
@@ -75,7 +75,7 @@ class GroupGreedy:
             picks = grow(group, steps, share, layered=True, layers=1)
         return picks.selection(self.name, scores, self.objective)
 
-    def scale_of(self, scores: ScoreMatrix) -> float:
+    def scale_of(self, scores: Scores) -> float:
         """The inverse temperature that these scores are pooled at."""
         return scores.scale if self.scale is None else self.scale
 

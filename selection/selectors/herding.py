@@ -40,7 +40,7 @@ from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints, Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
-from selection.scores import BLOCK, ScoreMatrix, check_finite
+from selection.scores import BLOCK, Scores, check_finite
 from selection.selectors.base import Picks, Weights, begin, earner
 from selection.weights import target_weights
 
@@ -74,7 +74,7 @@ class Herding:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -95,7 +95,7 @@ class Herding:
         share = target_weights(weights, scores.shape[0])
         return self._select(scores, share, begin(scores, k, share, constraints))
 
-    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
         """See `SizesItself`: the size of the smallest D, of all prefixes up to the whole pool.
 
         It picks on until it is certain that no further row, and no further rows together, bring D
@@ -113,7 +113,7 @@ class Herding:
         return chosen.first(chosen.best_size)
 
     def _select(
-        self, scores: ScoreMatrix, share: Float64, steps: Pass, *, until_certain: bool = False
+        self, scores: Scores, share: Float64, steps: Pass, *, until_certain: bool = False
     ) -> Selection:
         """Pick to the end of the pass, or until no further row can make the smallest D smaller."""
         assert scores.embeddings is not None, "who calls has looked"
@@ -162,7 +162,7 @@ class _Rest:
 
     _FIRST, _GROWTH = 8, 8  # how often to look: every pool row is read each time
 
-    def __init__(self, scores: ScoreMatrix, wanted: Float64) -> None:
+    def __init__(self, scores: Scores, wanted: Float64) -> None:
         self._scores, self._wanted = scores, wanted
         self._due = self._FIRST
 
@@ -195,13 +195,13 @@ class _Rest:
 
 
 def _along(
-    scores: ScoreMatrix,
+    scores: Scores,
     starts: Sequence[int],
     threads: int | None,
     direction: Float64,
     taken: npt.NDArray[np.bool_],
 ) -> list[Float64]:
-    """See `ScoreMatrix.scan`; how far the rows that are not in go along a direction."""
+    """See `Scores.scan`; how far the rows that are not in go along a direction."""
     assert scores.embeddings is not None, "the selector has looked"
     found = []
     for start in starts:
@@ -246,7 +246,7 @@ class _Found:
 class _Front:
     """The open rows whose gains are large, and a bound on the gains of all others."""
 
-    def __init__(self, scores: ScoreMatrix, steps: Pass) -> None:
+    def __init__(self, scores: Scores, steps: Pass) -> None:
         self._scores, self._steps = scores, steps
         dim = 1 if scores.embeddings is None else scores.embeddings[1].shape[1]
         self._size = _MEMORY // (8 * dim) + min(steps.most, _MOST_BESIDE)
@@ -305,7 +305,7 @@ class _Front:
 
 
 def _look(
-    scores: ScoreMatrix,
+    scores: Scores,
     starts: Sequence[int],
     threads: int | None,
     direction: Float64,
@@ -313,7 +313,7 @@ def _look(
     shut: npt.NDArray[np.bool_],
     size: int,
 ) -> _Found:
-    """See `ScoreMatrix.scan`; the blocks that start there."""
+    """See `Scores.scan`; the blocks that start there."""
     assert scores.embeddings is not None, "the selector has looked"
     found = _nothing(len(direction))
     for start in starts:

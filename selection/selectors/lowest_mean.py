@@ -17,7 +17,7 @@ from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
 from selection.objective import Objective
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors.base import Picks, Weights, begin, build
 from selection.weights import target_weights
 
@@ -40,7 +40,7 @@ class LowestMean:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -87,7 +87,7 @@ class LowestMean:
 
 
 def _means(
-    scores: ScoreMatrix, share: npt.NDArray[np.float64]
+    scores: Scores, share: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Each row's weighted mean, and the target whose weighted score is the lowest; (N,) both."""
     pool = scores.shape[1]

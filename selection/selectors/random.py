@@ -9,7 +9,7 @@ import numpy as np
 from selection.best_rows import InOrder
 from selection.constraints import BoundConstraints
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors.base import NO_GAIN, Picks, Weights, begin, build
 from selection.weights import target_weights
 
@@ -25,7 +25,7 @@ class RandomSelector:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,

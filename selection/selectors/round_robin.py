@@ -10,7 +10,7 @@ import numpy as np
 from selection.best_rows import BestRows
 from selection.constraints import BoundConstraints
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors.base import NO_GAIN, Picks, Weights, begin
 from selection.weights import target_weights
 
@@ -25,7 +25,7 @@ class RoundRobin:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,

@@ -13,7 +13,7 @@ from selection.best_rows import BestRows, InOrder
 from selection.constraints import BoundConstraints, Pass
 from selection.objective import Objective
 from selection.result import Selection
-from selection.scores import ScoreMatrix
+from selection.scores import Scores
 from selection.selectors.base import Picks, Weights, begin, build
 from selection.weights import target_weights
 
@@ -47,7 +47,7 @@ class TopK:
 
     def select(
         self,
-        scores: ScoreMatrix,
+        scores: Scores,
         k: int | None,
         *,
         weights: Weights | None = None,
@@ -61,15 +61,13 @@ class TopK:
         share = target_weights(weights, scores.shape[0])
         return self._select(scores, share, begin(scores, k, share, constraints))
 
-    def select_best_size(self, scores: ScoreMatrix, *, weights: Weights | None = None) -> Selection:
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
         """See `SizesItself`: the rows whose pooled score is above 0; if none is, the first."""
         share = target_weights(weights, scores.shape[0])
         chosen = self._select(scores, share, begin(scores, scores.shape[1], share, None))
         return chosen.first(max(1, int((chosen.gains > 0).sum())))
 
-    def _select(
-        self, scores: ScoreMatrix, share: npt.NDArray[np.float64], steps: Pass
-    ) -> Selection:
+    def _select(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
         pool = scores.shape[1]
         counted = np.flatnonzero(share)
         factors = (share if self.over == "mean" else share / share.max()).astype(np.float32)

@@ -406,9 +406,9 @@ def test_a_scorer_of_the_users_own_has_to_score_every_row(place):
         name = "short"
 
         def score(self, targets, pool):
-            from selection import ScoreMatrix
+            from selection import DenseScores
 
-            return ScoreMatrix.from_array(np.eye(len(targets), len(pool) + 1))
+            return DenseScores(np.eye(len(targets), len(pool) + 1))
 
     with pytest.raises(EmbeddingError, match="short: expected scores of 9 evaluation rows × 40"):
         _lds(place, scorer=Short())

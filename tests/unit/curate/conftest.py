@@ -7,7 +7,7 @@ from airrep.records import Example
 from curate.manifest.provenance import InputRecord, Manifest
 from curate.report import gather
 from selection.overview import overview
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, EmbeddingScores
 from selection.selectors import make_selector
 
 
@@ -36,9 +36,9 @@ def make_insight():
             for x in range(targets)
         ]
         names = {"target_ids": [e.id for e in asked], "pool_ids": [e.id for e in pool]}
-        scores = ScoreMatrix.from_array(values, **names)
+        scores = DenseScores(values, **names)
         if selector == "herding":
-            scores = ScoreMatrix.from_embeddings(np.eye(targets), values.T.copy(), **names)
+            scores = EmbeddingScores(np.eye(targets), values.T.copy(), **names)
         chooser = make_selector(selector) if isinstance(selector, str) else selector
         chosen = chooser.select(scores, k, weights=weights)
         manifest = Manifest(

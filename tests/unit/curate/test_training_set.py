@@ -7,7 +7,7 @@ import pytest
 import curate
 from airrep import AirRep
 from curate.training_set import DatasetCard
-from selection import ScoreMatrix
+from selection import DenseScores
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_a_notebook_shows_the_first_rows_and_runs_nothing_of_them(chosen):
 
 def test_results_and_encoders_have_short_reprs(chosen, encoder):
     assert repr(chosen.selection).startswith("Selection(8 rows by round_robin for 3 targets: '")
-    scores = ScoreMatrix.from_array([[1.0, 2.0]])
-    assert repr(scores) == "ScoreMatrix(1 target × 2 pool rows, given, scale=1)"
+    scores = DenseScores([[1.0, 2.0]])
+    assert repr(scores) == "DenseScores(1 target × 2 pool rows, given, scale=1)"
     assert isinstance(encoder, AirRep)
     assert repr(encoder).startswith("AirRep('the built-in encoder', dim=")
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from selection import scores as scores_module
 from selection.overview import overview
 from selection.score_counts import BINS, ScoreCounter
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, EmbeddingScores
 
 # Few different values, so that many tie.
 SCORES = st.tuples(st.integers(1, 4), st.integers(1, 40)).flatmap(
@@ -36,7 +36,7 @@ def _first(values, rows, n, sign):
 @settings(deadline=None)
 def test_it_is_what_the_whole_matrix_says(data, values):
     chosen = _chosen(values, data.draw)
-    seen = overview(ScoreMatrix.from_array(values), chosen, kept=5)
+    seen = overview(DenseScores(values), chosen, kept=5)
     left = sorted(set(range(values.shape[1])) - set(chosen.tolist()))
     np.testing.assert_array_equal(seen.chosen, values[:, chosen].T)
     np.testing.assert_array_equal(seen.top_scores, values.max(axis=0))
@@ -50,7 +50,7 @@ def test_it_is_what_the_whole_matrix_says(data, values):
 @given(SCORES)
 @settings(deadline=None)
 def test_every_score_is_counted_once_in_its_bin(values):
-    found = overview(ScoreMatrix.from_array(values), np.array([0])).distribution
+    found = overview(DenseScores(values), np.array([0])).distribution
     assert found.counts.shape == (len(values), len(found.edges) - 1)
     assert found.counts.shape[1] <= BINS
     for counts, line in zip(found.counts, values, strict=True):
@@ -85,7 +85,7 @@ def test_counts_do_not_depend_on_how_the_scores_come_in_blocks(values, cut):
 def test_quantiles_and_shares_are_right_to_within_a_bin():
     values = np.random.default_rng(0).normal(size=(3, 5000)).astype(np.float32)
     values[1] *= 0.2
-    found = overview(ScoreMatrix.from_array(values), np.array([0])).distribution
+    found = overview(DenseScores(values), np.array([0])).distribution
     width = found.edges[1] - found.edges[0]
     for x, line in enumerate(values):
         shares = np.array([0, 0.05, 0.5, 0.95, 1])
@@ -101,7 +101,7 @@ def test_quantiles_and_shares_are_right_to_within_a_bin():
 
 def test_scores_that_are_all_the_same_have_one_bin():
     for value in (0.0, 0.7, -3e8):
-        seen = overview(ScoreMatrix.from_array(np.full((2, 9), value)), np.arange(9))
+        seen = overview(DenseScores(np.full((2, 9), value)), np.arange(9))
         assert seen.distribution.counts.tolist() == [[9], [9]]
         assert seen.best_left.rows.shape == (2, 0), "all were chosen"
         assert abs(seen.distribution.quantiles(0, [0.5])[0] - value) <= 1e-6 * abs(value) + 1e-6
@@ -109,9 +109,9 @@ def test_scores_that_are_all_the_same_have_one_bin():
 
 def test_embedding_scores_give_the_same_as_the_matrix_they_make():
     rng = np.random.default_rng(1)
-    embedded = ScoreMatrix.from_embeddings(rng.normal(size=(3, 8)), rng.normal(size=(50, 8)))
+    embedded = EmbeddingScores(rng.normal(size=(3, 8)), rng.normal(size=(50, 8)))
     chosen = rng.permutation(50)[:20]
     block = overview(embedded, chosen)
-    whole = overview(ScoreMatrix.from_array(embedded.values()), chosen)
+    whole = overview(DenseScores(embedded.values()), chosen)
     np.testing.assert_array_equal(block.best_left.rows, whole.best_left.rows)
     np.testing.assert_array_equal(block.distribution.counts, whole.distribution.counts)

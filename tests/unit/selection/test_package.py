@@ -34,7 +34,7 @@ def test_the_numeric_core_and_the_scorers_names_load_without_torch():
 
 
 def test_so_do_the_exported_names():
-    names = "from selection import GroupInfluence, ScoreMatrix, Selection, make_selector"
+    names = "from selection import GroupInfluence, Scores, Selection, make_selector"
     code = f"import sys; {names}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

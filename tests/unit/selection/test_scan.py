@@ -1,7 +1,5 @@
 """Scores that several look at together: the result does not depend on who looks at what."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +12,7 @@ from selection.certified import audit as audit_module
 from selection.certified import certified_greedy
 from selection.certified import greedy as greedy_module
 from selection.overview import overview
-from selection.scores import ScoreMatrix
+from selection.scores import EmbeddingScores
 from selection.selectors import GroupGreedy
 
 DIM = 3
@@ -49,8 +47,7 @@ def _scores(seed, pool, workers=None, ties=False):
     rng = np.random.default_rng(seed)
     rows = rng.integers(-2, 3, (pool, DIM)) if ties else rng.normal(size=(pool, DIM))
     ids = [f"row-{i}" for i in range(pool)]
-    matrix = ScoreMatrix.from_embeddings(rng.normal(size=(4, DIM)), rows / 4, pool_ids=ids)
-    return replace(matrix, workers=workers)
+    return EmbeddingScores(rng.normal(size=(4, DIM)), rows / 4, pool_ids=ids, workers=workers)
 
 
 CASES = given(seed=st.integers(0, 10_000), pool=st.integers(1, 90), ties=st.booleans())
@@ -134,5 +131,5 @@ def test_workers_are_sent_no_ids_and_no_matrix_that_exists():
         return list(scores.pool_ids[:2]), threads
 
     assert _scores(0, 20, Dealt(0, most=1)).scan(look) in ([(["0", "1"], t)] for t in (1, 2))
-    dense = replace(ScoreMatrix.from_array(np.eye(9)), workers=Dealt(0))
+    dense = _scores(0, 20, Dealt(0)).held()
     assert dense.scan(lambda scores, starts, threads: (scores is dense, threads)) == [(True, None)]

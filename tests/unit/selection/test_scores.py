@@ -5,7 +5,7 @@ import pytest
 
 from airrep.errors import ArgumentError, EmbeddingError
 from selection import scores as scores_module
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, EmbeddingScores
 
 
 class RowsOnDisk:
@@ -32,27 +32,27 @@ def _with_blocks_of(monkeypatch, width):
 
 
 def test_targets_are_lines_and_pool_rows_are_columns(embeddings):
-    assert ScoreMatrix.from_embeddings(*embeddings).values().shape == (3, 50)
+    assert EmbeddingScores(*embeddings).values().shape == (3, 50)
 
 
 def test_a_row_that_points_the_targets_way_scores_higher_than_one_that_points_away():
     target = np.array([[1.0, 2.0]])
     pool = np.array([[2.0, 4.0], [2.0, -1.0], [-1.0, -2.0]])
-    along, across, against = ScoreMatrix.from_embeddings(target, pool).values()[0]
+    along, across, against = EmbeddingScores(target, pool).values()[0]
     assert along > across > against
     assert (along, across, against) == (10, 0, -5)
 
 
 def test_scores_are_raw_inner_products(embeddings):
     targets, pool = embeddings
-    values = ScoreMatrix.from_embeddings(targets, pool).values()
+    values = EmbeddingScores(targets, pool).values()
     assert values.dtype == np.float32
     np.testing.assert_allclose(values, targets.astype(float) @ pool.T.astype(float), rtol=1e-5)
 
 
 def test_a_given_array_and_embeddings_make_the_same_matrix(embeddings):
-    computed = ScoreMatrix.from_embeddings(*embeddings)
-    given = ScoreMatrix.from_array(computed.values())
+    computed = EmbeddingScores(*embeddings)
+    given = DenseScores(computed.values())
     np.testing.assert_array_equal(given.values(), computed.values())
     assert given.shape == computed.shape
     assert given.pool_ids == computed.pool_ids
@@ -61,9 +61,9 @@ def test_a_given_array_and_embeddings_make_the_same_matrix(embeddings):
 
 @pytest.mark.parametrize("width", [1, 7, 50, 64])
 def test_blocks_put_side_by_side_are_the_matrix(embeddings, monkeypatch, width):
-    whole = ScoreMatrix.from_embeddings(*embeddings).values()
+    whole = EmbeddingScores(*embeddings).values()
     _with_blocks_of(monkeypatch, width)
-    for matrix in (ScoreMatrix.from_embeddings(*embeddings), ScoreMatrix.from_array(whole)):
+    for matrix in (EmbeddingScores(*embeddings), DenseScores(whole)):
         starts, blocks = zip(*matrix.blocks(), strict=True)
         assert starts == tuple(range(0, 50, width))
         assert all(block.shape[1] <= width for block in blocks)
@@ -74,7 +74,7 @@ def test_blocks_put_side_by_side_are_the_matrix(embeddings, monkeypatch, width):
 @pytest.mark.parametrize("width", [3, 8192])
 def test_columns_are_the_matrix_at_those_rows(embeddings, monkeypatch, width):
     _with_blocks_of(monkeypatch, width)
-    matrix = ScoreMatrix.from_embeddings(
+    matrix = EmbeddingScores(
         *embeddings,
         target_ids=["x", "y", "z"],
         pool_ids=[f"row {i}" for i in range(50)],
@@ -94,7 +94,7 @@ def test_rows_exactly_alike_get_scores_exactly_alike(targets):
     rng = np.random.default_rng(targets)
     row = rng.standard_normal(50).astype(np.float32)
     queries = rng.standard_normal((targets, 50), dtype=np.float32)
-    values = ScoreMatrix.from_embeddings(queries, np.tile(row, (1001, 1))).values()
+    values = EmbeddingScores(queries, np.tile(row, (1001, 1))).values()
     np.testing.assert_array_equal(values, np.broadcast_to(values[:, :1], values.shape))
 
 
@@ -103,8 +103,7 @@ def test_the_pool_may_be_memory_mapped(embeddings, tmp_path):
     np.save(tmp_path / "pool.npy", pool)
     mapped = np.load(tmp_path / "pool.npy", mmap_mode="r")
     np.testing.assert_array_equal(
-        ScoreMatrix.from_embeddings(targets, mapped).values(),
-        ScoreMatrix.from_embeddings(targets, pool).values(),
+        EmbeddingScores(targets, mapped).values(), EmbeddingScores(targets, pool).values()
     )
 
 
@@ -112,8 +111,7 @@ def test_the_pool_may_offer_slices_only(embeddings, monkeypatch):
     targets, pool = embeddings
     _with_blocks_of(monkeypatch, 16)
     np.testing.assert_array_equal(
-        ScoreMatrix.from_embeddings(targets, RowsOnDisk(pool)).values(),
-        ScoreMatrix.from_embeddings(targets, pool).values(),
+        EmbeddingScores(targets, RowsOnDisk(pool)).values(), EmbeddingScores(targets, pool).values()
     )
 
 
@@ -121,22 +119,22 @@ def test_half_precision_embeddings_are_multiplied_in_full(embeddings):
     targets, pool = embeddings
     half = pool.astype(np.float16)
     np.testing.assert_array_equal(
-        ScoreMatrix.from_embeddings(targets, half).values(),
-        ScoreMatrix.from_embeddings(targets, half.astype(np.float32)).values(),
+        EmbeddingScores(targets, half).values(),
+        EmbeddingScores(targets, half.astype(np.float32)).values(),
     )
 
 
 def test_ids_default_to_positions(embeddings):
-    matrix = ScoreMatrix.from_embeddings(*embeddings)
+    matrix = EmbeddingScores(*embeddings)
     assert matrix.target_ids == ["0", "1", "2"]
     assert matrix.pool_ids[-1] == "49"
 
 
 def test_a_wrong_number_of_ids_is_refused(embeddings):
     with pytest.raises(ArgumentError, match=r"pool_ids: expected 50, found 2"):
-        ScoreMatrix.from_embeddings(*embeddings, pool_ids=["a", "b"])
+        EmbeddingScores(*embeddings, pool_ids=["a", "b"])
     with pytest.raises(ArgumentError, match=r"target_ids: expected 2, found 1"):
-        ScoreMatrix.from_array(np.zeros((2, 3)), target_ids=["a"])
+        DenseScores(np.zeros((2, 3)), target_ids=["a"])
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e200])
@@ -145,7 +143,7 @@ def test_scores_float32_cannot_hold_name_their_row(broken, monkeypatch):
     values = np.zeros((2, 10))
     values[1, 6] = broken
     with pytest.raises(EmbeddingError, match=r"pool row 6 "):
-        ScoreMatrix.from_array(values)
+        DenseScores(values)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
@@ -153,7 +151,7 @@ def test_broken_pool_embeddings_name_their_row_when_they_are_read(embeddings, mo
     targets, pool = embeddings
     _with_blocks_of(monkeypatch, 16)
     pool[37, 3] = broken
-    matrix = ScoreMatrix.from_embeddings(targets, pool)
+    matrix = EmbeddingScores(targets, pool)
     for read in (matrix.values, lambda: matrix.columns(np.array([40])), lambda: [*matrix.blocks()]):
         with pytest.raises(EmbeddingError, match=r"pool row 37 .*Re-encode"):
             read()
@@ -165,19 +163,19 @@ def test_broken_target_embeddings_name_their_row(embeddings, broken):
     targets = targets.astype(np.float64)
     targets[2, 0] = broken
     with pytest.raises(EmbeddingError, match=r"target row 2 "):
-        ScoreMatrix.from_embeddings(targets, pool)
+        EmbeddingScores(targets, pool)
 
 
 def test_products_that_overflow_name_their_row():
     large = np.full((1, 4), 1e30, dtype=np.float32)
     with pytest.raises(EmbeddingError, match=r"pool row 1 "):
-        ScoreMatrix.from_embeddings(large, np.vstack([large * 0, large])).values()
+        EmbeddingScores(large, np.vstack([large * 0, large])).values()
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 3, 4)])
 def test_scores_have_two_dimensions(shape):
     with pytest.raises(EmbeddingError, match=r"expected \(targets, pool\), found shape"):
-        ScoreMatrix.from_array(np.zeros(shape))
+        DenseScores(np.zeros(shape))
 
 
 @pytest.mark.parametrize(
@@ -185,13 +183,13 @@ def test_scores_have_two_dimensions(shape):
 )
 def test_embeddings_are_of_one_size(targets, pool):
     with pytest.raises(EmbeddingError, match=r"expected targets \(T, D\) and pool \(N, D\)"):
-        ScoreMatrix.from_embeddings(np.zeros(targets), np.zeros(pool))
+        EmbeddingScores(np.zeros(targets), np.zeros(pool))
 
 
 def test_an_empty_pool_is_refused():
     for make in (
-        lambda: ScoreMatrix.from_array(np.zeros((2, 0))),
-        lambda: ScoreMatrix.from_embeddings(np.zeros((2, 8)), np.zeros((0, 8))),
+        lambda: DenseScores(np.zeros((2, 0))),
+        lambda: EmbeddingScores(np.zeros((2, 8)), np.zeros((0, 8))),
     ):
         with pytest.raises(ArgumentError, match="the pool is empty"):
             make()
@@ -199,8 +197,8 @@ def test_an_empty_pool_is_refused():
 
 def test_no_targets_are_refused():
     for make in (
-        lambda: ScoreMatrix.from_array(np.zeros((0, 2))),
-        lambda: ScoreMatrix.from_embeddings(np.zeros((0, 8)), np.zeros((2, 8))),
+        lambda: DenseScores(np.zeros((0, 2))),
+        lambda: EmbeddingScores(np.zeros((0, 8)), np.zeros((2, 8))),
     ):
         with pytest.raises(ArgumentError, match="no targets"):
             make()
@@ -209,21 +207,21 @@ def test_no_targets_are_refused():
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
 def test_a_scale_that_pools_nothing_is_refused(scale):
     with pytest.raises(ArgumentError, match="scale should be a finite number > 0"):
-        ScoreMatrix.from_array(np.zeros((1, 1)), scale=scale)
+        DenseScores(np.zeros((1, 1)), scale=scale)
 
 
 def test_an_existing_matrix_is_not_copied():
     values = np.zeros((2, 3), dtype=np.float32)
-    assert ScoreMatrix.from_array(values).values() is values
+    assert DenseScores(values).values() is values
 
 
 def test_some_targets_alone_and_a_matrix_that_exists_keep_the_embeddings():
     rng = np.random.default_rng(0)
     wanted, pool = rng.normal(size=(4, 8)), rng.normal(size=(30, 8))
-    scores = ScoreMatrix.from_embeddings(wanted, pool, method="m", scale=3.0)
+    scores = EmbeddingScores(wanted, pool, method="m", scale=3.0)
     held = scores.held()
-    assert held.dense is not None
-    for part in (scores.for_targets([3, 1]), held.for_targets(range(3, 0, -2))):
+    assert held.values() is held.held().values()
+    for part in (held.for_targets([3, 1]), held.for_targets(range(3, 0, -2))):
         assert (part.shape, part.method, part.scale) == ((2, 30), "m", 3.0)
         assert part.target_ids == ["3", "1"]
         np.testing.assert_array_equal(part.values(), scores.values()[[3, 1]])
@@ -231,4 +229,4 @@ def test_some_targets_alone_and_a_matrix_that_exists_keep_the_embeddings():
         np.testing.assert_array_equal(
             part.columns(np.array([2, 29])).embeddings[1][0:2], pool[[2, 29]]
         )
-    assert ScoreMatrix.from_array(np.ones((2, 3))).for_targets([1]).embeddings is None
+    assert DenseScores(np.ones((2, 3))).for_targets([1]).embeddings is None

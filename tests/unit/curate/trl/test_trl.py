@@ -21,7 +21,7 @@ from curate.trl.model_in_training import random_state_kept
 from curate.trl.rounds import NO_SOURCE, LiveSelection, load_rounds, save_rounds
 from curate.trl.rows import ROW_COLUMN, check_rows, conversational, training_rows
 from curate.trl.weighting import weights_by
-from selection import ScoreMatrix
+from selection import DenseScores
 from selection.selectors import make_selector
 
 POOL = [Example(str(i), f"p{i}", f"c{i}", "abc"[i % 3], row=i) for i in range(12)]
@@ -291,7 +291,7 @@ def test_rows_repeated_or_moved():
 
 @pytest.mark.parametrize("name", ["plain_greedy", "coverage", "top_k_max"])
 def test_a_pool_whose_matrix_does_not_fit_is_chosen_from_as_select_does(name):
-    scores = ScoreMatrix.from_array(np.random.default_rng(0).normal(size=(3, 50)))
+    scores = DenseScores(np.random.default_rng(0).normal(size=(3, 50)))
     selector, weights = make_selector(name), [0.5, 0.3, 0.2]
     whole = selector.select(scores, 5, weights=weights)
     for memory in (8 * 3 * 50, 8 * 3 * 50 - 1):

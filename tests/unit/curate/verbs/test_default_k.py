@@ -11,7 +11,7 @@ import curate
 from airrep.errors import ArgumentError
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 
 POOL, TARGETS = demo_pool(40), demo_targets("email_reply", 3)
 SAID = "all that can be chosen: k was not given, and would be 1,000"
@@ -69,7 +69,7 @@ class _Signed:
 
     def score(self, targets, pool):
         signs = np.where(np.arange(len(pool)) % 2, -1.0, 1.0)
-        return ScoreMatrix.from_array(np.tile(signs, (len(targets), 1)), method=self.name)
+        return DenseScores(np.tile(signs, (len(targets), 1)), method=self.name)
 
 
 def test_what_hurts_is_looked_for_in_a_small_pool_too():

@@ -14,7 +14,7 @@ from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.manifest.provenance import differences
 from curate.report import explain, read_insight
-from selection import ScoreMatrix
+from selection import DenseScores
 from selection.scorers import GradientScorer
 
 TARGETS = [{"prompt": f"say {word}", "completion": word} for word in ("red", "green", "blue")]
@@ -28,7 +28,7 @@ class Numbers:
 
     def score(self, targets, pool):
         values = [[float(part) for part in row.completion.split()] for row in pool]
-        return ScoreMatrix.from_array(
+        return DenseScores(
             np.array(values).T, method=self.name, pool_ids=[row.id for row in pool],
             target_ids=[target.id for target in targets],
         )  # fmt: skip

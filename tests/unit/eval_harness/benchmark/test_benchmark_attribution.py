@@ -8,7 +8,7 @@ from airrep.records import Example
 from airrep.supervision import SubsetLosses
 from eval_harness.benchmark.attribution import Attribution, evaluate_methods
 from eval_harness.benchmark.config import AttributionConfig
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 
 
 def test_a_scale_at_which_all_subsets_look_alike_is_not_chosen(tmp_path):
@@ -27,7 +27,7 @@ def test_a_scale_at_which_all_subsets_look_alike_is_not_chosen(tmp_path):
     losses = -helpful[:, None, None] + 0.01 * rng.random((20, 1, 12))
     measured = SubsetLosses(part.plan, losses, {}, np.ones((20, 1)))
     ids = ([e.id for e in part.evaluation], [e.id for e in pool])
-    scores = ScoreMatrix.from_array(same, target_ids=ids[0], pool_ids=ids[1], method="same")
+    scores = DenseScores(same, target_ids=ids[0], pool_ids=ids[1], method="same")
     cost = {"seconds": 1.0, "rows": 1, "bytes_per_row": None}
     files = SimpleNamespace(get=lambda *_: (scores, cost))
     rows, _ = evaluate_methods(part, measured, [SimpleNamespace(name="same")], files)

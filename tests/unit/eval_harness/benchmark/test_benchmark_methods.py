@@ -16,7 +16,7 @@ from eval_harness.benchmark import methods
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer
 from selection.scorers.base import ids
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 
 NAMES = ["random", "tfidf", "bm25", "airrep", "rds", "rds_completion", "gradient",
          "gradient_cosine", "same_source", "tfidf+bm25+rds"]  # fmt: skip
@@ -34,7 +34,7 @@ class Counting:
         self.calls.append(len(pool))
         self.before()
         values = np.arange(len(targets) * len(pool), dtype=np.float32).reshape(len(targets), -1)
-        return ScoreMatrix.from_array(
+        return DenseScores(
             values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=3.0
         )
 

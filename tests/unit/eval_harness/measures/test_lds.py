@@ -21,7 +21,7 @@ from eval_harness.measures.datamodeling import lds_difference, lds_of_prediction
 from eval_harness.measures.predictions import group_predictions
 from eval_harness.measures.rank_statistics import Term, bootstrap, rank_correlations
 from eval_harness.measures.reliability import noise_ceiling
-from selection import ScoreMatrix
+from selection import DenseScores, EmbeddingScores, Scores
 from selection.scores import BLOCK
 
 POOLINGS = get_args(Pooling)
@@ -168,7 +168,7 @@ def test_a_score_matrix_gives_what_its_array_gives(pooling):
     """More columns than one block, computed when asked for."""
     rng = np.random.default_rng(0)
     targets, pool = rng.standard_normal((3, 4)), rng.standard_normal((BLOCK + 50, 4))
-    matrix = ScoreMatrix.from_embeddings(targets, pool, scale=4.0)
+    matrix = EmbeddingScores(targets, pool, scale=4.0)
     subsets = _subsets(BLOCK + 50, 5)
     losses = _losses(5, 3)
     lazy = lds_of_scores(matrix, subsets, losses, pooling, draws=20)
@@ -179,14 +179,14 @@ def test_a_score_matrix_gives_what_its_array_gives(pooling):
 
 
 def test_a_score_matrix_never_exists_as_a_whole(monkeypatch):
-    matrix = ScoreMatrix.from_embeddings(np.ones((2, 3)), np.eye(BLOCK + 9, 3))
-    monkeypatch.setattr(ScoreMatrix, "values", lambda self: pytest.fail("asked for everything"))
+    matrix = EmbeddingScores(np.ones((2, 3)), np.eye(BLOCK + 9, 3))
+    monkeypatch.setattr(Scores, "values", lambda self: pytest.fail("asked for everything"))
     assert group_predictions(matrix, [[0, BLOCK + 1], [1]]).shape == (2, 2)
 
 
 def test_the_scale_is_the_one_given_then_the_scores_then_one():
     scores, subsets, losses = _scores(), _subsets(), _losses()
-    matrix = ScoreMatrix.from_array(scores, scale=7.0)
+    matrix = DenseScores(scores, scale=7.0)
     assert lds_of_scores(matrix, subsets, losses, draws=0).scale == 7.0
     assert lds_of_scores(matrix, subsets, losses, scale=2.0, draws=0).scale == 2.0
     assert lds_of_scores(scores, subsets, losses, draws=0).scale == 1.0

@@ -6,13 +6,13 @@ import pytest
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from eval_harness import source_precision
-from selection import ScoreMatrix, make_selector
+from selection import DenseScores, make_selector
 
 POOL = [Example(str(i), "", "x", source, i) for i, source in enumerate("aabbc")]
 
 
 def _first(k):
-    scores = ScoreMatrix.from_array(np.array([[5, 4, 3, 2, 1]], dtype=np.float32))
+    scores = DenseScores(np.array([[5, 4, 3, 2, 1]], dtype=np.float32))
     return make_selector("top_k_mean").select(scores, k)
 
 

@@ -18,7 +18,7 @@ from eval_harness.runs.subsets import (
     share_out,
     subset_size,
 )
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors.top_k import TopK
 
 EVALUATION = [Example(f"e{i}", "asked", f"answer {i}") for i in range(20)]
@@ -33,7 +33,7 @@ def pool_of(counts):
 
 POOL = pool_of([30, 20, 9, 1])
 FEATURES = np.random.default_rng(1).normal(size=(60, 4)).astype(np.float32)
-SCORES = ScoreMatrix.from_array(np.random.default_rng(2).normal(size=(8, 60)))
+SCORES = DenseScores(np.random.default_rng(2).normal(size=(8, 60)))
 counts_of_sources = st.lists(st.integers(1, 30), min_size=1, max_size=8)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError, EmbeddingError
-from selection import ScoreMatrix
+from selection import DenseScores, EmbeddingFile, EmbeddingScores
 from selection.certified import certified_greedy
 from selection.certified import greedy as greedy_module
 from selection.certified.audit import audit
@@ -15,7 +15,6 @@ from selection.certified.groups import alike
 from selection.certified.memory import needed
 from selection.certified.survey import Survey, survey
 from selection.certified.trajectory import Recorder
-from selection.embedding_file import EmbeddingFile
 from selection.group import GroupInfluence
 from selection.selectors import GroupGreedy
 from selection.selectors.base import begin
@@ -75,7 +74,7 @@ def test_it_is_the_greedy_over_the_whole_pool(kind, seed, scale, k, weighted):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(greedy_module, "_LEAST", 2)
         patch.setattr(greedy_module, "_GENEROUS", 0)
-        scores = ScoreMatrix.from_array(_scores(kind, seed))
+        scores = DenseScores(_scores(kind, seed))
         weights = [3, 0, 1, 1, 0.1, 2] if weighted else None
         selector = GroupGreedy(scale=scale)
         found = certified_greedy(selector, scores, k, weights, memory=ROOM)
@@ -85,7 +84,7 @@ def test_it_is_the_greedy_over_the_whole_pool(kind, seed, scale, k, weighted):
 
 
 def test_candidates_are_added_until_nothing_is_missing(few):
-    scores = ScoreMatrix.from_array(_scores("normal", 3, targets=20, pool=3000))
+    scores = DenseScores(_scores("normal", 3, targets=20, pool=3000))
     found = certified_greedy(GroupGreedy(scale=8.0), scores, 100, memory=ROOM)
     assert found.certificate.rounds > 1
     assert 100 <= found.certificate.candidates < 1500
@@ -97,13 +96,13 @@ def test_with_embeddings_on_disk_over_many_blocks(tmp_path, few):
     pool = rng.normal(size=(20_000, 16)).astype(np.float16)
     np.save(tmp_path / "pool.npy", pool)
     targets = rng.normal(size=(5, 16)).astype(np.float32)
-    on_disk = ScoreMatrix.from_embeddings(targets, EmbeddingFile(tmp_path / "pool.npy"))
+    on_disk = EmbeddingScores(targets, EmbeddingFile(tmp_path / "pool.npy"))
     found = certified_greedy(GroupGreedy(scale=2.0), on_disk, 50, memory=ROOM)
-    _same(found, GroupGreedy(scale=2.0).select(ScoreMatrix.from_embeddings(targets, pool), 50))
+    _same(found, GroupGreedy(scale=2.0).select(EmbeddingScores(targets, pool), 50))
 
 
 def test_threads_change_nothing(monkeypatch, few):
-    scores = ScoreMatrix.from_array(_scores("normal", 5, pool=20_000))
+    scores = DenseScores(_scores("normal", 5, pool=20_000))
     found = []
     for cpus in (1, 3):
         monkeypatch.setattr("selection.certified.blocks.usable_cpus", lambda n=cpus: n)
@@ -135,7 +134,7 @@ def test_a_bound_is_above_every_gain_that_it_bounds(kind, scale):
     values = _scores(kind, 1)
     share = target_weights([1, 2, 3, 0, 1, 1], 6)
     rows = np.arange(0, 400, 3)
-    steps, known = _audited(ScoreMatrix.from_array(values), rows, 30, scale, share)
+    steps, known = _audited(DenseScores(values), rows, 30, scale, share)
     bins = Bins.between(known.lowest, known.highest)
     groups = alike(steps, 4, np.arange(len(steps.thresholds)))
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(steps.thresholds)))
@@ -154,7 +153,7 @@ def test_a_bound_is_above_every_gain_that_it_bounds(kind, scale):
 @pytest.mark.parametrize("scale", [1.0, 10.0, 60.0])
 def test_the_audit_finds_all_rows_that_would_have_been_picked(scale):
     values = _scores("normal", 2)
-    scores, share = ScoreMatrix.from_array(values), target_weights(None, 6)
+    scores, share = DenseScores(values), target_weights(None, 6)
     rows = np.arange(0, 400, 2)
     steps, known = _audited(scores, rows, 20, scale, share)
     found = audit(scores, steps, known, rows, share, scale)
@@ -176,7 +175,7 @@ def test_the_audit_finds_all_rows_that_would_have_been_picked(scale):
 
 
 def test_where_no_more_candidates_fit_it_says_from_which_rank_on_it_is_not_sure(few):
-    scores = ScoreMatrix.from_array(_scores("normal", 3, targets=20, pool=3000))
+    scores = DenseScores(_scores("normal", 3, targets=20, pool=3000))
     whole = GroupGreedy(scale=8.0).select(scores, 100)
     least = needed(20, 3000, 100, 20 * 2 + 200)
     found = certified_greedy(GroupGreedy(scale=8.0), scores, 100, memory=least)
@@ -190,7 +189,7 @@ def test_where_no_more_candidates_fit_it_says_from_which_rank_on_it_is_not_sure(
 
 
 def test_what_cannot_be_certified_is_refused():
-    scores = ScoreMatrix.from_array(_scores("normal", 0))
+    scores = DenseScores(_scores("normal", 0))
     with pytest.raises(ArgumentError, match="plain_greedy cannot"):
         certified_greedy(GroupGreedy(layered=False), scores, 5, memory=ROOM)
     with pytest.raises(ArgumentError, match="larger than the pool of 400 rows"):
@@ -202,7 +201,7 @@ def test_what_cannot_be_certified_is_refused():
 def test_a_broken_embedding_is_named_by_its_row(few):
     pool = np.ones((20_000, 4), dtype=np.float16)
     pool[12_345, 2] = np.nan
-    scores = ScoreMatrix.from_embeddings(np.ones((2, 4)), pool)
+    scores = EmbeddingScores(np.ones((2, 4)), pool)
     with pytest.raises(EmbeddingError, match="pool row 12345"):
         certified_greedy(GroupGreedy(), scores, 5, memory=ROOM)
 

@@ -14,7 +14,7 @@ from airrep.errors import ArgumentError
 from selection import best_rows
 from selection.constraints import BoundConstraints, ConstrainedPass, Constraints, standings
 from selection.constraints.shortlist import constrained_shortlist
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, EmbeddingScores
 from selection.selectors import SELECTORS, make_selector
 from selection.weights import target_weights
 
@@ -26,7 +26,7 @@ every_selector = pytest.mark.parametrize("name", SELECTORS)
 
 def _matrix(values, **given):
     """The values as inner products, since herding asks for embeddings."""
-    return ScoreMatrix.from_embeddings(np.eye(len(values)), np.ascontiguousarray(values.T), **given)
+    return EmbeddingScores(np.eye(len(values)), np.ascontiguousarray(values.T), **given)
 
 
 @dataclass
@@ -486,10 +486,10 @@ def test_excluding_rows_is_choosing_from_a_pool_without_them(normal_scores, name
     values = normal_scores()
     left_out = [0, 3, 17, 39]
     rest = np.setdiff1d(np.arange(40), left_out)
-    matrix = ScoreMatrix.from_array(values)
+    matrix = DenseScores(values)
     bound = BoundConstraints.bind(Constraints(exclude=left_out), matrix.pool_ids, [""] * 40)
     chosen = make_selector(name).select(matrix, 36, constraints=bound)
-    without = make_selector(name).select(ScoreMatrix.from_array(values[:, rest]), 36)
+    without = make_selector(name).select(DenseScores(values[:, rest]), 36)
     np.testing.assert_array_equal(chosen.indices, rest[without.indices])
     # the sums of a narrower matrix round otherwise
     np.testing.assert_allclose(chosen.gains, without.gains, rtol=1e-9, atol=1e-15)
@@ -498,7 +498,7 @@ def test_excluding_rows_is_choosing_from_a_pool_without_them(normal_scores, name
 def test_rows_that_have_to_be_in_are_in_the_group_when_others_are_compared():
     """The included row serves the first target; so the next pick is for the second."""
     values = np.array([[9, 8, 0], [0, 0, 1]], dtype=np.float32)
-    matrix = ScoreMatrix.from_array(values, scale=5.0)
+    matrix = DenseScores(values, scale=5.0)
     bound = BoundConstraints.bind(Constraints(include=["1"]), matrix.pool_ids, [""] * 3)
     chosen = make_selector("coverage").select(matrix, 2, constraints=bound)
     assert chosen.indices.tolist()[0] == 1
@@ -509,7 +509,7 @@ def test_rows_that_have_to_be_in_are_in_the_group_when_others_are_compared():
 def test_a_target_that_no_row_helps_most_earns_its_least():
     """Every row helps the first target more; the second has the last places, by its own."""
     values = np.array([[9, 8, 7, 6, 5], [0, 1, 3, 2, 4]], dtype=np.float32)
-    matrix = ScoreMatrix.from_array(values)
+    matrix = DenseScores(values)
     bound = BoundConstraints.bind(Constraints(min_per_target=0.4), matrix.pool_ids, [""] * 5)
     chosen = make_selector("top_k_max").select(matrix, 5, constraints=bound)
     assert chosen.indices.tolist() == [0, 1, 2, 4, 3]
@@ -547,7 +547,7 @@ def test_top_rows_under_quotas_are_all_in_the_shortlist(problem):
 
 
 def test_a_shortlist_leaves_rows_out(normal_scores):
-    matrix = ScoreMatrix.from_array(normal_scores(targets=2, pool=400))
+    matrix = DenseScores(normal_scores(targets=2, pool=400))
     sources = ["a", "b", "c", "d"] * 100
     asked = Constraints(max_per_source={"a": 2}, min_per_source={"b": 3}, include=["399"])
     bound = BoundConstraints.bind(asked, matrix.pool_ids, sources)

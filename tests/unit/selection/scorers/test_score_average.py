@@ -18,7 +18,7 @@ from selection import scores as scores_module
 from selection.scorers import RandomScorer, ScoreAverage, TfidfScorer
 from selection.scorers import random as random_module
 from selection.scorers.score_average import AVERAGE_SCALE
-from selection.scores import ScoreMatrix
+from selection.scores import BlockScores, DenseScores
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Given:
 
     def score(self, targets, pool):
         rows, columns = ([int(e.id) for e in examples] for examples in (targets, pool))
-        return ScoreMatrix.from_array(np.asarray(self.values)[np.ix_(rows, columns)])
+        return DenseScores(np.asarray(self.values)[np.ix_(rows, columns)])
 
 
 def _examples(count):
@@ -241,14 +241,14 @@ def test_broken_scores_are_refused(bad):
             values = np.zeros((len(targets), len(pool)), dtype=np.float32)
             values[1, 3] = bad
             ids = [e.id for e in pool]
-            return ScoreMatrix(lambda a, b: values[:, a:b], ["0", "1"], ids, "broken")
+            return BlockScores(lambda a, b: values[:, a:b], ["0", "1"], ids, "broken")
 
     with pytest.raises(EmbeddingError, match=r"pool row 3 .* NaN or infinite"):
         ScoreAverage([RandomScorer(), Broken()]).score(_examples(2), _examples(5))
 
 
 def test_the_scorers_own_matrices_are_left_as_they_are():
-    tied, free = (ScoreMatrix.from_array(np.float32(v)) for v in _drawn())
+    tied, free = (DenseScores(np.float32(v)) for v in _drawn())
     before = tied.values().copy(), free.values().copy()
     average = ScoreAverage([RandomScorer(1), RandomScorer(2)])
     average.average([tied, free], _examples(3), _examples(17))

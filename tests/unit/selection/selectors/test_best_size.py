@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, EmbeddingError
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores, EmbeddingScores
 from selection.selectors import (
     SELECTORS,
     Coverage,
@@ -27,7 +27,7 @@ def _embedded(seed, rows=60, targets=4, dim=3, unit=False):
     wanted, pool = rng.normal(size=(targets, dim)) + 0.5, rng.normal(size=(rows, dim))
     if unit:
         wanted, pool = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (wanted, pool))
-    return ScoreMatrix.from_embeddings(wanted.astype(np.float32), pool.astype(np.float32))
+    return EmbeddingScores(wanted.astype(np.float32), pool.astype(np.float32))
 
 
 def _assert_is_the_selection_of_its_size(selector, scores, chosen, weights=None):
@@ -78,10 +78,10 @@ def test_herding_with_little_memory_stops_at_the_same_row(monkeypatch):
 
 
 def test_herding_of_one_row_and_of_the_targets_themselves():
-    one = ScoreMatrix.from_embeddings(np.ones((1, 2)), np.ones((1, 2)))
+    one = EmbeddingScores(np.ones((1, 2)), np.ones((1, 2)))
     assert len(Herding().select_best_size(one)) == 1
     wanted = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
-    chosen = Herding().select_best_size(ScoreMatrix.from_embeddings(wanted, wanted))
+    chosen = Herding().select_best_size(EmbeddingScores(wanted, wanted))
     assert chosen.objective.values[-1] < 1e-3 * chosen.objective.start
 
 
@@ -95,7 +95,7 @@ def test_greedy_stops_where_no_row_adds_to_the_group(normal_scores, layered, sca
         weights = np.exp(scale * np.abs(values[:, rows]))
         return share @ ((weights * values[:, rows]).sum(axis=1) / weights.sum(axis=1))
 
-    selector, scores = GroupGreedy(layered=layered, scale=scale), ScoreMatrix.from_array(values)
+    selector, scores = GroupGreedy(layered=layered, scale=scale), DenseScores(values)
     chosen = selector.select_best_size(scores)
     picked = chosen.indices.tolist()
     for n in range(1, len(picked) + 1):
@@ -110,7 +110,7 @@ def test_greedy_stops_where_no_row_adds_to_the_group(normal_scores, layered, sca
 @pytest.mark.parametrize("scale", [1.0, 60.0])
 def test_coverage_stops_where_it_no_longer_grows(normal_scores, scale):
     values, share = normal_scores().astype(np.float64), target_weights(None, 5)
-    selector, scores = Coverage(scale=scale), ScoreMatrix.from_array(values)
+    selector, scores = Coverage(scale=scale), DenseScores(values)
     chosen = selector.select_best_size(scores)
     picks = selector.select(scores, 40).indices
     sums = np.exp(scale * values[:, picks]).cumsum(axis=1)
@@ -126,11 +126,11 @@ def test_coverage_stops_where_it_no_longer_grows(normal_scores, scale):
 def test_top_k_stops_where_scores_are_no_longer_above_0(normal_scores, over):
     values = normal_scores() - (0.0 if over == "mean" else 1.0)
     pooled = values.mean(axis=0) if over == "mean" else values.max(axis=0)
-    selector, scores = TopK(over), ScoreMatrix.from_array(values)
+    selector, scores = TopK(over), DenseScores(values)
     chosen = selector.select_best_size(scores)
     assert sorted(chosen.indices.tolist()) == np.flatnonzero(pooled > 0).tolist()
     _assert_is_the_selection_of_its_size(selector, scores, chosen)
-    none = selector.select_best_size(ScoreMatrix.from_array(-np.ones((2, 5))))
+    none = selector.select_best_size(DenseScores(-np.ones((2, 5))))
     assert none.indices.tolist() == [0]
 
 
@@ -150,9 +150,9 @@ def test_a_broken_embedding_is_named():
     wanted, pool = np.ones((2, 3)), np.ones((9, 3))
     pool[4, 1] = np.nan
     with pytest.raises(EmbeddingError, match="pool row 4 "):
-        Herding().select_best_size(ScoreMatrix.from_embeddings(wanted, pool))
+        Herding().select_best_size(EmbeddingScores(wanted, pool))
 
 
 def test_herding_of_scores_without_embeddings():
     with pytest.raises(ArgumentError, match="have none; choose layered_greedy"):
-        Herding().select_best_size(ScoreMatrix.from_array(np.ones((2, 5))))
+        Herding().select_best_size(DenseScores(np.ones((2, 5))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import Coverage
 from selection.selectors import coverage as coverage_module
 from selection.weights import target_weights
@@ -29,7 +29,7 @@ def _full_greedy(scores, k, scale, share):
 
 
 def _select(scores, k, scale, weights=None):
-    return Coverage(scale=scale).select(ScoreMatrix.from_array(scores), k, weights=weights)
+    return Coverage(scale=scale).select(DenseScores(scores), k, weights=weights)
 
 
 @pytest.mark.parametrize("seed", range(4))

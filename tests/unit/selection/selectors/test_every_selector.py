@@ -6,7 +6,7 @@ import pytest
 from airrep.errors import ArgumentError, EmbeddingError
 from selection import scores as scores_module
 from selection.constraints import BoundConstraints, Constraints
-from selection.scores import ScoreMatrix
+from selection.scores import EmbeddingScores
 from selection.selectors import SELECTORS, make_selector
 from selection.selectors.lowest_mean import LowestMean
 from selection.weights import target_weights
@@ -19,7 +19,7 @@ every_selector = pytest.mark.parametrize("name", SELECTORS)
 def _matrix(values):
     """The values as inner products, since herding asks for embeddings."""
     targets, pool = values.shape
-    return ScoreMatrix.from_embeddings(
+    return EmbeddingScores(
         np.eye(targets),
         np.ascontiguousarray(values.T),
         target_ids=[f"target {i}" for i in range(targets)],
@@ -161,11 +161,9 @@ def test_a_target_of_weight_zero_has_no_say(name, normal_scores, seed):
     targets, pool = normal_scores(pool=8, seed=seed), normal_scores(targets=40, pool=8)
     liked = 100.0 * normal_scores(targets=1, pool=8, seed=seed + 10)
     place = seed * 2
-    without = make_selector(name).select(
-        ScoreMatrix.from_embeddings(targets, pool), 40, weights=WEIGHTS
-    )
+    without = make_selector(name).select(EmbeddingScores(targets, pool), 40, weights=WEIGHTS)
     ignored = make_selector(name).select(
-        ScoreMatrix.from_embeddings(np.insert(targets, place, liked, axis=0), pool),
+        EmbeddingScores(np.insert(targets, place, liked, axis=0), pool),
         40,
         weights=np.insert(WEIGHTS, place, 0.0),
     )
@@ -196,9 +194,9 @@ def test_only_the_proportions_of_weights_count(name, normal_scores):
 def test_the_width_of_blocks_changes_nothing(name, normal_scores, monkeypatch, width):
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((4, 8)), rng.standard_normal((50, 8))
-    usual = make_selector(name).select(ScoreMatrix.from_embeddings(*embeddings), 20)
+    usual = make_selector(name).select(EmbeddingScores(*embeddings), 20)
     monkeypatch.setattr(scores_module, "BLOCK", width)
-    _same(make_selector(name).select(ScoreMatrix.from_embeddings(*embeddings), 20), usual)
+    _same(make_selector(name).select(EmbeddingScores(*embeddings), 20), usual)
 
 
 @every_selector
@@ -263,7 +261,7 @@ def test_a_broken_embedding_is_an_error_and_never_a_choice(name):
     targets, pool = rng.standard_normal((3, 4)), rng.standard_normal((20, 4))
     pool[5] = np.nan
     with pytest.raises(EmbeddingError, match="pool row 5 "):
-        make_selector(name).select(ScoreMatrix.from_embeddings(targets, pool), 20)
+        make_selector(name).select(EmbeddingScores(targets, pool), 20)
 
 
 def test_an_unknown_name_is_told_the_known_ones():

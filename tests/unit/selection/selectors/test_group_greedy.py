@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import GroupGreedy
 from selection.weights import target_weights
 
@@ -27,7 +27,7 @@ def gains_of_all(influence):
 
 
 def _greedy(scores, k, *, layered, scale, weights=None):
-    matrix = ScoreMatrix.from_array(scores)
+    matrix = DenseScores(scores)
     return GroupGreedy(layered=layered, scale=scale).select(matrix, k, weights=weights)
 
 
@@ -109,7 +109,7 @@ def test_the_pick_is_credited_to_the_target_it_moved_most(normal_scores, influen
 
 
 def test_the_scale_is_the_scores_own_unless_given(normal_scores):
-    matrix = ScoreMatrix.from_array(normal_scores(), scale=20.0)
+    matrix = DenseScores(normal_scores(), scale=20.0)
     own, given, other = (GroupGreedy(scale=s).select(matrix, 20) for s in (None, 20.0, 0.5))
     np.testing.assert_array_equal(own.indices, given.indices)
     assert (own.indices != other.indices).any()

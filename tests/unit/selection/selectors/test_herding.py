@@ -15,7 +15,7 @@ from selection.scorers import (
     ScoreAverage,
     TfidfScorer,
 )
-from selection.scores import BLOCK, ScoreMatrix
+from selection.scores import BLOCK, DenseScores, EmbeddingScores
 from selection.selectors import check_selector, default_selector, herding, make_selector
 from selection.weights import target_weights
 
@@ -44,7 +44,7 @@ def _searched(wanted, pool, k, weights=None, shut=()):
 
 
 def _selected(wanted, pool, k, **given):
-    return make_selector("herding").select(ScoreMatrix.from_embeddings(wanted, pool), k, **given)
+    return make_selector("herding").select(EmbeddingScores(wanted, pool), k, **given)
 
 
 @pytest.mark.parametrize("unit", [False, True])
@@ -76,7 +76,7 @@ def test_it_balances_what_ranking_by_score_does_not():
     pool = np.repeat(np.eye(2, dtype=np.float32), 50, axis=0)
     herded = _selected(wanted, pool, 40).indices
     assert (herded < 50).sum() == 30
-    ranked = make_selector("top_k_mean").select(ScoreMatrix.from_embeddings(wanted, pool), 40)
+    ranked = make_selector("top_k_mean").select(EmbeddingScores(wanted, pool), 40)
     assert (ranked.indices < 50).sum() == 40
 
 
@@ -120,13 +120,13 @@ def test_excluded_rows_are_as_if_they_were_not_there():
 def test_rows_of_scores_that_were_cut_to_some_columns_are_still_compared():
     wanted, pool = _embeddings(2 * BLOCK + 7)
     rows = np.sort(np.random.default_rng(0).choice(len(pool), 300, replace=False))
-    part = ScoreMatrix.from_embeddings(wanted, pool).columns(rows)
+    part = EmbeddingScores(wanted, pool).columns(rows)
     chosen = make_selector("herding").select(part, 20)
     assert chosen.indices.tolist() == _selected(wanted, pool[rows], 20).indices.tolist()
 
 
 def test_scores_without_embeddings():
-    scores = ScoreMatrix.from_array(np.ones((2, 5)), method="tfidf")
+    scores = DenseScores(np.ones((2, 5)), method="tfidf")
     with pytest.raises(ArgumentError, match="scores by 'tfidf' have none; choose layered_greedy"):
         make_selector("herding").select(scores, 2)
 

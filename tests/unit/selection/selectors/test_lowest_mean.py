@@ -8,7 +8,7 @@ import pytest
 from airrep.errors import ArgumentError
 from selection import scores as scores_module
 from selection.constraints import BoundConstraints, Constraints
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import SELECTORS, make_selector
 from selection.selectors.lowest_mean import LowestMean
 
@@ -30,7 +30,7 @@ def _by_hand(values, weights):
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_come_by_their_mean_lowest_first(normal_scores, weights, seed):
     values = normal_scores(seed=seed)
-    chosen = LowestMean().select(ScoreMatrix.from_array(values), 12, weights=weights)
+    chosen = LowestMean().select(DenseScores(values), 12, weights=weights)
     expected = _by_hand(values, weights or [1] * len(values))[:12]
     assert chosen.indices.tolist() == [row for row, _, _ in expected]
     np.testing.assert_allclose(chosen.gains, [mean for _, mean, _ in expected], rtol=1e-6)
@@ -40,7 +40,7 @@ def test_rows_come_by_their_mean_lowest_first(normal_scores, weights, seed):
 
 
 def test_it_is_the_end_of_top_k_by_mean(normal_scores):
-    matrix = ScoreMatrix.from_array(normal_scores())
+    matrix = DenseScores(normal_scores())
     best = make_selector("top_k_mean").select(matrix, 40).indices
     np.testing.assert_array_equal(LowestMean().select(matrix, 40).indices, best[::-1])
 
@@ -48,7 +48,7 @@ def test_it_is_the_end_of_top_k_by_mean(normal_scores):
 def test_every_prefix_is_the_selection_of_its_own_size_and_of_ties_the_first_row_wins():
     column = np.array([[-1.0], [0.5]], dtype=np.float32)
     values = np.concatenate([0 * column, column, column, 2 * column, column], axis=1)
-    matrix = ScoreMatrix.from_array(values)
+    matrix = DenseScores(values)
     assert LowestMean().select(matrix, 5).indices.tolist() == [3, 1, 2, 4, 0]
     for k in range(1, 5):
         assert LowestMean().select(matrix, k).indices.tolist() == [3, 1, 2, 4, 0][:k]
@@ -56,23 +56,23 @@ def test_every_prefix_is_the_selection_of_its_own_size_and_of_ties_the_first_row
 
 def test_blocks_do_not_matter(normal_scores, monkeypatch):
     values = normal_scores()
-    whole = LowestMean().select(ScoreMatrix.from_array(values), 20, weights=WEIGHTS)
+    whole = LowestMean().select(DenseScores(values), 20, weights=WEIGHTS)
     monkeypatch.setattr(scores_module, "BLOCK", 7)
-    parts = LowestMean().select(ScoreMatrix.from_array(values), 20, weights=WEIGHTS)
+    parts = LowestMean().select(DenseScores(values), 20, weights=WEIGHTS)
     np.testing.assert_array_equal(parts.indices, whole.indices)
     np.testing.assert_array_equal(parts.gains, whole.gains)
 
 
 def test_only_rows_below_zero():
     values = np.array([[-1.0, 0.0, 2.0, -0.1], [-1.0, 0.0, -3.0, 0.1]], dtype=np.float32)
-    matrix = ScoreMatrix.from_array(values)  # means -1, 0, -0.5, 0
+    matrix = DenseScores(values)  # means -1, 0, -0.5, 0
     assert LowestMean().select(matrix, 4).indices.tolist() == [0, 2, 1, 3]
     assert LowestMean(only_negative=True).select(matrix, 4).indices.tolist() == [0, 2]
     assert LowestMean(only_negative=True).select(matrix, 1).indices.tolist() == [0]
 
 
 def test_where_nothing_hurts_it_says_how_low_the_lowest_is():
-    matrix = ScoreMatrix.from_array(np.array([[0.5, 0.25]], dtype=np.float32))
+    matrix = DenseScores(np.array([[0.5, 0.25]], dtype=np.float32))
     with pytest.raises(ArgumentError, match=r"no row hurts: of 2 rows the lowest .* is 0\.25"):
         LowestMean(only_negative=True).select(matrix, 1)
 
@@ -80,12 +80,12 @@ def test_where_nothing_hurts_it_says_how_low_the_lowest_is():
 @pytest.mark.parametrize("k", [0, 41, 2.0])
 def test_a_k_that_cannot_be(normal_scores, k):
     with pytest.raises(ArgumentError, match="k"):
-        LowestMean(only_negative=True).select(ScoreMatrix.from_array(normal_scores()), k)
+        LowestMean(only_negative=True).select(DenseScores(normal_scores()), k)
 
 
 def test_constraints_are_kept(normal_scores):
     values = normal_scores()
-    matrix = ScoreMatrix.from_array(values)
+    matrix = DenseScores(values)
     sources = ["a" if row % 4 else "b" for row in range(40)]
     ids = [str(row) for row in range(40)]
     order = [row for row, _, _ in _by_hand(values, [1] * 5)]

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import RandomSelector
 
 
 def _select(k, seed, scores=None, weights=None):
     scores = np.zeros((2, 30), dtype=np.float32) if scores is None else scores
-    return RandomSelector(seed).select(ScoreMatrix.from_array(scores), k, weights=weights)
+    return RandomSelector(seed).select(DenseScores(scores), k, weights=weights)
 
 
 def test_the_same_seed_draws_the_same_rows_and_another_seed_others():

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import RoundRobin
 
 
@@ -22,7 +22,7 @@ def _turn_by_turn(scores, k, weights):
 
 
 def _select(scores, k, weights=None):
-    return RoundRobin().select(ScoreMatrix.from_array(scores), k, weights=weights)
+    return RoundRobin().select(DenseScores(scores), k, weights=weights)
 
 
 @pytest.mark.parametrize("seed", range(4))

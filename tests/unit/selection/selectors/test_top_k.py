@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError
-from selection.scores import ScoreMatrix
+from selection.scores import DenseScores
 from selection.selectors import TopK
 
 WEIGHTS = np.array([1, 2, 0.5, 0.25, 4])
 
 
 def _select(over, scores, k, weights=None):
-    return TopK(over).select(ScoreMatrix.from_array(scores), k, weights=weights)
+    return TopK(over).select(DenseScores(scores), k, weights=weights)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
