@@ -34,7 +34,7 @@ def fit_directions(
     """Let a gradient-pooled encoder look at the main directions of these rows' gradients.
 
     Args:
-        encoder: With token_pooling "gradient"; changed in place.
+        encoder: With token_pooling "gradient". It is changed: give one that was made for this.
         examples: Rows like those that the model will be fine-tuned on.
         seed: Seed of the batches and rows drawn.
         progress: Show progress bars on standard error.

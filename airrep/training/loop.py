@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from airrep.network.modeling import AirRepModel
 from airrep.pooling_kind import Pooling
 from airrep.training.cached_gradients import cached_backward
 from airrep.training.config import TrainConfig
+from airrep.training.copies import copy_to_train
 from airrep.training.directions import fit_directions
 from airrep.training.objective import group_scores, pairwise_ranking_loss
 from airrep.training.regression import regression_projector
@@ -62,11 +63,14 @@ class Trained:
     """A finished training.
 
     Attributes:
+        encoder: The trained encoder; it shares no weight that was trained with the one it started
+            from.
         history: LDS on validation data over steps, the untrained encoder first.
         best: The step that the encoder was taken from.
         rows: Different texts that it saw.
     """
 
+    encoder: AirRep = field(repr=False, compare=False)
     history: list[Validated]
     best: int
     rows: int
@@ -83,20 +87,20 @@ def train_encoder(
     on_start: Callable[[AirRep], None] | None = None,
     progress: bool = False,
 ) -> Trained:
-    """Train an encoder, in place. A killed run goes on from its last validation.
+    """Train a copy of an encoder. A killed run goes on from its last validation.
 
     Under `accelerate launch` the encoding is shared by all processes, and the gradients are those
     of one process up to rounding.
 
     Args:
-        encoder: What to start from, in float32. Its projector is replaced.
+        encoder: What to start from, in float32. It is not changed.
         supervision: Measured subsets, one entry per split.
         config: How to train.
         directory: Where the state is kept.
         validation: What decides when to stop, and which step was best.
         teacher: Vectors whose cosines the encoder should follow as well.
-        on_start: Called once with the encoder of whitened features, which has learned nothing, to
-            be left so.
+        on_start: Called once with the copy when its features are whitened and nothing is learned
+            yet; must not change it.
         progress: Show progress bars on standard error.
 
     Raises:
@@ -108,14 +112,9 @@ def train_encoder(
     """
     if not supervision:
         raise ArgumentError("no supervision: give the measured subsets of at least one split.")
-    if encoder.precision != "float32":
-        raise ArgumentError(
-            f"the encoder's weights are {encoder.precision}; load it with dtype='float32'."
-        )
-    check_trainable(encoder, config)
     if teacher is None and config.start == "teacher":
         raise ArgumentError("training.start is 'teacher', and there is no teacher.")
-    encoder.model.eval()  # a text is encoded twice, and has to come out the same
+    check_trainable(encoder, config)
     directory = user_path(directory, "directory")
     texts = Texts(encoder.template)
     parts = [texts.part(split, config.source_share) for split in supervision]
@@ -128,10 +127,11 @@ def train_encoder(
     others: list[npt.NDArray[Any]] = [taught, checked.pool, checked.targets, *validation.subsets]
     others += [] if teacher is None else [teacher.vectors]
     run.update(data_fingerprint(texts, parts, others).encode())
-    del encoder.fingerprint  # of what the encoder was
     frozen = config.trainable == "projector"
+    encoder = copy_to_train(encoder, backbone=not frozen)
+    model = encoder.model
     with kept_in(directory, _PARTS):
-        if encoder.model.gradient is not None:
+        if model.gradient is not None:
             rows = [example for split in supervision for example in split.pool]
             fit_directions(encoder, rows, config.seed, progress=progress)
         features = encoder.features(
@@ -147,7 +147,7 @@ def train_encoder(
             features[taught], teacher.vectors, config.dim, config.ridge
         )
         _put_projector(encoder, weight, bias)
-    with _in_training(encoder.model, config):
+    with _in_training(model, config):
         student = Student(encoder, texts.all(), config, features if frozen else None)
         del features
         trainer = _Trainer(student, parts, config, checked, taught, teacher)
@@ -156,33 +156,29 @@ def train_encoder(
         student.fold()
     if rank() == 0:
         discard(directory, _PARTS)
-    return Trained(state.history, state.best, learned)
+    return Trained(encoder, state.history, state.best, learned)
 
 
 @contextmanager
 def _in_training(model: AirRepModel, config: TrainConfig) -> Iterator[None]:
     """Only the backbone's weights that are trained require gradients; in the end all do as before.
 
-    Adapters are there meanwhile, and are merged into the backbone if nothing goes wrong.
+    Adapters are there meanwhile, and are merged into the backbone. Where training fails, all of it
+    is left as it is: nobody sees the model.
     """
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.requires_grad_(requires_grad=False)
     adapted = None
-    try:
-        if config.adapter_rank is not None:
-            adapted = with_adapters(model.bert, config.adapter_rank, config.seed)
-        elif config.trainable == "all":
-            model.bert.requires_grad_(requires_grad=True)
-        yield
-        if adapted is not None:
-            adapted.merge_and_unload()
-            adapted = None
-    finally:
-        if adapted is not None:
-            adapted.unload()
-        for parameter, required in before:
-            parameter.grad = None
-            parameter.requires_grad_(required)
+    if config.adapter_rank is not None:
+        adapted = with_adapters(model.bert, config.adapter_rank, config.seed)
+    elif config.trainable == "all":
+        model.bert.requires_grad_(requires_grad=True)
+    yield
+    if adapted is not None:
+        adapted.merge_and_unload()
+    for parameter, required in before:
+        parameter.grad = None
+        parameter.requires_grad_(required)
 
 
 def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
@@ -191,6 +187,10 @@ def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
     Raises:
         ArgumentError: See `train_encoder`.
     """
+    if encoder.precision != "float32":
+        raise ArgumentError(
+            f"the encoder's weights are {encoder.precision}; load it with dtype='float32'."
+        )
     if encoder.model.gradient is not None and config.trainable != "projector":
         raise ArgumentError(
             f"training.trainable {config.trainable!r}: features of token_pooling 'gradient' pass "
@@ -208,7 +208,10 @@ def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
 def start_projector(
     encoder: AirRep, features: npt.NDArray[np.float32], config: TrainConfig
 ) -> None:
-    """Let an encoder's projector whiten features (n, F) of rows like those it will meet."""
+    """Let an encoder's projector whiten features (n, F) of rows like those it will meet.
+
+    The encoder is changed: give one that was made for this.
+    """
     if config.dim > features.shape[1]:
         raise ArgumentError(
             f"training.dim is {config.dim}; the encoder has {features.shape[1]} features per text."

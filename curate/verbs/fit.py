@@ -96,7 +96,7 @@ def fit(
         OutputError: The directory cannot be written to, or holds something else.
         CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
     """
-    from airrep.training.narrow import save_narrow  # here, because they bring torch
+    from airrep.training.copies import save_narrow  # here, because they bring torch
     from airrep.training.untrained import gradient_encoder
 
     if processes() > 1:

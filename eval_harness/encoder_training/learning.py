@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,8 @@ from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
 from airrep.training.config import TrainConfig
+from airrep.training.copies import save_narrow
 from airrep.training.loop import check_trainable, train_encoder
-from airrep.training.narrow import save_narrow
 from airrep.training.objective import influence_labels
 from airrep.training.rows import Supervision, Teacher, Validation
 from airrep.training.source_share import share_labels
@@ -156,9 +155,8 @@ def learn(
             validation = _validation(evaluation, measured, config.training.source_share)
             resumed = (place / "training.safetensors").exists()
             began = time.perf_counter()
-            encoder = start(config)
             trained = train_encoder(
-                encoder,
+                start(config),
                 supervision,
                 config.training,
                 place,
@@ -168,7 +166,7 @@ def learn(
                 on_start=lambda untrained: _save_once(untrained, place / "untrained"),
             )
             seconds = None if resumed else time.perf_counter() - began
-            precision = save_narrow(encoder, directory / "encoder")
+            precision = save_narrow(trained.encoder, directory / "encoder")
             history = [asdict(validated) for validated in trained.history]
             found = Learned(
                 history, trained.best, trained.rows, seconds, teacher_seconds, precision
@@ -238,6 +236,6 @@ def _directions(
 
 
 def _save_once(encoder: AirRep, directory: Path) -> None:
-    """Write a copy of the encoder, unless a killed run already did."""
+    """Write the encoder, unless a killed run already did."""
     if not (directory / "config.json").exists():
-        save_narrow(AirRep(deepcopy(encoder.model), encoder.tokenizer), directory)
+        save_narrow(encoder, directory)

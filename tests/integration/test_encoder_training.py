@@ -56,7 +56,7 @@ def train(model, place, trainable, **settings):
         made, splits, config, place / "run", validation=validation, teacher=teacher
     )
     assert outcome.best > 0
-    return made
+    return outcome.encoder
 
 
 # --- killed -----------------------------------------------------------------------------------

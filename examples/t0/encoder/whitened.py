@@ -15,8 +15,8 @@ from pathlib import Path
 from airrep import normalise
 from airrep.network.token_pooling import SENTENCE_POOLINGS
 from airrep.training.config import TrainConfig
+from airrep.training.copies import save_narrow
 from airrep.training.loop import start_projector
-from airrep.training.narrow import save_narrow
 from airrep.training.starting_point import starting_point
 
 SETTINGS = TrainConfig(dim=384, damping=10.0, scale=5.0)  # those of minilm.yaml

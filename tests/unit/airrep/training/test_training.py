@@ -83,7 +83,7 @@ def test_what_was_planted_is_learned(start, problem, tmp_path, trainable, poolin
     assert outcome.history[2].loss < outcome.history[1].loss
     assert outcome.rows == 160
     # what comes out is what validation saw
-    found = problem[1].measure(influence(start, problem[1], pooling))
+    found = problem[1].measure(influence(outcome.encoder, problem[1], pooling))
     assert found == pytest.approx(best, abs=1e-4)
 
 
@@ -96,17 +96,18 @@ def test_the_encoder_has_the_embeddings_that_validation_saw(
     monkeypatch.setattr(Student, "embed", lambda *a: seen.append(embed(*a)) or seen[-1])
     outcome = learn(start, problem, tmp_path / "run", replace(QUICK, trainable=trainable))
     best = seen[[v.step for v in outcome.history].index(outcome.best)].numpy()
-    start.save_pretrained(tmp_path / "saved")
+    outcome.encoder.save_pretrained(tmp_path / "saved")
     loaded = AirRep.from_pretrained(tmp_path / "saved", dtype="float32")
     validation = problem[1]
-    for encoder in (start, loaded):
+    for encoder in (outcome.encoder, loaded):
         found = encoder.encode([*validation.targets, *validation.pool])
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
         scaled = found * np.sqrt(encoder.attention_scale)
         np.testing.assert_allclose(scaled, best, rtol=0, atol=1e-5)
-    assert encoder.attention_scale == start.attention_scale != QUICK.scale
-    assert loaded.fingerprint == start.fingerprint
-    assert np.array_equal(loaded.encode(validation.pool), start.encode(validation.pool))
+    trained = outcome.encoder
+    assert loaded.attention_scale == trained.attention_scale != QUICK.scale
+    assert loaded.fingerprint == trained.fingerprint
+    assert np.array_equal(loaded.encode(validation.pool), trained.encode(validation.pool))
 
 
 @pytest.mark.parametrize("trainable", MOSTLY)
@@ -127,8 +128,8 @@ def test_the_best_step_is_what_comes_out(start, make_encoder, problem, tmp_path,
     # the same steps, and then no more
     again = make_encoder(token_pooling="segments")
     figures = iter([0.1, 0.9, 0.2, 0.3])
-    train_encoder(again, splits, config, tmp_path / "b", validation=decreed)
-    assert again.fingerprint == start.fingerprint
+    resumed = train_encoder(again, splits, config, tmp_path / "b", validation=decreed)
+    assert resumed.encoder.fingerprint == outcome.encoder.fingerprint
 
 
 def test_training_stops_when_it_no_longer_helps(start, problem, tmp_path):
@@ -146,26 +147,28 @@ def test_no_steps_whiten_and_nothing_else(start, problem, tmp_path):
     outcome = learn(start, problem, tmp_path, replace(QUICK, steps=0))
     assert [v.step for v in outcome.history] == [0]
     assert outcome.best == 0
-    after = state(start)
+    made = outcome.encoder
+    after = state(made)
     assert all(torch.equal(before[n], after[n]) for n in before if n.startswith("bert."))
-    assert start.attention_scale == pytest.approx(5.0)
-    assert start.dim == 16
+    assert made.attention_scale == pytest.approx(5.0)
+    assert made.dim == 16
     rows = [e for split in problem[0] for e in (*split.pool, *split.examples)]
-    texts = list(dict.fromkeys(start.template.render(e) for e in rows))
-    embeddings = start.model.project(torch.from_numpy(start.features(texts)), normalize=False)
+    texts = list(dict.fromkeys(made.template.render(e) for e in rows))
+    embeddings = made.model.project(torch.from_numpy(made.features(texts)), normalize=False)
     np.testing.assert_allclose(embeddings.detach().mean(dim=0), 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_same_seed_gives_the_same_bits(make_encoder, problem, tmp_path, trainable):
-    outcomes, encoders = [], []
+    outcomes = []
     for number, seed in enumerate((0, 0, 1)):
-        encoders.append(make_encoder(token_pooling="segments"))
+        encoder = make_encoder(token_pooling="segments")
         config = replace(QUICK, trainable=trainable, steps=6, evaluate_every=3, seed=seed)
-        outcomes.append(learn(encoders[-1], problem, tmp_path / str(number), config))
+        outcomes.append(learn(encoder, problem, tmp_path / str(number), config))
         torch.rand(number + 1)  # what others draw does not matter
     assert outcomes[0] == outcomes[1] != outcomes[2]
-    assert encoders[0].fingerprint == encoders[1].fingerprint != encoders[2].fingerprint
+    first, second, third = (outcome.encoder.fingerprint for outcome in outcomes)
+    assert first == second != third
 
 
 def test_a_teacher_teaches(make_encoder, problem, tmp_path):
@@ -199,8 +202,8 @@ def test_in_bfloat16_it_learns_as_well(start, problem, tmp_path, trainable, monk
     outcome = learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, pooling="mean"))
     best = max(v.lds for v in outcome.history)
     assert best > outcome.history[0].lds + 0.2
-    assert {p.dtype for p in start.model.parameters()} == {torch.float32}
-    found = problem[1].measure(influence(start, problem[1], "mean"))
+    assert {p.dtype for p in outcome.encoder.model.parameters()} == {torch.float32}
+    found = problem[1].measure(influence(outcome.encoder, problem[1], "mean"))
     assert found == pytest.approx(best, abs=0.05)
     assert found != best
 
@@ -210,9 +213,9 @@ def test_a_language_model_learns(make_reading_model, planted, tmp_path):
     plain = make_reading_model()
     problem = planted(plain)
     for trainable in TRAINABLE:
-        encoder = make_reading_model()
         config = replace(QUICK, trainable=trainable, dim=96, damping=3.0, pooling="mean")
-        outcome = learn(encoder, problem, tmp_path / trainable, config)
+        outcome = learn(plain, problem, tmp_path / trainable, config)
+        encoder = outcome.encoder
         assert max(v.lds for v in outcome.history) > outcome.history[0].lds + 0.1
         before, after = state(plain), state(encoder)
         moved = {n for n in before if n.startswith("bert.") and not before[n].equal(after[n])}
@@ -232,9 +235,9 @@ def test_a_language_model_learns(make_reading_model, planted, tmp_path):
 @pytest.mark.parametrize("trainable", MOSTLY)
 def test_only_what_is_to_be_trained_moves(start, problem, tmp_path, trainable):
     before, names = state(start), set(dict(start.model.named_parameters()))
-    learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, steps=6))
-    after = state(start)
-    assert set(dict(start.model.named_parameters())) == names, "adapters are merged"
+    trained = learn(start, problem, tmp_path, replace(QUICK, trainable=trainable, steps=6)).encoder
+    after = state(trained)
+    assert set(dict(trained.model.named_parameters())) == names, "adapters are merged"
     moved = {n for n in before if n.startswith("bert.") and not before[n].equal(after[n])}
     weights = {n for n in names if n.startswith("bert.")}
     inside = {n for n in weights if ".layer." in n and n.endswith("weight")}
@@ -247,7 +250,7 @@ def test_only_what_is_to_be_trained_moves(start, problem, tmp_path, trainable):
         for name in linear:
             change = torch.linalg.svdvals(after[name] - before[name])
             assert (change > 1e-3 * change[0]).sum() == 2, "of the rank asked for"
-    assert not hasattr(start.model.bert, "peft_config")
+    assert not hasattr(trained.model.bert, "peft_config")
 
 
 @pytest.mark.parametrize("trainable", MOSTLY)
@@ -262,10 +265,11 @@ def test_requires_grad_is_left_as_found(make_encoder, problem, tmp_path, trainab
         better = itertools.count()
         growing = replace(problem[1], measure=lambda _, figures=better: float(next(figures)))
         place = tmp_path / str(number)
-        train_encoder(encoder, problem[0], config, place, validation=growing)
-        assert {n: p.requires_grad for n, p in encoder.model.named_parameters()} == flags
-        assert all(p.grad is None for p in encoder.model.parameters())
-        changed = not torch.equal(before[LAYER], encoder.model.state_dict()[LAYER])
+        trained = train_encoder(encoder, problem[0], config, place, validation=growing).encoder
+        for model in (encoder.model, trained.model):
+            assert {n: p.requires_grad for n, p in model.named_parameters()} == flags
+            assert all(p.grad is None for p in model.parameters())
+        changed = not torch.equal(before[LAYER], trained.model.state_dict()[LAYER])
         assert changed == (trainable != "projector"), "whatever was frozen before"
 
 
@@ -283,7 +287,8 @@ def test_a_frozen_backbone_has_no_gradients(start, problem, tmp_path, monkeypatc
         ran = runs["run"]
         loss = step(trainer, number)
         assert runs["run"] == ran
-        during.append([p.grad is None and not p.requires_grad for p in start.model.parameters()])
+        model = trainer._student._encoder.model
+        during.append([p.grad is None and not p.requires_grad for p in model.parameters()])
         return loss
 
     monkeypatch.setattr(training_module._Trainer, "_step", watched)
@@ -292,16 +297,39 @@ def test_a_frozen_backbone_has_no_gradients(start, problem, tmp_path, monkeypatc
     assert all(all(flags) for flags in during)
 
 
-@pytest.mark.parametrize("trainable", ["all", "lora:2"])
-def test_a_failure_leaves_no_adapters(start, problem, tmp_path, trainable):
-    names = set(start.model.state_dict())
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("trainable", TRAINABLE)
+def test_the_callers_encoder_is_not_changed(start, problem, tmp_path, trainable, fails):
+    """Neither its weights, flags and mode nor a bit of what it encodes, even if training fails."""
     splits, validation, _ = problem
-    broken = replace(validation, measure=lambda predicted: np.nan)
-    config = replace(QUICK, trainable=trainable)
-    with pytest.raises(LossError, match="step 0: the LDS on validation data is nan"):
-        train_encoder(start, splits, config, tmp_path, validation=broken)
-    assert set(start.model.state_dict()) == names
-    assert all(p.requires_grad and p.grad is None for p in start.model.parameters())
+    for name, parameter in start.model.named_parameters():
+        parameter.requires_grad_(not name.startswith("bert.encoder.layer.0."))
+    start.model.bert.encoder.train()
+
+    def seen():
+        modes = [module.training for module in start.model.modules()]
+        flags = {n: (p.requires_grad, p.grad) for n, p in start.model.named_parameters()}
+        return modes, flags, start.model.config.to_dict(), start.attention_scale, start.dim
+
+    before, looks = state(start), seen()
+    start.model.eval()
+    embeddings = start.encode(validation.pool)
+    start.model.bert.encoder.train()
+    config = replace(QUICK, trainable=trainable, steps=2, evaluate_every=1)
+    if fails:
+        validation = replace(validation, measure=lambda predicted: np.nan)
+        with pytest.raises(LossError, match="step 0: the LDS on validation data is nan"):
+            train_encoder(start, splits, config, tmp_path, validation=validation)
+    else:
+        outcome = train_encoder(start, splits, config, tmp_path, validation=validation)
+        assert not np.array_equal(outcome.encoder.encode(validation.pool), embeddings)
+    after = state(start)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert seen() == looks
+    assert AirRep(start.model, start.tokenizer).fingerprint == start.fingerprint
+    start.model.eval()
+    assert np.array_equal(start.encode(validation.pool), embeddings)
 
 
 class Held:
@@ -341,15 +369,15 @@ def test_memory_does_not_grow_with_the_number_of_subsets(
 
 
 def test_training_twice_starts_from_what_the_first_made(start, problem, tmp_path):
-    """The fingerprint is the encoder's as it is now."""
+    """The fingerprint is the encoder's as it came out."""
     untrained = start.fingerprint
     config = replace(QUICK, trainable="all", steps=3, evaluate_every=3)
-    learn(start, problem, tmp_path / "a", config)
-    assert start.fingerprint != untrained
-    fresh = AirRep(start.model, start.tokenizer)
-    assert start.fingerprint == fresh.fingerprint
+    trained = learn(start, problem, tmp_path / "a", config).encoder
+    assert trained.fingerprint != untrained
+    fresh = AirRep(trained.model, trained.tokenizer)
+    assert trained.fingerprint == fresh.fingerprint
     with pytest.raises(OutputError, match="another directory"):
-        learn(start, problem, tmp_path / "a", config)
+        learn(trained, problem, tmp_path / "a", config)
 
 
 # --- a run on disk ----------------------------------------------------------------------------
@@ -362,8 +390,9 @@ def test_a_finished_run_is_found_again(make_encoder, problem, tmp_path, trainabl
     outcome = learn(first, problem, tmp_path, config)
     monkeypatch.setattr(training_module._Trainer, "_step", None)
     monkeypatch.setattr(training_module._Trainer, "_validate", None)
-    assert learn(second, problem, tmp_path, config) == outcome
-    assert second.fingerprint == first.fingerprint
+    found = learn(second, problem, tmp_path, config)
+    assert found == outcome
+    assert found.encoder.fingerprint == outcome.encoder.fingerprint
 
 
 FROM_TEACHER = {"start": "teacher", "dim": 2, "patience": 9}
@@ -390,9 +419,10 @@ def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, changes, monkeypa
         training_module._Trainer, "_step", lambda t, number: done.append(number) or step(t, number)
     )
     resumed = make_encoder(token_pooling="segments")
-    assert learn(resumed, problem, tmp_path / "part", config, **given) == expected
+    found = learn(resumed, problem, tmp_path / "part", config, **given)
+    assert found == expected
     assert done == [4, 5, 6], "from the last validation"
-    assert resumed.fingerprint == whole.fingerprint
+    assert found.encoder.fingerprint == expected.encoder.fingerprint
 
 
 def test_between_validations_a_run_is_kept_every_fifteen_seconds(
@@ -419,9 +449,10 @@ def test_between_validations_a_run_is_kept_every_fifteen_seconds(
     stop_at = None
     done.clear()
     resumed = make_encoder(token_pooling="segments")
-    assert learn(resumed, problem, tmp_path / "part", config) == expected
+    found = learn(resumed, problem, tmp_path / "part", config)
+    assert found == expected
     assert done == [4, 5, 6], "two steps take 16 seconds: four of the five were kept"
-    assert resumed.fingerprint == whole.fingerprint
+    assert found.encoder.fingerprint == expected.encoder.fingerprint
 
 
 def changed_losses(split):
@@ -630,8 +661,9 @@ def test_decay_holds_the_projector_near_its_start(make_encoder, problem, tmp_pat
     for decay in (0.0, 0.3, 1000.0):
         encoder, untrained = (make_encoder(token_pooling="segments") for _ in range(2))
         config = replace(QUICK, decay=decay)
-        learn(encoder, problem, tmp_path / str(decay), config)
-        learn(untrained, problem, tmp_path / f"{decay}.0", replace(config, steps=0))
+        encoder = learn(encoder, problem, tmp_path / str(decay), config).encoder
+        config = replace(config, steps=0)
+        untrained = learn(untrained, problem, tmp_path / f"{decay}.0", config).encoder
         change = encoder.model.projector.weight - untrained.model.projector.weight
         moved.append(change.detach().norm().item())
     assert moved[0] > moved[1] > 2 * moved[2] > 0

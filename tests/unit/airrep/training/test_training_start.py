@@ -39,6 +39,7 @@ def test_it_starts_from_what_features_tell_of_the_teacher(
     encoder = make_encoder(token_pooling="segments")
     config = replace(SETTINGS, trainable=trainable, ridge=0.5)
     outcome, untrained = started(encoder, problem, tmp_path / "taught", config)
+    encoder = outcome.encoder
     teacher = problem[2]
     features = encoder.features([encoder.template.render(e) for e in teacher.examples])
     weight, bias = regression_projector(features, teacher.vectors, 2, 0.5)
@@ -50,7 +51,7 @@ def test_it_starts_from_what_features_tell_of_the_teacher(
     other = make_encoder(token_pooling="segments")
     config = replace(config, start="whitened")
     blind, same = started(other, problem, tmp_path / "blind", config)
-    assert untrained == same == other.fingerprint  # on_start shows what has learned nothing
+    assert untrained == same == blind.encoder.fingerprint  # on_start shows what has learned nothing
     assert outcome.history[0].lds > blind.history[0].lds + 0.2
 
 
@@ -59,7 +60,8 @@ def test_what_is_shared_with_the_source_is_started_from(make_encoder, problem, t
     named = [replace(e, source=f"s{i % 4}") for i, e in enumerate(teacher.examples)]
     taught = splits, validation, replace(teacher, examples=named)
     encoder = make_encoder(token_pooling="segments")
-    started(encoder, taught, tmp_path, replace(SETTINGS, source_share=0.7))
+    outcome, _ = started(encoder, taught, tmp_path, replace(SETTINGS, source_share=0.7))
+    encoder = outcome.encoder
     features = encoder.features([encoder.template.render(e) for e in named])
     shared = taught[2].shared(0.7).vectors
     weight, _ = regression_projector(features, shared, 2, SETTINGS.ridge)
