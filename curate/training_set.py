@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +31,9 @@ from curate.report import Explanation, Insight, explain, gather, guarded, write_
 from curate.report.seal import reports_of_another
 from curate.stages.destination import (
     LOCK,
+    FileFormat,
     check_directory,
+    check_format,
     check_replaceable,
     check_same_selection,
     read_manifest,
@@ -44,7 +46,6 @@ from selection.result import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-FileFormat = Literal["parquet", "jsonl"]
 COLUMN_PREFIX = "curate_"
 _REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
 ADDED = tuple(COLUMN_PREFIX + reason for reason in _REASONS)
@@ -297,18 +298,6 @@ def check_columns(names: Collection[str], where: str) -> None:
         raise ArgumentError(
             f"{where}: the rows have the column {found[0]!r}, which a selection adds "
             f"({', '.join(ADDED)}); yours would be lost. Rename it."
-        )
-
-
-def check_format(format: str) -> None:  # noqa: A002
-    """Refuse a file format that `TrainingSet.save` cannot write.
-
-    Raises:
-        ArgumentError: The format is unknown.
-    """
-    if format not in get_args(FileFormat):
-        raise ArgumentError(
-            f"format {format!r} is unknown; choose {' or '.join(get_args(FileFormat))}."
         )
 
 

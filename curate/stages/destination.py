@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airrep.disk.atomic import check_writable
 from airrep.disk.locks import locked
@@ -28,7 +28,7 @@ from curate.rows.io import places_of
 RECORD = ".files.json"
 LOCK = ".lock"
 _FORMAT = 1
-_FORMATS = ("parquet", "jsonl")
+FileFormat = Literal["parquet", "jsonl"]
 
 
 def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
@@ -53,6 +53,18 @@ def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
                     "replace it. Choose an output directory that holds none of the inputs, for "
                     f"instance {Path(output) / 'results'}."
                 )
+
+
+def check_format(format: str) -> None:  # noqa: A002
+    """Refuse a file format that `TrainingSet.save` cannot write.
+
+    Raises:
+        ArgumentError: The format is unknown.
+    """
+    if format not in get_args(FileFormat):
+        raise ArgumentError(
+            f"format {format!r} is unknown; choose {' or '.join(get_args(FileFormat))}."
+        )
 
 
 def check_directory(directory: Path, format: str) -> None:  # noqa: A002
@@ -103,7 +115,7 @@ def listed(directory: Path) -> set[str]:
         found |= set(read_sealed(directory / RECORD, FileFormatError, "")[FILES_KEY])
     manifest = read_manifest(directory)
     if manifest is not None:
-        everything = (name for ending in _FORMATS for name in file_names(ending))
+        everything = (name for ending in get_args(FileFormat) for name in file_names(ending))
         found |= {MANIFEST_FILE, *manifest.get(FILES_KEY, everything)}
     return found
 

@@ -11,19 +11,18 @@ from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.machine.processes import process_group, processes
-from curate.manifest.provenance import fingerprint
-from curate.rows.io import OnBadRow, read_rows
+from curate.rows.io import OnBadRow
 from curate.stages.choosing import DEFAULT_K, Candidates
 from curate.stages.inputs import Source
-from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, scores_and_encoders
+from curate.stages.requests import ChoiceRequest, InputRequest, ScoringRequest
+from curate.stages.scorer_choice import ScorerName, scores_and_encoders
 from curate.trl.metrics import round_metrics
 from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
 from curate.trl.rows import conversational, training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
 from eval_harness.measures.losses import completion_losses, evaluation_mode
-from selection.selectors import SelectorName, check_selector, default_selector, make_selector
-from selection.selectors.base import check_k
+from selection.selectors import SelectorName
 from selection.weights import target_weights
 
 if TYPE_CHECKING:
@@ -112,46 +111,30 @@ class Reselect(TrainerCallback):
         """
         _check_every(every)
         check_weighting(weighting, power)
-        if rescore is None:
-            check_scorer(scorer, model)
-        rows = read_rows(pool, "pool")
-        self.pool, self.skipped = rows.examples(columns, on_bad_row)
-        if k is None:
-            k = min(DEFAULT_K, len(self.pool))
-        check_k(k, len(self.pool))
-        self.targets, _ = read_rows(targets, "targets").examples(
-            columns if target_columns is None else target_columns, on_bad_row
+        if selector is None and rescore is not None:
+            selector = "layered_greedy"
+        self._scoring = ScoringRequest(
+            scorer, encoder, model, store, tokens_per_batch, seed=seed, progress=progress
         )
-        self.dataset = training_rows(rows.dataset, self.pool, columns)
-        self.k, self.every = k, every
+        if rescore is None:
+            self._scoring.check()
+        self._choice = ChoiceRequest(k, selector, scale, weights, seed=seed)
+        inputs = InputRequest(pool, targets, None, columns, target_columns, on_bad_row).read()
+        self.pool, self.targets = inputs.pool.examples, inputs.targets
+        self.skipped = inputs.pool.record.skipped
+        self._weights = self._choice.share(inputs)
+        self.dataset = training_rows(inputs.pool.rows.dataset, self.pool, columns)
+        self.k = min(DEFAULT_K, len(self.pool)) if k is None else k
+        self.every = every
         self.live = LiveSelection()
         # What the trainer that it is part of sets.
         self.report: Callable[[dict[str, float]], None] | None = None
         self.measures = True
         self._weighting, self._power, self._rescore = weighting, power, rescore
-        self._weights = target_weights(weights, len(self.targets))
-        if selector is None and rescore is not None:
-            selector = "layered_greedy"
-        self._selector = (
-            make_selector(selector, scale=scale, seed=seed)
-            if isinstance(selector, str)
-            else selector
-        )
-        self._scale, self._seed = scale, seed
-        self._scorer = scorer
-        self._scorer_options: dict[str, Any] = {
-            "encoder": encoder,
-            "model": model,
-            "store": store,
-            "seed": seed,
-            "tokens_per_batch": tokens_per_batch,
-            "progress": progress,
-        }
-        self._tokens_per_batch = tokens_per_batch
         self._settings: dict[str, Any] = {
-            "pool": fingerprint(self.pool),
-            "targets": fingerprint(self.targets),
-            "k": k,
+            "pool": inputs.records["pool"].fingerprint,
+            "targets": inputs.records["targets"].fingerprint,
+            "k": self.k,
             "every": every,
             "weighting": _name(weighting),
             "power": power,
@@ -159,6 +142,7 @@ class Reselect(TrainerCallback):
             "scale": scale,
             "seed": seed,
         }
+        self._selector: Selector | None = None
         self._candidates: Candidates | None = None
 
     @property
@@ -234,16 +218,15 @@ class Reselect(TrainerCallback):
         self.report(round_metrics(self.live.rounds, self.targets))
 
     def _score(self) -> None:
+        if self._selector is not None:
+            return
         if self._rescore is not None:
-            self._settings |= {"scorer": _name(self._rescore), "selector": self._chooser().name}
+            self._selector = self._choice.named
+            assert self._selector is not None, "layered_greedy, if no other was asked for"
+            self._settings |= {"scorer": _name(self._rescore), "selector": self._selector.name}
             return
-        if self._candidates is not None:
-            return
-        scorer = make_scorer(self._scorer, **self._scorer_options)
-        if self._selector is None:
-            name = default_selector(scorer, len(self.pool), self._scale)
-            self._selector = make_selector(name, scale=self._scale, seed=self._seed)
-        check_selector(self._selector, scorer)
+        scorer = self._scoring.made()
+        self._selector = self._choice.chooser(scorer, len(self.pool))
         scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
         known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]
         self._settings |= {
@@ -253,10 +236,6 @@ class Reselect(TrainerCallback):
         }
         self._candidates = Candidates.of(scores, self.k, self._selector)
 
-    def _chooser(self) -> Selector:
-        assert self._selector is not None  # given, made for rescore, or by _score()
-        return self._selector
-
     def _choose(
         self,
         network: Any,  # noqa: ANN401 (a PreTrainedModel, or peft's around one)
@@ -264,6 +243,7 @@ class Reselect(TrainerCallback):
         args: Any,  # noqa: ANN401
     ) -> tuple[list[int], list[float], list[float] | None]:
         """Rows, weights of the targets, and their losses; process 0's on every process."""
+        assert self._selector is not None, "begin() chose one"
         losses: Float64 | None = None
         candidates = self._candidates
         with evaluation_mode(network):
@@ -274,16 +254,16 @@ class Reselect(TrainerCallback):
                 losses = completion_losses(
                     model,
                     self.targets,
-                    tokens_per_batch=self._tokens_per_batch,
+                    tokens_per_batch=self._scoring.tokens_per_batch,
                     dtype="bfloat16" if args.bf16 else "float32",
                 )
                 if self._rescore is not None:
                     scores, _ = scores_and_encoders(self._rescore(model), self.targets, self.pool)
-                    candidates = Candidates.of(scores, self.k, self._chooser())
+                    candidates = Candidates.of(scores, self.k, self._selector)
         assert candidates is not None  # begin() made them, or rescore did
         made = weights_by(self._weighting, losses, len(self.targets), self._power)
         weights = target_weights(self._weights * made, len(self.targets))
-        chosen = candidates.choose(self._chooser(), self.k, weights)
+        chosen = candidates.choose(self._selector, self.k, weights)
         return _agreed(
             (chosen.indices.tolist(), weights.tolist(), None if losses is None else losses.tolist())
         )

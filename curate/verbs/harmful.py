@@ -6,30 +6,33 @@ It is `select` with another selector, on scores whose sign means something.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airrep.disk.parts import discard, kept_in
-from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError
-from airrep.machine.processes import rank, wait_for_everyone
 from curate.guard import Duplicates, Leakage
-from curate.manifest.arguments import replayable
-from curate.manifest.provenance import run_of
 from curate.rows.io import OnBadRow
-from curate.stages.choosing import AtMost
-from curate.stages.destination import check_apart, check_directory, check_run, holds_selection
-from curate.stages.inputs import Source, read_inputs
+from curate.selection_run import SelectionRun
+from curate.stages.destination import FileFormat
+from curate.stages.inputs import Source
+from curate.stages.requests import (
+    ChoiceRequest,
+    GuardRequest,
+    InputRequest,
+    OutputRequest,
+    ScoringRequest,
+    SelectionRequest,
+)
 from curate.stages.scorer_choice import ScorerName
-from curate.training_set import FileFormat, TrainingSet, check_format
-from curate.verbs.select import PARTS, select
+from curate.training_set import TrainingSet
 from selection.selectors.lowest_mean import LowestMean
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
     from selection.scorers import Scorer
 
+# What `select` asks for besides.
+_NOT_ASKED = ("encoder", "store", "selector", "scale", "constraints", "memory_limit", "default_k")
 SIGNED_SCORERS = ("gradient", "gradient_cosine", "gradient_adam")
 DEFAULT_K = 100
 _LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
@@ -102,47 +105,22 @@ def harmful(
         ArgumentError: An argument cannot be right, the scorer is not signed, or no row hurts.
         CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
     """
-    arguments = replayable(locals())
     _check_signed(scorer)
-    check_format(format)
-    if output is not None:
-        output = user_path(output, "output")
-        check_apart(output, {"pool": pool, "targets": targets, "test": test, "model": model})
-        check_directory(output, format)
-        if holds_selection(output) and not overwrite:
-            inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
-            given = {"scorer": scorer, "model": model}
-            objects = {n: each for n, each in given.items() if each and n not in arguments}
-            run = run_of("harmful", arguments, inputs.records)
-            check_run(output, run, objects, overwrite=overwrite)
-        wait_for_everyone()  # before one of several processes has written its result
-    most = AtMost(DEFAULT_K) if k is None else k
-    with kept_in(output, PARTS):
-        found = select(
-            pool,
-            targets,
-            most,
-            test=test,
-            scorer=scorer,
-            selector=LowestMean(only_negative=True),
-            model=model,
-            weights=weights,
-            leakage=leakage,
-            duplicates=duplicates,
-            columns=columns,
-            target_columns=target_columns,
-            on_bad_row=on_bad_row,
-            tokens_per_batch=tokens_per_batch,
-            seed=seed,
-            progress=progress,
+    return SelectionRun(
+        SelectionRequest(
+            verb="harmful",
+            inputs=InputRequest(pool, targets, test, columns, target_columns, on_bad_row),
+            guard=GuardRequest(leakage, duplicates),
+            scoring=ScoringRequest(
+                scorer, None, model, None, tokens_per_batch, seed=seed, progress=progress
+            ),
+            choice=ChoiceRequest(
+                k, LowestMean(only_negative=True), weights=weights, seed=seed, default_k=DEFAULT_K
+            ),
+            output=OutputRequest(output, format, overwrite),
+            added=_NOT_ASKED,
         )
-    manifest = replace(found.manifest, verb="harmful", arguments=arguments)
-    result = replace(found, manifest=manifest)
-    if output is not None and rank() == 0:
-        result.save(output, format=format, overwrite=True)  # as was found before the work
-        discard(output, PARTS)
-    wait_for_everyone()
-    return result
+    ).result()
 
 
 def _check_signed(scorer: object) -> None:

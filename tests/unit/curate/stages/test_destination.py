@@ -276,7 +276,7 @@ def test_the_directory_of_another_run_is_refused_before_the_work(selected, monke
     call = {"pool": POOL, "targets": TARGETS, "k": 5, "scorer": "tfidf", **change}
     with monkeypatch.context() as patched:
         patched.setattr(
-            "curate.verbs.select.scores_and_encoders", lambda *_: pytest.fail("it was scored")
+            "curate.selection_run.scores_and_encoders", lambda *_: pytest.fail("it was scored")
         )
         with pytest.raises(OutputError, match=rf"another run \(.*\b{said}\b.*overwrite=True"):
             curate.select(**call, output=selected)

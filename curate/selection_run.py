@@ -1,0 +1,229 @@
+"""A run of `select` or `harmful`: the stages from a request to a training set, in their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.disk.parts import discard, kept_in
+from airrep.engines import Engine, started
+from airrep.errors import ArgumentError
+from airrep.machine.processes import rank, wait_for_everyone
+from curate.manifest.arguments import replayable
+from curate.manifest.provenance import Manifest, fingerprint, run_of
+from curate.stages.choosing import AtMost, Candidates, at_hand, memory_of
+from curate.stages.constraint_binding import bind
+from curate.stages.destination import check_run
+from curate.stages.inputs import Inputs
+from curate.stages.pool_guard import Kept, PoolGuard
+from curate.stages.requests import SelectionRequest
+from curate.stages.scorer_choice import scores_and_encoders
+from curate.training_set import TrainingSet, check_columns
+from selection.constraints import standings
+from selection.overview import overview
+
+if TYPE_CHECKING:
+    from airrep.records import Example
+    from selection.constraints import BoundConstraints
+    from selection.result import Selection
+    from selection.scores import ScoreMatrix
+    from selection.selectors import Selector
+
+PARTS = "scoring"  # what files of parts are called, in the output directory
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Scores of the rows that the guard lets through, and what will choose by them."""
+
+    scores: ScoreMatrix
+    encoders: list[dict[str, Any]]
+    selector: Selector
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """A selection, of which rows, and the constraints that it keeps to."""
+
+    selection: Selection
+    scores: ScoreMatrix
+    kept: Kept
+    size: int | None
+    constraints: BoundConstraints | None
+
+
+class SelectionRun:
+    """One run; its manifest says how long each stage took.
+
+    Attributes:
+        request: What was asked for.
+        arguments: The same as a manifest keeps it; a selector that was left open is filled in.
+        seconds: Time of each stage that is done.
+    """
+
+    def __init__(self, request: SelectionRequest) -> None:
+        self.request = request
+        self.arguments = replayable(request.given)
+        self.seconds: dict[str, float] = {}
+
+    def result(self) -> TrainingSet:
+        """Run all stages, and write the result if there is an output directory.
+
+        Raises:
+            CurateError: One of its kinds; nothing was lost that was there before.
+        """
+        inputs, share = self._read()
+        self._check_run(inputs)
+        wait_for_everyone()  # before one of several processes has written its result
+        guard = self._guard(inputs)
+        with started(self.request.engine) as workers:
+            scored = self._score(inputs, guard, workers)
+            chosen = self._choose(inputs, guard, scored, share)
+            with self._timed("overview"):
+                seen = overview(chosen.scores, chosen.selection.indices)
+        result = TrainingSet(
+            chosen.selection,
+            chosen.kept.rows,
+            inputs.targets,
+            chosen.kept.report,
+            self._manifest(inputs, scored, chosen, share),
+            seen,
+            inputs.pool.rows.dataset,
+            self.request.inputs.columns,
+        )
+        self._write(result)
+        return result
+
+    def _read(self) -> tuple[Inputs, npt.NDArray[np.float64]]:
+        """The inputs, and how much each target counts."""
+        with self._timed("read"):
+            inputs = self.request.inputs.read()
+            check_columns(inputs.pool.rows.dataset.column_names, "pool")
+            return inputs, self.request.choice.share(inputs)
+
+    def _check_run(self, inputs: Inputs) -> None:
+        """Refuse an output directory that holds another run's selection."""
+        output = self.request.output
+        if output.directory is None:
+            return
+        run = run_of(self.request.verb, self.arguments, inputs.records)
+        given = self.request.given
+        named = ("scorer", "selector", "encoder", "model")
+        objects = {
+            name: given[name]
+            for name in named
+            if given.get(name) is not None and name not in self.arguments
+        }
+        check_run(output.directory, run, objects, overwrite=output.overwrite)
+
+    def _guard(self, inputs: Inputs) -> PoolGuard:
+        with self._timed("guard"):
+            guard = self.request.guard.examine(inputs)
+            self._check_left(guard)
+            return guard
+
+    def _score(self, inputs: Inputs, guard: PoolGuard, workers: Engine) -> _Scored:
+        with self._timed("score"):
+            scorer = self.request.scoring.made(self.request.store, workers)
+            selector = self.request.choice.chooser(scorer, len(guard.to_score))
+            if "selector" in self.arguments and self.arguments["selector"] is None:
+                self.arguments["selector"] = selector.name
+                self._check_run(inputs)
+            with kept_in(self.request.output.directory, PARTS):
+                scores, encoders = scores_and_encoders(scorer, inputs.targets, guard.to_score)
+            return _Scored(scores, encoders, selector)
+
+    def _choose(
+        self, inputs: Inputs, guard: PoolGuard, scored: _Scored, share: npt.NDArray[np.float64]
+    ) -> _Chosen:
+        with self._timed("select"):
+            kept, scores = guard.settled(scored.scores)
+            self._check_left(guard)
+            asked, selector = self.request.choice, scored.selector
+            bound = None
+            if asked.asked is not None:
+                bound = bind(asked.asked, inputs.pool.examples, kept, self.request.scoring.model)
+            size = asked.size
+            if isinstance(size, AtMost):
+                size = _there(size, kept.rows, bound, share, inputs.targets)
+            memory = memory_of(asked.memory_limit)
+            scores = at_hand(selector, scores, memory)
+            candidates = Candidates.of(scores, size, selector, asked.weights, bound, memory)
+            chosen = candidates.choose(selector, size, asked.weights)
+            number = None if isinstance(size, str) else size
+            return _Chosen(chosen, scores, kept, number, bound)
+
+    def _manifest(
+        self, inputs: Inputs, scored: _Scored, made: _Chosen, share: npt.NDArray[np.float64]
+    ) -> Manifest:
+        chosen, bound, asked = made.selection, made.constraints, self.request.choice
+        default = asked.size if isinstance(asked.size, AtMost) else None
+        return Manifest(
+            verb=self.request.verb,
+            arguments=self.arguments,
+            inputs=inputs.records,
+            encoders=scored.encoders,
+            guard=made.kept.report.counts,
+            chosen={
+                "scorer": made.scores.method,
+                "selector": chosen.method,
+                "scale": made.scores.scale if asked.scale is None else asked.scale,
+                "rows": len(chosen),
+                "layers": int(chosen.layers[-1]) + 1,
+                "objective": None if chosen.objective is None else chosen.objective.stated,
+                "best_size": chosen.best_size,
+                "fewer_than": None if default is None or made.size == default else int(default),
+                "shortlist": chosen.shortlist,
+                "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
+                "constraints": [] if bound is None else standings(bound, chosen, made.size, share),
+                "fingerprint": fingerprint(made.kept.rows[i] for i in chosen.indices.tolist()),
+            },
+            seconds=self.seconds,
+        )
+
+    def _write(self, result: TrainingSet) -> None:
+        output = self.request.output
+        if output.directory is not None and rank() == 0:
+            # Whether it may be replaced was found before the work.
+            result.save(output.directory, format=output.format, overwrite=True)
+            discard(output.directory, PARTS)
+        wait_for_everyone()
+
+    def _check_left(self, guard: PoolGuard) -> None:
+        """Refuse a k that the guard has left too few rows for."""
+        left, taken, k = len(guard.to_score), guard.taken, self.request.choice.number
+        if not left:
+            raise ArgumentError(
+                f"the guard removed every row of the pool ({taken}); add other rows, or keep these."
+            )
+        if taken and k is not None and k > left:
+            raise ArgumentError(
+                f"k = {k} is larger than the pool of {left:,} that the guard left ({taken}); lower "
+                "k, add rows, or keep them."
+            )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def _there(
+    k: int,
+    rows: Sequence[Example],
+    bound: BoundConstraints | None,
+    share: npt.NDArray[np.float64],
+    targets: Sequence[Example],
+) -> int:
+    """As many rows as there are to choose, up to k; if none, one, for a message."""
+    there = min(k, len(rows))
+    if bound is not None:
+        there = bound.room(there, share, [target.id for target in targets])
+    return max(there, 1)

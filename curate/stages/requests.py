@@ -1,0 +1,279 @@
+"""What each stage was asked for: checked before anything is read, and repeated from a manifest.
+
+The arguments are those of `curate.select`, which documents them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from airrep.disk.paths import user_path
+from airrep.engines import Engine, EngineName
+from airrep.errors import ArgumentError
+from airrep.machine.arguments import check_seed
+from curate.guard import Duplicates, Leakage, check_settings
+from curate.manifest.arguments import replayable
+from curate.rows.io import OnBadRow
+from curate.stages.choosing import DEFAULT_K, AtMost, memory_of
+from curate.stages.destination import FileFormat, check_apart, check_directory, check_format
+from curate.stages.engine_choice import check_engine_for
+from curate.stages.inputs import Inputs, Source, read_inputs
+from curate.stages.pool_guard import PoolGuard
+from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, uses_model
+from selection.constraints import Constraints
+from selection.selectors import (
+    SelectorName,
+    check_selector,
+    check_sizes_itself,
+    default_selector,
+    make_selector,
+)
+from selection.selectors.base import AUTO, Size, check_k
+from selection.weights import target_weights
+
+if TYPE_CHECKING:
+    from airrep.language_model.model import LanguageModel
+    from selection.scorers import Scorer
+    from selection.scorers.embedding import Encoder
+    from selection.selectors import Selector
+
+
+@dataclass(frozen=True, eq=False)
+class InputRequest:
+    """The rows to choose from, and those to choose for."""
+
+    pool: Source
+    targets: Source
+    test: Source | None = None
+    columns: Mapping[str, str] | None = None
+    target_columns: Mapping[str, str] | None = None
+    on_bad_row: OnBadRow = "error"
+
+    def read(self) -> Inputs:
+        """All of them as examples; `read_inputs` says what it raises."""
+        return read_inputs(**fields_of(self))
+
+
+@dataclass(frozen=True, eq=False)
+class GuardRequest:
+    """What happens to leaks and near-duplicates."""
+
+    leakage: Leakage = "remove"
+    duplicates: Duplicates = "first"
+
+    def __post_init__(self) -> None:
+        check_settings(self.leakage, self.duplicates)
+
+    def examine(self, inputs: Inputs) -> PoolGuard:
+        """Look for both in the pool."""
+        return PoolGuard(inputs.pool.examples, inputs.against, self.leakage, self.duplicates)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringRequest:
+    """What scores are made with."""
+
+    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep"
+    encoder: str | Path | Encoder | None = None
+    model: str | Path | LanguageModel | None = None
+    store: str | Path | None = None
+    tokens_per_batch: int = 4096
+    seed: int = 0
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+    def check(self, *, counts_tokens: bool = False) -> None:
+        """Refuse an unknown scorer, and a model that is missing or of no use (`check_scorer`)."""
+        check_scorer(self.scorer, self.model, counts_tokens=counts_tokens)
+
+    def made(self, store: Path | None = None, engine: Engine | None = None) -> Scorer:
+        """The scorer.
+
+        Args:
+            store: Where the pool's embeddings are kept, if that is not what was asked for.
+            engine: Who encodes and scans; default this process.
+        """
+        return make_scorer(
+            self.scorer,
+            encoder=self.encoder,
+            model=self.model if uses_model(self.scorer) else None,
+            store=store or self.store,
+            seed=self.seed,
+            tokens_per_batch=self.tokens_per_batch,
+            progress=self.progress,
+            engine=engine,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceRequest:
+    """How many rows are chosen, and how.
+
+    Attributes:
+        default_k: What k is where nothing says how many; fewer if there are fewer.
+    """
+
+    k: Size | None = None
+    selector: SelectorName | Selector | None = None
+    scale: float | None = None
+    weights: Sequence[float] | None = None
+    constraints: Constraints | Mapping[str, Any] | None = None
+    memory_limit: str | int | None = None
+    seed: int = 0
+    default_k: int = DEFAULT_K
+
+    def __post_init__(self) -> None:
+        self._check_size(self.named)
+        memory_of(self.memory_limit)
+
+    @cached_property
+    def asked(self) -> Constraints | None:
+        """The constraints, if there are any."""
+        return None if self.constraints is None else Constraints.of(self.constraints)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether there is a token budget."""
+        return self.asked is not None and self.asked.max_tokens is not None
+
+    @property
+    def size(self) -> Size | None:
+        """How many rows; None is as many as a token budget holds."""
+        return AtMost(self.default_k) if self.k is None and not self.counts_tokens else self.k
+
+    @property
+    def number(self) -> int | None:
+        """How many rows, if the user gave a number."""
+        return None if self.k is None or self.k == AUTO else self.k
+
+    def share(self, inputs: Inputs) -> npt.NDArray[np.float64]:
+        """How much each target counts; refuses a k that is larger than the pool as well.
+
+        Raises:
+            ArgumentError: Weights that do not fit the targets, or such a k.
+        """
+        if self.number is not None:
+            check_k(self.number, len(inputs.pool.examples))
+        return target_weights(self.weights, len(inputs.targets))
+
+    def chooser(self, scorer: Scorer, rows: int) -> Selector:
+        """The selector that was asked for, or the default for this scorer and so many pool rows.
+
+        Raises:
+            ArgumentError: The scorer's scores cannot serve it, or it cannot tell how many rows.
+        """
+        made = self.named
+        if made is None:
+            made = self._selector(default_selector(scorer, rows, self.scale))
+        check_selector(made, scorer)
+        self._check_size(made)
+        return made
+
+    @cached_property
+    def named(self) -> Selector | None:
+        """The selector that was asked for, if one was."""
+        given = self.selector
+        return self._selector(given) if isinstance(given, str) else given
+
+    def _selector(self, name: str) -> Selector:
+        return make_selector(name, scale=self.scale, seed=self.seed)
+
+    def _check_size(self, selector: Selector | None) -> None:
+        """Refuse k = "auto" where nothing says how many rows that is.
+
+        Raises:
+            ArgumentError: There are constraints, or the selector, if it is known yet, has no
+                objective that says so.
+        """
+        if self.k != AUTO:
+            return
+        if self.asked is not None:
+            raise ArgumentError(
+                "k = 'auto' and constraints do not go together: where the objective is best, a "
+                "quota need not be met. Give k as a number, or leave the constraints out."
+            )
+        if selector is not None:
+            check_sizes_itself(selector)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputRequest:
+    """Where the result is written to, and whether it may replace another run's."""
+
+    output: str | Path | None = None
+    format: FileFormat = "parquet"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_format(self.format)
+
+    @cached_property
+    def directory(self) -> Path | None:
+        """The directory, if there is one."""
+        return None if self.output is None else user_path(self.output, "output")
+
+
+@dataclass(frozen=True, eq=False)
+class SelectionRequest:
+    """All that a verb was asked for.
+
+    Attributes:
+        verb: Which; it repeats the run from the manifest.
+        inputs: The rows.
+        guard: Leaks and near-duplicates.
+        scoring: The scorer.
+        choice: The selector.
+        output: The results.
+        engine: Who encodes the pool and looks at its scores.
+        added: Names of fields that are no arguments of the verb.
+    """
+
+    verb: str
+    inputs: InputRequest
+    guard: GuardRequest
+    scoring: ScoringRequest
+    choice: ChoiceRequest
+    output: OutputRequest
+    engine: EngineName = "local"
+    added: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        replayable(self.given)  # refuses what no manifest could hold, before anything is made
+        self.scoring.check(counts_tokens=self.choice.counts_tokens)
+        check_engine_for(self.engine, self.scoring.scorer, self.scoring.encoder, self.store)
+        named = {"encoder": self.scoring.encoder, "model": self.scoring.model}
+        sources = {n: getattr(self.inputs, n) for n in ("pool", "targets", "test")}
+        if self.scoring.store is not None and self.store is not None:
+            check_apart(self.store, sources | named)
+        if self.output.directory is not None:
+            check_apart(self.output.directory, sources | named)
+            check_directory(self.output.directory, self.output.format)
+
+    @cached_property
+    def store(self) -> Path | None:
+        """Where the pool's embeddings are kept."""
+        if self.scoring.store is not None:
+            return user_path(self.scoring.store, "store")
+        output = self.output.directory
+        return None if output is None else output / "embeddings"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The verb's arguments by name, as far as they belong to a stage."""
+        parts = (self.inputs, self.guard, self.scoring, self.choice, self.output)
+        named = {name: value for part in parts for name, value in fields_of(part).items()}
+        return {name: value for name, value in named.items() if name not in self.added}
+
+
+def fields_of(request: Any) -> dict[str, Any]:  # noqa: ANN401 (any of the dataclasses above)
+    """The fields of a request, without what has been made of them."""
+    return {each.name: getattr(request, each.name) for each in fields(request)}
