@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airrep.records import Example
     from selection.constraints import BoundConstraints
     from selection.result import Selection
-    from selection.scores import ScoreMatrix
+    from selection.scores import Scores
     from selection.selectors import Selector
 
 PARTS = "scoring"  # what files of parts are called, in the output directory
@@ -42,7 +42,7 @@ PARTS = "scoring"  # what files of parts are called, in the output directory
 class _Scored:
     """Scores of the rows that the guard lets through, and what will choose by them."""
 
-    scores: ScoreMatrix
+    scores: Scores
     encoders: list[dict[str, Any]]
     selector: Selector
 
@@ -52,7 +52,7 @@ class _Chosen:
     """A selection, of which rows, and the constraints that it keeps to."""
 
     selection: Selection
-    scores: ScoreMatrix
+    scores: Scores
     kept: Kept
     size: int | None
     constraints: BoundConstraints | None
