@@ -22,9 +22,9 @@ from curate.summary import table
 from curate.training_set import TrainingSet
 from curate.verbs.select import select
 from eval_harness.measures.precision import source_precision
+from selection.capabilities import SelectorCapabilities
 from selection.scorers import EmbeddingScorer, TfidfScorer
 from selection.selectors import SELECTORS, make_selector
-from selection.selectors.herding import HERDING
 
 _WIDTH = 60  # of a text that is shown
 
@@ -127,7 +127,10 @@ def _precision(
     for scorer in (encoder_scorer, TfidfScorer()):
         values = scorer.score(wanted, pool).held()
         for name in SELECTORS:
-            if name == HERDING and values.embeddings is None:
+            if (
+                SelectorCapabilities.of(make_selector(name)).needs_embeddings
+                and not values.embeddings
+            ):
                 continue
             shares = []
             for number, task in enumerate(TASKS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import dataclass
 
@@ -12,11 +11,12 @@ import numpy.typing as npt
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from selection.candidates import shortlist
+from selection.capabilities import SelectorCapabilities
 from selection.certified import certified_greedy
 from selection.constraints import BoundConstraints
 from selection.constraints.shortlist import constrained_shortlist
 from selection.result import Selection
-from selection.scores import DenseScores, Scores
+from selection.scores import Scores
 from selection.selectors import Selector
 from selection.selectors.base import AUTO, Size, SizesItself, Weights, check_k
 from selection.selectors.group_greedy import GroupGreedy
@@ -108,11 +108,16 @@ class Candidates:
             ArgumentError: The constraints cannot be met, or the selector keeps to none; or not even
                 the best rows fit.
         """
-        _check_constraints(selector, constraints)
+        able = SelectorCapabilities.of(selector)
+        if constraints is not None and not able.keeps_constraints:
+            raise ArgumentError(
+                f"selector {selector.name!r} keeps to no constraints: it does not declare "
+                "keeps_constraints = True. Leave constraints out, or choose another selector."
+            )
         memory = memory_of(None) if memory is None else memory
-        if not selector.needs_matrix or fits(scores, memory):
+        if not able.needs_matrix or fits(scores, memory):
             return cls(scores, None, constraints)
-        if k == AUTO and not (isinstance(selector, GroupGreedy) and selector.layered):
+        if k == AUTO and not able.certifiable:
             raise ArgumentError(
                 f"memory_limit: k = 'auto' of {selector.name} needs all {scores.shape[0]:,} x "
                 f"{scores.shape[1]:,} scores, and they do not fit. Raise it, give k as a number, "
@@ -122,7 +127,7 @@ class Candidates:
             return cls(scores, certify=memory)
         if constraints is None:
             check_k(k, scores.shape[1])
-            if isinstance(selector, GroupGreedy) and selector.layered:
+            if able.certifiable:
                 return cls(scores, certify=memory)
             rows = shortlist(scores, int(k or 0))
         else:
@@ -174,21 +179,11 @@ class Candidates:
 def at_hand(selector: Selector, scores: Scores, memory: int | None = None) -> Scores:
     """The scores, as a matrix that exists if the selector needs one and it fits: for all after."""
     memory = memory_of(None) if memory is None else memory
-    if not selector.needs_matrix or not fits(scores, memory) or isinstance(scores, DenseScores):
-        return scores
-    return scores.held()
+    needed = SelectorCapabilities.of(selector).needs_matrix
+    return scores.held() if needed and fits(scores, memory) else scores
 
 
 def fits(scores: Scores, memory: int) -> bool:
     """Whether a selector may hold all scores, and as much again to work on."""
     targets, pool = scores.shape
     return 8 * targets * pool <= memory
-
-
-def _check_constraints(selector: Selector, constraints: BoundConstraints | None) -> None:
-    known = inspect.signature(selector.select).parameters
-    if constraints is not None and "constraints" not in known:
-        raise ArgumentError(
-            f"selector {selector.name!r} keeps to no constraints: its select has no argument of "
-            "that name. Leave constraints out, or choose another selector."
-        )

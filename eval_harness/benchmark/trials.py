@@ -33,6 +33,7 @@ from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
 from eval_harness.runners.base import Runner, TrainingRun, with_epochs
 from eval_harness.runs.jobs import take_jobs
+from selection.capabilities import SelectorCapabilities
 from selection.scores import Scores
 from selection.selectors import (
     Selector,
@@ -42,7 +43,6 @@ from selection.selectors import (
     make_selector,
 )
 from selection.selectors.base import AUTO, SizesItself
-from selection.selectors.herding import HERDING
 
 Indices = npt.NDArray[np.int64]
 
@@ -185,7 +185,11 @@ class Trials:
     def _scores(self, problem: Problem, method: str) -> Scores:
         targets = [self.problems.targets.examples[i] for i in self._all_targets]
         pool = self.problems.pool_of(problem.setting)
-        herded = any(arm.scorer == method and arm.selector == HERDING for arm in self.arms)
+        herded = any(
+            SelectorCapabilities.of(make_selector(arm.selector)).needs_embeddings
+            for arm in self.arms
+            if arm.scorer == method
+        )
         whole, _ = self.files.get(self.methods[method], targets, pool, embeddings=herded)
         rows = np.searchsorted(self._all_targets, problem.targets)
         return whole.for_targets(rows).columns(problem.pool)

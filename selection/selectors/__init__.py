@@ -1,9 +1,11 @@
 """Selectors: scores to a chosen set."""
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Literal
 
 from airrep.errors import ArgumentError
-from selection.selectors.base import Selector, SizesItself
+from selection.capabilities import ScorerCapabilities
+from selection.selectors.base import Selector, SizesItself, check_selector
 from selection.selectors.coverage import Coverage
 from selection.selectors.group_greedy import GroupGreedy
 from selection.selectors.herding import Herding
@@ -18,6 +20,7 @@ __all__ = [
     "Herding",
     "RandomSelector",
     "RoundRobin",
+    "ScorerCapabilities",
     "Selector",
     "SelectorName",
     "SizesItself",
@@ -38,36 +41,33 @@ SelectorName = Literal[
     "top_k_mean",
     "random",
 ]
-SELECTORS: tuple[SelectorName, ...] = get_args(SelectorName)
-
+# Each name's selector, made of a scale (None: the scores' own) and a seed.
+SELECTORS: dict[str, Callable[[float | None, int], Selector]] = {
+    "layered_greedy": lambda scale, seed: GroupGreedy(layered=True, scale=scale),
+    "plain_greedy": lambda scale, seed: GroupGreedy(layered=False, scale=scale),
+    "herding": lambda scale, seed: Herding(),
+    "coverage": lambda scale, seed: Coverage(scale=scale),
+    "round_robin": lambda scale, seed: RoundRobin(),
+    "top_k_max": lambda scale, seed: TopK("max"),
+    "top_k_mean": lambda scale, seed: TopK("mean"),
+    "random": lambda scale, seed: RandomSelector(seed),
+}
 
 # Herding looks at every row for every pick; larger pools are for a selector that need not.
 HERDED_ROWS = 100_000
 
 
-def default_selector(scorer: object, rows: int, scale: float | None = None) -> SelectorName:
+def default_selector(scorer: object, rows: int, scale: float | None = None) -> str:
     """What chooses best from a scorer's scores, as far as fine-tuning has shown (docs/encoder.md).
 
     Args:
-        scorer: One that says so by an attribute `selector`, as encoders' do, or else any.
+        scorer: One that declares it, as encoders' do (`ScorerCapabilities.selector`), or any other.
         rows: Rows of the pool; above `HERDED_ROWS` layered greedy, whatever the scorer.
         scale: As the user gave it; one asks for a selector that pools scores.
     """
     if scale is not None or rows > HERDED_ROWS:
         return "layered_greedy"
-    name: SelectorName = getattr(scorer, "selector", "layered_greedy")
-    return name
-
-
-def check_selector(selector: Selector, scorer: object) -> None:
-    """Refuse, before anything is scored, a selector that the scorer's scores cannot serve.
-
-    Raises:
-        ArgumentError: It compares embeddings, and the scorer says that it has none, by an attribute
-            `embeds`.
-    """
-    if isinstance(selector, Herding) and not getattr(scorer, "embeds", True):
-        raise selector.without_embeddings(str(getattr(scorer, "name", type(scorer).__name__)))
+    return ScorerCapabilities.of(scorer).selector
 
 
 def check_sizes_itself(selector: Selector) -> None:
@@ -95,19 +95,6 @@ def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Se
     Raises:
         ArgumentError: The name is unknown.
     """
-    match name:
-        case "layered_greedy" | "plain_greedy":
-            return GroupGreedy(layered=name == "layered_greedy", scale=scale)
-        case "herding":
-            return Herding()
-        case "coverage":
-            return Coverage(scale=scale)
-        case "round_robin":
-            return RoundRobin()
-        case "top_k_max":
-            return TopK("max")
-        case "top_k_mean":
-            return TopK("mean")
-        case "random":
-            return RandomSelector(seed)
-    raise ArgumentError(f"selector {name!r} is unknown; choose from {', '.join(SELECTORS)}.")
+    if name not in SELECTORS:
+        raise ArgumentError(f"selector {name!r} is unknown; choose from {', '.join(SELECTORS)}.")
+    return SELECTORS[name](scale, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,10 +11,13 @@ import numpy.typing as npt
 
 from airrep.console.wording import counted, noun_for
 from airrep.errors import ArgumentError
+from selection.best_rows import InOrder
+from selection.capabilities import ScorerCapabilities, SelectorCapabilities
 from selection.constraints import BoundConstraints, ConstrainedPass, FreePass, Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
 from selection.scores import Scores
+from selection.weights import target_weights
 
 NO_GAIN = float("nan")  # of a pick, where the selector has no objective
 
@@ -23,7 +27,7 @@ Weights = Sequence[float] | npt.NDArray[np.floating]
 
 
 class Selector(Protocol):
-    """Scores to a chosen set."""
+    """Scores to a chosen set; it may declare `SelectorCapabilities` by attributes."""
 
     @property
     def name(self) -> str:
@@ -33,11 +37,6 @@ class Selector(Protocol):
     @property
     def objective(self) -> Objective | None:
         """What the gains of its picks are changes of; None if it follows no such number."""
-        ...
-
-    @property
-    def needs_matrix(self) -> bool:
-        """Whether `select` holds the whole score matrix in memory."""
         ...
 
     def select(
@@ -82,6 +81,61 @@ class SizesItself(Protocol):
             EmbeddingError: The scores hold NaN or infinity.
         """
         ...
+
+
+class RowByRow(ABC):
+    """A selector that picks one row after another, under constraints or without."""
+
+    needs_matrix = False
+    keeps_constraints = True
+
+    def select(
+        self,
+        scores: Scores,
+        k: int | None,
+        *,
+        weights: Weights | None = None,
+        constraints: BoundConstraints | None = None,
+    ) -> Selection:
+        """See `Selector.select`."""
+        share = target_weights(weights, scores.shape[0])
+        return self._pick(scores, share, begin(scores, k, share, constraints))
+
+    @abstractmethod
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        """Pick until the pass is done; `share`: (targets,) weights that sum to 1."""
+
+
+class SizedByObjective(RowByRow):
+    """One whose objective says how many rows to choose; see `SizesItself`."""
+
+    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
+        """See `SizesItself.select_best_size`."""
+        share = target_weights(weights, scores.shape[0])
+        return self._pick_best(scores, share, begin(scores, scores.shape[1], share, None))
+
+    @abstractmethod
+    def _pick_best(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        """Pick to the best size; the pass is free, and as long as the pool."""
+
+
+def without_embeddings(selector: Selector, method: str) -> ArgumentError:
+    """What is wrong with a selector that compares embeddings by a method's scores of none."""
+    return ArgumentError(
+        f"selector {selector.name!r} compares the rows' embeddings with each other, and scores by "
+        f"{method!r} have none; choose layered_greedy."
+    )
+
+
+def check_selector(selector: Selector, scorer: object) -> None:
+    """Refuse, before anything is scored, a selector that the scorer's scores cannot serve.
+
+    Raises:
+        ArgumentError: It compares embeddings, and the scorer declares that it has none.
+    """
+    needs = SelectorCapabilities.of(selector).needs_embeddings
+    if needs and not ScorerCapabilities.of(scorer).embeds:
+        raise without_embeddings(selector, getattr(scorer, "name", type(scorer).__name__))
 
 
 def check_k(k: int | None, pool: int) -> None:
@@ -155,6 +209,45 @@ class Picks:
             np.array(column) for column in zip(*self._rows, strict=True)
         )
         return build(name, scores, rows, gains, targets, layers, objective)
+
+
+def in_order(
+    selector: Selector,
+    scores: Scores,
+    share: npt.NDArray[np.float64],
+    steps: Pass,
+    ranking: npt.NDArray[np.int64],
+    gains: npt.NDArray[np.floating],
+    earners: npt.NDArray[np.int64],
+    sign: int = 1,
+) -> Selection:
+    """Pick the rows that are open in one order.
+
+    Args:
+        selector: Whose picks they are.
+        scores: (targets, pool).
+        share: (targets,) weights.
+        steps: Which rows may be picked.
+        ranking: All rows of the pool in order; without constraints the first ones are enough.
+        gains: (pool,) what a row changes the objective by.
+        earners: (pool,) the target that a row counts for. For targets that have not earned their
+            least, it is that of them with the largest weighted score.
+        sign: -1 takes the smallest weighted score there.
+    """
+    if steps.open is None:
+        rows = ranking[: steps.most]
+        objective = selector.objective
+        return build(selector.name, scores, rows, gains[rows], earners[rows], objective=objective)
+    picks, down = Picks(), InOrder(ranking, steps)
+    while not steps.done:
+        row = down.next()
+        target = int(earners[row])
+        if steps.needy is not None:
+            merit = sign * share * scores.columns(np.array([row])).values()[:, 0]
+            target = earner(merit, share, steps.needy)
+        picks.add(row, float(gains[row]), target)
+        steps.take(row, target)
+    return picks.selection(selector.name, scores, selector.objective)
 
 
 def earner(

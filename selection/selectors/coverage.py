@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from selection.best_rows import BestRows
-from selection.constraints import BoundConstraints, Pass
+from selection.constraints import Pass
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import Scores, check_scale
-from selection.selectors.base import Picks, Weights, begin, earner
-from selection.weights import target_weights
+from selection.selectors.base import Picks, SizedByObjective, earner
 
 _LIKELY = 64  # runners-up of a pick; of the next one, they show what a row has to reach
 _AT_ONCE = 1 << 19  # scores taken through float64 at once
@@ -29,8 +28,14 @@ _SLACK = 1e-9  # relative; far above the rounding of a gain, far below what woul
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(SizedByObjective):
     """Lazy greedy on the coverage of the targets.
+
+    A row's gain is what it added to C. For targets that have not earned their least, the pick is
+    the row that adds most to the coverage of one of them.
+
+    The best size is where no row adds to C more than the scores are rounded by. C grows with every
+    row: only a scale at which rows beyond the best have no weight ends that before the pool does.
 
     Attributes:
         scale: τ; None takes the scores' own. A larger one comes closer to "each target's best row".
@@ -44,33 +49,10 @@ class Coverage:
     def __post_init__(self) -> None:
         check_scale(self.scale)
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's gain is what it added to C.
+    def _pick_best(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        return self._pick(scores, share, steps, while_it_grows=True)
 
-        For targets that have not earned their least, the pick is the row that adds most to the
-        coverage of one of them.
-        """
-        share = target_weights(weights, scores.shape[0])
-        return self._select(scores, share, begin(scores, k, share, constraints))
-
-    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
-        """See `SizesItself`: until no row adds to C more than the scores are rounded by.
-
-        C grows with every row. Only a scale at which rows beyond the best have no weight ends that
-        before the pool does.
-        """
-        share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, scores.shape[1], share, None)
-        return self._select(scores, share, steps, while_it_grows=True)
-
-    def _select(
+    def _pick(
         self,
         scores: Scores,
         share: npt.NDArray[np.float64],

@@ -14,18 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from selection.constraints import BoundConstraints, Pass
+from selection.constraints import Pass
 from selection.group import GroupInfluence
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import Scores, check_scale
-from selection.selectors.base import Picks, Weights, begin, earner
-from selection.weights import target_weights
+from selection.selectors.base import Picks, SizedByObjective, earner
 
 
 @dataclass(frozen=True)
-class GroupGreedy:
+class GroupGreedy(SizedByObjective):
     """Add the row with the largest gain in weighted group influence, k times.
+
+    A row's gain is what it added to its group's influence. For targets that have not earned their
+    least, the pick is the row that moves one of them most; a layer then closes when no open row
+    moves one of them up. The best size is where no row adds to the group; of a layered one, that of
+    its first layer.
 
     Attributes:
         layered: Start a new group when no gain is positive.
@@ -48,29 +52,17 @@ class GroupGreedy:
         """layered_greedy or plain_greedy."""
         return "layered_greedy" if self.layered else "plain_greedy"
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's gain is what it added to its group's influence.
+    @property
+    def certifiable(self) -> bool:
+        """See `SelectorCapabilities`; plain greedy picks rows that matter to nobody."""
+        return self.layered
 
-        For targets that have not earned their least, the pick is the row that moves one of them
-        most; a layer then closes when no open row moves one of them up.
-        """
-        share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, k, share, constraints)
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
         with GroupInfluence(scores.values(), share, self.scale_of(scores)) as group:
             picks = grow(group, steps, share, layered=self.layered)
         return picks.selection(self.name, scores, self.objective)
 
-    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
-        """See `SizesItself`: until no row adds to the group; of a layered one, its first layer."""
-        share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, scores.shape[1], share, None)
+    def _pick_best(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
         with GroupInfluence(scores.values(), share, self.scale_of(scores)) as group:
             picks = grow(group, steps, share, layered=True, layers=1)
         return picks.selection(self.name, scores, self.objective)

@@ -35,14 +35,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from airrep.errors import ArgumentError
 from selection.best_rows import BestRows
-from selection.constraints import BoundConstraints, Pass
+from selection.constraints import Pass
 from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
 from selection.scores import BLOCK, Scores, check_finite
-from selection.selectors.base import Picks, Weights, begin, earner
-from selection.weights import target_weights
+from selection.selectors.base import Picks, SizedByObjective, earner, without_embeddings
 
 HERDING = "herding"
 _MEMORY = 1 << 29  # bytes of candidates kept between two readings; at 384 dimensions 175,000 rows
@@ -54,70 +52,37 @@ Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Herding:
-    """Add the row that brings the set's mean embedding closest to the targets', k times."""
+class Herding(SizedByObjective):
+    """Add the row that brings the set's mean embedding closest to the targets', k times.
+
+    A row's gain is by how much it lowered D; D of no rows is that of a mean of 0. For targets that
+    have not earned their least, the pick is the row of the largest score for one of them.
+
+    The best size is that of the smallest D, of all prefixes up to the whole pool: it picks on until
+    it is certain that no further row, and no further rows together, bring D below the smallest so
+    far; see `_Rest`. Scores that are not of embeddings are an ArgumentError.
+    """
 
     name = HERDING
-    needs_matrix = False
+    needs_embeddings = True
     objective = Objective(
         "distance",
         "squared distance between the mean embedding of the chosen rows and that of the targets",
         "lower",
     )
 
-    def without_embeddings(self, method: str) -> ArgumentError:
-        """What is wrong with herding by a method's scores that are of no embeddings."""
-        return ArgumentError(
-            f"selector {self.name!r} compares the rows' embeddings with each other, and scores by "
-            f"{method!r} have none; choose layered_greedy."
-        )
-
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's gain is by how much it lowered D.
-
-        D of no rows is that of a mean of 0.
-
-        For targets that have not earned their least, the pick is the row of the largest score for
-        one of them.
-
-        Raises:
-            ArgumentError: As every selector; or the scores are not of embeddings.
-        """
-        if scores.embeddings is None:
-            raise self.without_embeddings(scores.method)
-        share = target_weights(weights, scores.shape[0])
-        return self._select(scores, share, begin(scores, k, share, constraints))
-
-    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
-        """See `SizesItself`: the size of the smallest D, of all prefixes up to the whole pool.
-
-        It picks on until it is certain that no further row, and no further rows together, bring D
-        below the smallest so far; see `_Rest`.
-
-        Raises:
-            ArgumentError: As every selector; or the scores are not of embeddings.
-        """
-        if scores.embeddings is None:
-            raise self.without_embeddings(scores.method)
-        share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, scores.shape[1], share, None)
-        chosen = self._select(scores, share, steps, until_certain=True)
+    def _pick_best(self, scores: Scores, share: Float64, steps: Pass) -> Selection:
+        chosen = self._pick(scores, share, steps, until_certain=True)
         assert chosen.best_size is not None, "herding has an objective"
         return chosen.first(chosen.best_size)
 
-    def _select(
+    def _pick(
         self, scores: Scores, share: Float64, steps: Pass, *, until_certain: bool = False
     ) -> Selection:
         """Pick to the end of the pass, or until no further row can make the smallest D smaller."""
-        assert scores.embeddings is not None, "who calls has looked"
-        targets = scores.embeddings[0].astype(np.float64)
+        if scores.embeddings is None:
+            raise without_embeddings(self, scores.method)
+        targets = scores.embeddings.targets.astype(np.float64)
         counted = np.flatnonzero(share)
         wanted = share[counted] @ targets[counted]
         total = np.zeros_like(wanted)
@@ -135,7 +100,7 @@ class Herding:
             else:
                 found = [(int(x), *of_target.of(int(x))) for x in steps.needy]
                 row = max(found, key=lambda each: share[each[0]] * each[2])[1]
-                embedding = np.asarray(scores.embeddings[1][row : row + 1], dtype=np.float64)[0]
+                embedding = np.asarray(scores.embeddings.pool[row : row + 1], dtype=np.float64)[0]
             target = earner(share * ((targets - total / count) @ embedding), share, steps.needy)
             before = wanted - total / max(1, count - 1)
             total += embedding
@@ -205,7 +170,7 @@ def _along(
     assert scores.embeddings is not None, "the selector has looked"
     found = []
     for start in starts:
-        block = np.asarray(scores.embeddings[1][start : start + BLOCK], dtype=np.float64)
+        block = np.asarray(scores.embeddings.pool[start : start + BLOCK], dtype=np.float64)
         found.append((block @ direction)[~taken[start : start + len(block)]])
     return found
 
@@ -248,8 +213,10 @@ class _Front:
 
     def __init__(self, scores: Scores, steps: Pass) -> None:
         self._scores, self._steps = scores, steps
-        dim = 1 if scores.embeddings is None else scores.embeddings[1].shape[1]
-        self._size = _MEMORY // (8 * dim) + min(steps.most, _MOST_BESIDE)
+        assert scores.embeddings is not None, "the selector has looked"
+        self._size = _MEMORY // (8 * scores.embeddings.pool.shape[1]) + min(
+            steps.most, _MOST_BESIDE
+        )
         self.taken = np.zeros(scores.shape[1], dtype=bool)
         self._phase: int | None = None
 
@@ -317,7 +284,7 @@ def _look(
     assert scores.embeddings is not None, "the selector has looked"
     found = _nothing(len(direction))
     for start in starts:
-        block = np.asarray(scores.embeddings[1][start : start + BLOCK], dtype=np.float64)
+        block = np.asarray(scores.embeddings.pool[start : start + BLOCK], dtype=np.float64)
         check_finite(block.T, start)
         squares = np.square(block).sum(axis=1)
         gains = _gains(block, direction, count, squares)

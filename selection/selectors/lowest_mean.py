@@ -13,20 +13,22 @@ import numpy.typing as npt
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from selection.best_rows import InOrder
-from selection.constraints import BoundConstraints
+from selection.constraints import Pass
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import Scores
-from selection.selectors.base import Picks, Weights, begin, build
-from selection.weights import target_weights
+from selection.selectors.base import RowByRow, in_order
 
 LOWEST_MEAN = "lowest_mean"
 
 
 @dataclass(frozen=True)
-class LowestMean:
+class LowestMean(RowByRow):
     """Rank rows by their (weighted) mean score over the targets, the lowest first.
+
+    A row's gain is its mean score, so that gains ascend. A row counts for the target that it hurts
+    most: that of the lowest weighted score. It is an ArgumentError if only rows below 0 are wanted
+    and there is none, or there are constraints beside that, which ask for a number of rows.
 
     Attributes:
         only_negative: Only rows whose mean is below 0; there may be fewer than k of them.
@@ -34,56 +36,23 @@ class LowestMean:
 
     only_negative: bool = False
     name = LOWEST_MEAN
-    needs_matrix = False
     # That higher is better is said of training: what is looked for here lowers it most.
     objective = Objective("score sum", "sum of the chosen rows' mean scores over the targets")
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's gain is its mean score, so that gains ascend.
-
-        A row counts for the target that it hurts most: that of the lowest weighted score.
-
-        Raises:
-            ArgumentError: As every selector; or only rows below 0 are wanted and there is none, or
-                there are constraints beside that, which ask for a number of rows.
-        """
-        targets, pool = scores.shape
-        share = target_weights(weights, targets)
-        if self.only_negative and constraints is not None:
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        if self.only_negative and steps.open is not None:
             raise ArgumentError(f"{self.name}: only_negative and constraints do not go together.")
-        steps = begin(scores, k, share, constraints)
         mean, hurt = _means(scores, share)
         ranking = np.argsort(mean, kind="stable")
-        if steps.open is None:
-            worst = ranking[: steps.most]
-            if self.only_negative:
-                worst = worst[mean[worst] < 0]
-            if not worst.size:
+        if self.only_negative:
+            ranking = ranking[: np.count_nonzero(mean < 0)]
+            if not ranking.size:
                 raise ArgumentError(
-                    f"no row hurts: of {counted(pool, 'row')} the lowest mean score over the "
-                    f"targets is {mean[ranking[0]]:.3g}, and only below 0 a row is expected to "
-                    "raise their loss."
+                    f"no row hurts: of {counted(len(mean), 'row')} the lowest mean score over the "
+                    f"targets is {mean.min():.3g}, and only below 0 a row is expected to raise "
+                    "their loss."
                 )
-            return build(
-                self.name, scores, worst, mean[worst], hurt[worst], objective=self.objective
-            )
-        picks, down = Picks(), InOrder(ranking, steps)
-        while not steps.done:
-            row = down.next()
-            target = int(hurt[row])
-            if steps.needy is not None:
-                merit = share * scores.columns(np.array([row])).values()[:, 0]
-                target = int(steps.needy[np.argmin(merit[steps.needy])])
-            picks.add(row, float(mean[row]), target)
-            steps.take(row, target)
-        return picks.selection(self.name, scores, self.objective)
+        return in_order(self, scores, share, steps, ranking, mean, hurt, sign=-1)
 
 
 def _means(

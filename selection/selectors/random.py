@@ -5,56 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from selection.best_rows import InOrder
-from selection.constraints import BoundConstraints
+from selection.constraints import Pass
 from selection.result import Selection
 from selection.scores import Scores
-from selection.selectors.base import NO_GAIN, Picks, Weights, begin, build
-from selection.weights import target_weights
+from selection.selectors.base import NO_GAIN, RowByRow, in_order
 
 
 @dataclass(frozen=True)
-class RandomSelector:
-    """A uniform draw without replacement, in random order."""
+class RandomSelector(RowByRow):
+    """A uniform draw without replacement, in random order. Chance has no objective."""
 
     seed: int = 0
     name = "random"
-    needs_matrix = False
     objective = None
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. There are no gains: chance has no objective."""
-        targets, pool = scores.shape
-        share = target_weights(weights, targets)
-        steps = begin(scores, k, share, constraints)
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        pool = scores.shape[1]
         drawn = np.random.default_rng(self.seed).permutation(pool).astype(np.int64)
         counted = np.flatnonzero(share)
-        if steps.open is None:
-            rows = drawn[: steps.most]
-            unique, place = np.unique(rows, return_inverse=True)
-            weighted = scores.columns(unique).values()[counted] * share[counted, None]
-            earners = counted[np.argmax(weighted, axis=0)][place]
-            return build(self.name, scores, rows, np.full(len(rows), NO_GAIN), earners)
-        liked = [
-            counted[np.argmax(part[counted] * share[counted, None], axis=0)]
-            for _, part in scores.blocks()
-        ]
-        earner = np.concatenate(liked)
-        picks, down = Picks(), InOrder(drawn, steps)
-        while not steps.done:
-            row = down.next()
-            target = int(earner[row])
-            if steps.needy is not None:
-                merit = share * scores.columns(np.array([row])).values()[:, 0]
-                target = int(steps.needy[np.argmax(merit[steps.needy])])
-            picks.add(row, NO_GAIN, target)
-            steps.take(row, target)
-        return picks.selection(self.name, scores)
+        earners = np.zeros(pool, dtype=np.int64)
+
+        def like(part: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+            return counted[np.argmax(part[counted] * share[counted, None], axis=0)]
+
+        if steps.open is None:  # then only these are looked at
+            rows = np.sort(drawn[: steps.most])
+            earners[rows] = like(scores.columns(rows).values())
+        else:
+            for start, block in scores.blocks():
+                earners[start : start + block.shape[1]] = like(block)
+        return in_order(self, scores, share, steps, drawn, np.full(pool, NO_GAIN), earners)

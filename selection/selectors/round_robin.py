@@ -6,39 +6,27 @@ import heapq
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from selection.best_rows import BestRows
-from selection.constraints import BoundConstraints
+from selection.constraints import Pass
 from selection.result import Selection
 from selection.scores import Scores
-from selection.selectors.base import NO_GAIN, Picks, Weights, begin
-from selection.weights import target_weights
+from selection.selectors.base import NO_GAIN, Picks, RowByRow
 
 
 @dataclass(frozen=True)
-class RoundRobin:
-    """Round-robin over targets; weights set how often each one's turn comes."""
+class RoundRobin(RowByRow):
+    """Round-robin over targets; weights set how often each one's turn comes.
+
+    A row's target is the one whose turn it was. There are no gains: turns follow no objective.
+    While targets have not earned their least and need all that is left, only they have turns.
+    """
 
     name = "round_robin"
-    needs_matrix = False
     objective = None
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's target is the one whose turn it was.
-
-        There are no gains: turns follow no objective.
-
-        While targets have not earned their least and need all that is left, only they have turns.
-        """
-        share = target_weights(weights, scores.shape[0])
-        steps = begin(scores, k, share, constraints)
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
         best = BestRows(scores, steps)
         # A target's n-th turn is due at n / weight: equal weights make it strictly cyclic.
         due = [(1.0 / share[x], int(x), 1) for x in np.flatnonzero(share)]

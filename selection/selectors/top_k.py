@@ -10,25 +10,27 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from selection.best_rows import BestRows, InOrder
-from selection.constraints import BoundConstraints, Pass
+from selection.constraints import Pass
 from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import Scores
-from selection.selectors.base import Picks, Weights, begin, build
-from selection.weights import target_weights
+from selection.selectors.base import Picks, SizedByObjective, build
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(SizedByObjective):
     """Rank rows by their mean or their largest score over the targets.
 
     "mean" is the usual influence ranking; it collapses on to few kinds of rows. "max" takes rows
     that one target likes much; with weights, scores are multiplied by weight / largest weight
     first, and targets of weight 0 have no say.
+
+    A row's gain is its pooled score. For targets that have not earned their least, the pick is the
+    row of the largest score for one of them. The best size is that of the rows whose pooled score
+    is above 0, at least one.
     """
 
     over: Literal["mean", "max"] = "max"
-    needs_matrix = False
 
     def __post_init__(self) -> None:
         if self.over not in ("mean", "max"):
@@ -45,29 +47,11 @@ class TopK:
         """top_k_mean or top_k_max."""
         return f"top_k_{self.over}"
 
-    def select(
-        self,
-        scores: Scores,
-        k: int | None,
-        *,
-        weights: Weights | None = None,
-        constraints: BoundConstraints | None = None,
-    ) -> Selection:
-        """See `Selector.select`. A row's gain is its pooled score.
-
-        For targets that have not earned their least, the pick is the row of the largest score for
-        one of them.
-        """
-        share = target_weights(weights, scores.shape[0])
-        return self._select(scores, share, begin(scores, k, share, constraints))
-
-    def select_best_size(self, scores: Scores, *, weights: Weights | None = None) -> Selection:
-        """See `SizesItself`: the rows whose pooled score is above 0; if none is, the first."""
-        share = target_weights(weights, scores.shape[0])
-        chosen = self._select(scores, share, begin(scores, scores.shape[1], share, None))
+    def _pick_best(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+        chosen = self._pick(scores, share, steps)
         return chosen.first(max(1, int((chosen.gains > 0).sum())))
 
-    def _select(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
+    def _pick(self, scores: Scores, share: npt.NDArray[np.float64], steps: Pass) -> Selection:
         pool = scores.shape[1]
         counted = np.flatnonzero(share)
         factors = (share if self.over == "mean" else share / share.max()).astype(np.float32)
