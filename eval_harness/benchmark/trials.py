@@ -18,7 +18,6 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from airrep.console.progress import bar, counted_by
 from airrep.disk.parts import discard, kept_in
 from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError, LossError
@@ -32,7 +31,7 @@ from eval_harness.benchmark.trial_file import FORMAT, read_trial
 from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
 from eval_harness.runners.base import Runner, TrainingRun, with_epochs
-from eval_harness.runs.jobs import take_jobs
+from eval_harness.runs.jobs import do_jobs
 from selection.capabilities import SelectorCapabilities
 from selection.scores import Scores
 from selection.selectors import (
@@ -111,32 +110,23 @@ class Trials:
         self.check()
         place = self.directory / "trials"
 
-        def done(name: str) -> bool:
-            return (place / f"{name}.json").exists()
+        def do(name: str) -> None:
+            with kept_in(place, name):
+                rows = self._run(*self.jobs[name])
+            write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
+            discard(place, name)
 
-        def steps_of(name: str) -> int:
-            size = self._sizes[name]
-            return len(self.arms) * self._runner_for(size).recipe.steps(size)
-
-        def finished() -> tuple[int, str]:
-            """Steps of the selections that are done, and how many these are."""
-            there = [name for name in self.jobs if done(name)]
-            return sum(map(steps_of, there)), f"{len(there):,} of {len(self.jobs):,} selections"
-
-        total, there = sum(map(steps_of, self.jobs)), finished()
-        with (
-            bar(total, "selections", "step", done=there[0], shown=progress) as shown,
-            counted_by(shown),
-        ):
-            shown.note(there[1])
-            for name in take_jobs(place, list(self.jobs), done):
-                with kept_in(place, name):
-                    rows = self._run(*self.jobs[name])
-                write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
-                discard(place, name)
-                there = finished()
-                shown.note(there[1])
-                shown.reach(there[0])
+        do_jobs(
+            place,
+            {
+                name: {name: len(self.arms) * self._runner_for(size).recipe.steps(size)}
+                for name, size in self._sizes.items()
+            },
+            lambda name: (place / f"{name}.json").exists(),
+            do,
+            title="selections",
+            progress=progress,
+        )
         return [row for name in self.jobs for row in read_trial(place / f"{name}.json")]
 
     def check(self) -> None:

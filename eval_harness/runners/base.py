@@ -15,7 +15,7 @@ from airrep.errors import ArgumentError
 from airrep.language_model.model import LanguageModel, check_tokenizer
 from airrep.machine.hardware import dtype_named
 from airrep.records import Example
-from eval_harness.runners.recipe import Precision, Recipe
+from eval_harness.runners.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,9 @@ def check_model(model: LanguageModel) -> None:
     check_tokenizer(model.tokenizer, model.name)
 
 
-def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """What forward and backward passes compute in."""
-    return dtype_named(precision, device)
-
-
 def provenance(runner: Runner) -> dict[str, Any]:
     """What losses depend on, beside rows and seeds: model, recipe, runner, precision."""
-    dtype = compute_dtype(runner.recipe.precision, runner.model.network.device)
+    dtype = dtype_named(runner.recipe.precision, runner.model.network.device)
     return {
         "model": runner.model.fingerprint,
         "runner": runner.name,

@@ -17,11 +17,7 @@ RunnerName = Literal["auto", "stacked", "trl"]
 
 
 def check_runner_name(name: str) -> None:
-    """Refuse a runner that does not exist.
-
-    Raises:
-        ArgumentError: It does not.
-    """
+    """Raise an `ArgumentError` if there is no such runner."""
     if name not in get_args(RunnerName):
         raise ArgumentError(f"runner {name!r} is unknown; choose auto, stacked or trl.")
 

@@ -21,6 +21,7 @@ Kind = Literal["all", "last", "lora"]
 MAX_GRADIENT_NORM = 1.0
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+IGNORED = -100  # the label of a token that is not learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class Recipe:
         trainable: "all", "last:N" or "lora:RANK"; see `Trainable`.
         precision: Precision of forward and backward; weights and optimiser are float32. "auto" is
             bfloat16 where the hardware has it.
+
+    Example:
+        >>> Recipe(epochs=3, batch_size=10).steps(100)
+        30
     """
 
     epochs: int = 2

@@ -75,6 +75,11 @@ def fine_tune(
         MissingInputError: No such model.
         CheckpointError: The model cannot be loaded, or has no padding or end-of-text token.
         LossError: The training loss is NaN or infinite; nothing is saved.
+
+    Example:
+        >>> rows = Dataset.from_list([{"prompt": "one and one", "completion": " two"}])
+        >>> fine_tune(rows, model_directory, "trained", max_steps=1, use_cpu=True).steps
+        1
     """
     columns = set(dataset.column_names)
     if columns not in _LAYOUTS:

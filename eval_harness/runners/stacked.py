@@ -27,28 +27,41 @@ from airrep.language_model.batching import BUCKET, pad, plan_batches, plan_passe
 from airrep.language_model.lora import ALPHA_OVER_RANK, first_down_projection
 from airrep.language_model.model import LanguageModel, Tokens
 from airrep.language_model.passes import token_key
+from airrep.machine.hardware import dtype_named
 from airrep.records import Example
 from eval_harness.runners.base import (
     TrainedModels,
     TrainingRun,
     check_model,
     check_runs,
-    compute_dtype,
     provenance,
 )
-from eval_harness.runners.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
+from eval_harness.runners.recipe import (
+    BETAS,
+    EPSILON,
+    IGNORED,
+    MAX_GRADIENT_NORM,
+    Recipe,
+    Trainable,
+)
 from eval_harness.runners.stack_network import StackParts, check_parts, take_apart
 from eval_harness.runners.stack_state import keep, take_up
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
 _THROUGH_TRUNK_AT_ONCE = 2048  # tokens
-_IGNORED = -100
 
 Weights = dict[str, torch.Tensor]
 
 
 class StackedRunner:
-    """Trains up to `stack` models at once; see `eval_harness.runners.base.Runner`."""
+    """Trains up to `stack` models at once; see `eval_harness.runners.base.Runner`.
+
+    Example:
+        >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(4)]
+        >>> runs = [TrainingRun(rows[:2], seed) for seed in range(3)]
+        >>> StackedRunner(model, Recipe(epochs=1)).train(runs).losses(rows[2:]).shape
+        (3, 2)
+    """
 
     name = "stacked"
 
@@ -73,8 +86,9 @@ class StackedRunner:
             raise ArgumentError(f"stack is {stack}; expected at least 1 model.")
         check_model(model)
         self.model, self.recipe, self.stack = model, recipe, stack
-        self._parts = take_apart(model, Trainable.parse(recipe.trainable))
-        self._dtype = compute_dtype(recipe.precision, model.network.device)
+        self._trainable = Trainable.parse(recipe.trainable)
+        self._parts = take_apart(model, self._trainable)
+        self._dtype = dtype_named(recipe.precision, model.network.device)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._shared = {
             name: parameter.detach()
@@ -83,24 +97,14 @@ class StackedRunner:
         }
         self._checked = False
 
-    def prepare(self, examples: Sequence[Example]) -> None:
-        """Do now what is done once per example (tokens, the trunk's output), not in the first run.
-
-        Raises:
-            RecordError: An example has no completion.
-            CheckpointError: This architecture cannot be taken apart.
-        """
-        self._prepared(examples)
-
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """See `Runner.train`."""
         size = check_runs(runs, self.stack)
-        rows = [self._prepared(run.examples) for run in runs]
+        rows = [self.prepare(run.examples) for run in runs]
         orders = [self.recipe.order(size, run.seed) for run in runs]
         weights = self._first_weights([run.seed for run in runs])
-        parameters = list(weights.values())
         optimiser = torch.optim.AdamW(
-            parameters, betas=BETAS, eps=EPSILON, weight_decay=0.0, foreach=True
+            list(weights.values()), betas=BETAS, eps=EPSILON, weight_decay=0.0, foreach=True
         )
         step = vmap(grad_and_value(self._batch_loss), in_dims=(0, 0, 0, 0))
         steps = self.recipe.steps(size)
@@ -112,15 +116,9 @@ class StackedRunner:
         ) as counter:
             for number in range(begun, steps):
                 part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
-                batch = _collate(
-                    [
-                        [mine[i] for i in order[part]]
-                        for mine, order in zip(rows, orders, strict=True)
-                    ],
-                    self._pad_id,
-                    self.model.format.max_tokens,
-                )
-                gradients, losses = step(weights, *(x.to(self._device) for x in batch))
+                pairs = zip(rows, orders, strict=True)
+                batches = [[mine[i] for i in order[part]] for mine, order in pairs]
+                gradients, losses = step(weights, *self._collated(batches))
                 if not bool(torch.isfinite(losses).all()):
                     bad = int(torch.nonzero(~torch.isfinite(losses))[0])
                     raise LossError(
@@ -164,20 +162,23 @@ class StackedRunner:
         own = dict(self._parts.network.named_parameters())
         weights = {}
         for name, outer in self._parts.trained.items():
-            if outer.endswith(".down") and self._kind == "lora":
-                layer = self.model.network.get_submodule(outer.removesuffix(".down"))
+            if outer.endswith(".down") and self._trainable.kind == "lora":
                 path = outer.removesuffix(".down")
+                layer = self.model.network.get_submodule(path)
                 rank = own[name].shape[0]
                 copies = [first_down_projection(layer, path, rank, seed) for seed in seeds]
                 weights[name] = torch.stack(copies).to(self._device)
             else:
-                shape = own[name].shape
-                weights[name] = own[name].detach().expand(len(seeds), *shape).clone()
+                first = own[name].detach()
+                weights[name] = first.expand(len(seeds), *first.shape).clone()
         return weights
 
-    @property
-    def _kind(self) -> str:
-        return Trainable.parse(self.recipe.trainable).kind
+    def _collated(
+        self, batches: Sequence[Sequence[_Row]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        made = _collate(batches, self._pad_id, self.model.format.max_tokens)
+        rows, positions, labels = (tensor.to(self._device) for tensor in made)
+        return rows, positions, labels
 
     def _whole(self, weights: Weights) -> LanguageModel:
         """The language model with one run's weights, adapters merged."""
@@ -185,7 +186,7 @@ class StackedRunner:
         parameters = dict(network.named_parameters())
         named = {outer: weights[name] for name, outer in self._parts.trained.items()}
         for name, weight in named.items():
-            if self._kind != "lora":
+            if self._trainable.kind != "lora":
                 parameters[name].copy_(weight)
             elif name.endswith(".down"):
                 path = name.removesuffix(".down")
@@ -206,12 +207,17 @@ class StackedRunner:
     ) -> torch.Tensor:
         """Mean loss over the batch's completion tokens."""
         logits = self._forward(weights, rows, positions)
-        counted = labels != _IGNORED
+        counted = labels != IGNORED
         losses = torch.nn.functional.cross_entropy(logits, labels.clamp(min=0), reduction="none")
         return (losses * counted).sum() / counted.sum()
 
-    def _prepared(self, examples: Sequence[Example]) -> list[_Row]:
-        """The examples' rows; tokens and the trunk's output are computed once per example."""
+    def prepare(self, examples: Sequence[Example]) -> list[_Row]:
+        """The examples' rows; tokens and the trunk's output are computed once per example.
+
+        Raises:
+            RecordError: An example has no completion.
+            CheckpointError: This architecture cannot be taken apart.
+        """
         keys = [(example.prompt, example.completion) for example in examples]
         fresh = {key: e for key, e in zip(keys, examples, strict=True) if key not in self._rows}
         tokens = self.model.tokenise(list(fresh.values()))
@@ -263,7 +269,7 @@ def _collate(
     shape = (len(batches), len(batches[0]), length, *first.shape[1:])
     rows = torch.full(shape, pad_id if first.dim() == 1 else 0, dtype=first.dtype)
     positions = np.zeros((len(batches), count), dtype=np.int64)
-    labels = np.full_like(positions, _IGNORED)
+    labels = np.full_like(positions, IGNORED)
     for k, batch in enumerate(batches):
         at: list[int] = []
         wanted: list[int] = []
@@ -295,7 +301,7 @@ class _StackedModels:
 
     def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
         runner = self._runner
-        rows = runner._prepared(examples)
+        rows = runner.prepare(examples)
         lengths = [len(row.tokens.ids) for row in rows]
         budget = max(1, _EVALUATED_AT_ONCE // self._count)
         forward = vmap(partial(runner._forward, exact=True), in_dims=(0, None, None))
@@ -309,10 +315,7 @@ class _StackedModels:
                 if kept.find(members):
                     continue
                 batch = [rows[i] for i in members]
-                content, positions, labels = (
-                    x[0].to(runner._device)
-                    for x in _collate([batch], runner._pad_id, runner.model.format.max_tokens)
-                )
+                content, positions, labels = (x[0] for x in runner._collated([batch]))
                 with torch.no_grad():
                     logits = forward(self._weights, content, positions)
                     flat = torch.nn.functional.cross_entropy(

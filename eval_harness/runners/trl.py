@@ -19,19 +19,15 @@ from airrep.errors import ArgumentError, LossError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import check_lora, with_adapters
 from airrep.language_model.model import LanguageModel
+from airrep.machine.hardware import dtype_named
 from airrep.machine.processes import processes
 from airrep.records import Example
 from eval_harness.measures.losses import completion_losses
-from eval_harness.runners.base import (
-    TrainedModels,
-    TrainingRun,
-    check_model,
-    check_runs,
-    compute_dtype,
-)
+from eval_harness.runners.base import TrainedModels, TrainingRun, check_model, check_runs
 from eval_harness.runners.recipe import (
     BETAS,
     EPSILON,
+    IGNORED,
     MAX_GRADIENT_NORM,
     Precision,
     Recipe,
@@ -39,13 +35,17 @@ from eval_harness.runners.recipe import (
 )
 from eval_harness.runners.sft import sft_trainer
 
-_IGNORED = -100
-
 
 class TrlRunner:
     """Trains one model after another; see `eval_harness.runners.base.Runner`.
 
     Several processes can share a plan's runs (`run_subsets`), each with a GPU of its own.
+
+    Example:
+        >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(4)]
+        >>> trained = TrlRunner(model, Recipe(epochs=1)).train([TrainingRun(rows[:2], seed=0)])
+        >>> trained.losses(rows[2:]).shape
+        (1, 2)
     """
 
     name = "trl"
@@ -71,13 +71,10 @@ class TrlRunner:
         if self._trainable.kind == "lora":
             check_lora(model.network, self._trainable.size)
         elif self._trainable.kind == "last":
-            self._check_depth()
-        self._dtype = compute_dtype(recipe.precision, model.network.device)
-
-    def _check_depth(self) -> None:
-        count = len(transformer_blocks(self.model.network)[1])
-        if self._trainable.size > count:
-            raise ArgumentError(f"trainable {self._trainable}: the model has {count} blocks.")
+            count = len(transformer_blocks(model.network)[1])
+            if self._trainable.size > count:
+                raise ArgumentError(f"trainable {self._trainable}: the model has {count} blocks.")
+        self._dtype = dtype_named(recipe.precision, model.network.device)
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """See `Runner.train`."""
@@ -85,7 +82,7 @@ class TrlRunner:
         run = runs[0]
         tokens = self.model.tokenise(run.examples)
         order = self.recipe.order(size, run.seed).tolist()
-        labels = [[_IGNORED] * t.start + t.completion for t in tokens]
+        labels = [[IGNORED] * t.start + t.completion for t in tokens]
         dataset = Dataset.from_dict(
             {"input_ids": [tokens[i].ids for i in order], "labels": [labels[i] for i in order]}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -24,8 +25,7 @@ def check_disjoint(files: Mapping[str, Sequence[Example]]) -> None:
         name: {digest.tobytes(): i for i, digest in enumerate(example_digests(examples))}
         for name, examples in files.items()
     }
-    names = list(files)
-    for name, other in ((name, other) for i, name in enumerate(names) for other in names[:i]):
+    for other, name in combinations(files, 2):
         for digest, i in places[name].items():
             if digest in places[other]:
                 here, there = files[name][i], files[other][places[other][digest]]

@@ -8,13 +8,52 @@ dies, so a killed process loses nothing but the job it was at.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from airrep.console.progress import bar, counted_by
 from airrep.disk.atomic import check_writable
 from airrep.disk.locks import try_lock
 
 _PATIENCE = 0.5  # seconds between looks at jobs that others are doing
+Part = TypeVar("Part", bound=Hashable)
+
+
+def do_jobs(
+    directory: Path,
+    jobs: Mapping[str, Mapping[Part, int]],
+    done: Callable[[Part], bool],
+    do: Callable[[str], None],
+    *,
+    title: str,
+    progress: bool,
+) -> None:
+    """Do the jobs that nobody did or does; ends when all are done, by whomever.
+
+    Args:
+        directory: As in `take_jobs`.
+        jobs: A job's name to its parts, and the optimizer steps that each part takes.
+        done: Whether a part's result is there.
+        do: Does the job of this name.
+        title: What the parts are ("runs"), for the bar.
+        progress: Show a progress bar on standard error.
+    """
+    steps = {part: count for parts in jobs.values() for part, count in parts.items()}
+
+    def finished() -> tuple[int, str]:
+        there = [part for part in steps if done(part)]
+        return sum(steps[part] for part in there), f"{len(there):,} of {len(steps):,} {title}"
+
+    reached, note = finished()
+    total = sum(steps.values())
+    with bar(total, title, "step", done=reached, shown=progress) as shown, counted_by(shown):
+        shown.note(note)
+        for name in take_jobs(directory, list(jobs), lambda name: all(map(done, jobs[name]))):
+            do(name)
+            reached, note = finished()
+            shown.note(note)
+            shown.reach(reached)
 
 
 def take_jobs(directory: Path, jobs: Sequence[str], done: Callable[[str], bool]) -> Iterator[str]:

@@ -115,10 +115,9 @@ def _plan(
     if config.few_sources:
         draws.append((FewSources(config.size), config.few_sources))
     if config.selected:
-        # of one size: pooled scores do not see how many rows a subset has
         selector = make_selector("layered_greedy", scale=_BM25_SCALE)
         scores = Bm25Scorer().score(targets, pool)
-        draws.append((Selected(config.size, scores, selector, vary=False), config.selected))
+        draws.append((Selected(config.size, scores, selector), config.selected))
     own = int(np.random.SeedSequence([seed, 2, number]).generate_state(1)[0])
     roles = {"train": np.arange(len(targets))}
     return draw_plan(pool, targets, draws, repeats=config.repeats, seed=own, roles=roles)

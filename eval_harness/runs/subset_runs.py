@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from airrep.console.progress import bar, counted_by
 from airrep.disk.atomic import check_writable
 from airrep.disk.locks import locked
 from airrep.disk.parts import discard, kept_in
@@ -18,7 +17,7 @@ from airrep.errors import EmbeddingError, LossError, SupervisionError
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan, read_run, run_file, write_run
 from eval_harness.runners.base import Runner, TrainingRun, provenance
-from eval_harness.runs.jobs import take_jobs
+from eval_harness.runs.jobs import do_jobs
 
 
 def run_subsets(
@@ -48,35 +47,35 @@ def run_subsets(
         SupervisionError: The plan was drawn for other rows, or the directory holds another plan or
             the runs of another model or recipe.
         LossError: A loss is NaN or infinite; says which example after which run.
+
+    Example:
+        >>> from eval_harness import Recipe, StackedRunner, draw_plan
+        >>> from eval_harness.runs.subsets import Uniform
+        >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(6)]
+        >>> plan = draw_plan(rows[:4], rows[4:], [(Uniform(2), 3)], repeats=2)
+        >>> runner = StackedRunner(model, Recipe(epochs=1))
+        >>> run_subsets(plan, rows[:4], rows[4:], runner, "runs").values.shape
+        (3, 2, 2)
     """
     directory = user_path(directory, "directory")
     plan.check(pool, evaluation)
     check_writable(directory / "runs")
     plan.save(directory)
-    stacks = _stacks(plan, runner.stack)
-    names = {f"{stack[0][0]:05d}-{stack[0][1]}": stack for stack in stacks}
+    names = {f"{s[0][0]:05d}-{s[0][1]}": s for s in _stacks(plan, runner.stack)}
     for file in _recorded(plan, directory):
         _check_provenance(file, plan, provenance(runner))
 
-    def done(name: str) -> bool:
-        return all(run_file(directory, *run).exists() for run in names[name])
-
-    def finished() -> tuple[int, str]:
-        """Steps of the runs that are there, and how many runs that is."""
-        there = [run for run in plan.runs if run_file(directory, *run).exists()]
-        return sum(map(steps_of, there)), f"{len(there):,} of {len(plan.runs):,} runs"
-
-    def steps_of(run: tuple[int, int]) -> int:
-        return runner.recipe.steps(len(plan.subsets[run[0]]))
-
-    total, there = sum(map(steps_of, plan.runs)), finished()
-    with bar(total, "runs", "step", done=there[0], shown=progress) as shown, counted_by(shown):
-        shown.note(there[1])
-        for name in take_jobs(directory, list(names), done):
-            _run_stack(plan, pool, evaluation, runner, directory, names[name])
-            there = finished()
-            shown.note(there[1])
-            shown.reach(there[0])
+    do_jobs(
+        directory,
+        {
+            name: {run: runner.recipe.steps(len(plan.subsets[run[0]])) for run in stack}
+            for name, stack in names.items()
+        },
+        lambda run: run_file(directory, *run).exists(),
+        lambda name: _run_stack(plan, pool, evaluation, runner, directory, names[name]),
+        title="runs",
+        progress=progress,
+    )
     return SubsetLosses.load(directory, model=runner.model.fingerprint)
 
 

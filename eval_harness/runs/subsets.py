@@ -1,15 +1,14 @@
 """Subsets of a pool to fine-tune on: uniform, stratified, or skewed as selections are.
 
-Selected sets never look uniform: they come from few sources, lie close together, or are what a
-selector picked. A scorer that is judged, or trained, on uniform subsets alone is not asked about
-them (see `skewed` draws).
+Selected sets never look uniform: they come from few sources, or are what a selector picked. A
+scorer that is judged, or trained, on uniform subsets alone is not asked about them.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,41 +17,45 @@ from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import Indices, SubsetPlan, example_digests
+from eval_harness.runs.held_out import check_disjoint
 from selection.scores import Scores
 from selection.selectors.base import Selector
 
 
-class Draw(Protocol):
+class Draw(ABC):
     """One way to draw a subset."""
 
     kind: str
 
     def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         """Pool positions, ascending, without repeats."""
-        ...
+        return np.sort(self._rows(pool, rng)).astype(np.int64)
+
+    @abstractmethod
+    def _rows(
+        self, pool: Sequence[Example], rng: np.random.Generator
+    ) -> npt.NDArray[np.integer]: ...
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Draw):
     """`size` rows, all equally likely."""
 
     size: int
     kind = "uniform"
 
-    def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
-        """See `Draw`."""
-        return _ascending(rng.choice(len(pool), _fitting(self.size, pool), replace=False))
+    def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
+        return rng.choice(len(pool), _fitting(self.size, pool), replace=False)
 
 
 @dataclass(frozen=True)
-class Stratified:
+class Stratified(Draw):
     """`size` rows, of each source as large a share as it has in the pool (±1 row)."""
 
     size: int
     kind = "stratified"
 
-    def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
-        """See `Draw`."""
+    def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         size = _fitting(self.size, pool)
         members = _by_source(pool)
         exact = np.array([len(rows) for rows in members]) * (size / len(pool))
@@ -63,19 +66,18 @@ class Stratified:
             rest = exact - counts
             counts[rng.choice(len(counts), short, replace=False, p=rest / rest.sum())] += 1
         drawn = [rng.choice(m, n, replace=False) for m, n in zip(members, counts, strict=True)]
-        return _ascending(np.concatenate(drawn))
+        return np.concatenate(drawn)
 
 
 @dataclass(frozen=True)
-class FewSources:
+class FewSources(Draw):
     """`size` rows of 1 to `most` sources; other sources fill up if those have too few rows."""
 
     size: int
     most: int = 4
     kind = "few_sources"
 
-    def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
-        """See `Draw`."""
+    def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         size = _fitting(self.size, pool)
         members = _by_source(pool)
         order = rng.permutation(len(members))
@@ -84,61 +86,28 @@ class FewSources:
         while len(chosen) < size:
             chosen = np.concatenate([chosen, members[order[wanted]]])
             wanted += 1
-        return _ascending(rng.choice(chosen, size, replace=False))
+        return rng.choice(chosen, size, replace=False)
 
 
 @dataclass(frozen=True, eq=False)
-class FewClusters:
-    """`size` rows near 1 to `most` random rows, by inner products of `features` (N, D).
-
-    They are drawn from the 2 · `size` rows that are nearest to any of those.
-    """
-
-    size: int
-    features: npt.NDArray[np.float32]
-    most: int = 4
-    kind = "few_clusters"
-
-    def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
-        """See `Draw`."""
-        size = _fitting(self.size, pool)
-        if len(self.features) != len(pool):
-            raise ArgumentError(
-                f"features: expected one row per pool row ({len(pool)}), found "
-                f"{len(self.features)}."
-            )
-        count = int(rng.integers(1, min(self.most, len(pool)) + 1))
-        centres = rng.choice(len(pool), count, replace=False)
-        closeness = (self.features @ self.features[centres].T).max(axis=1)
-        # twice as many as needed, so that equal centres do not mean equal subsets
-        near = np.argsort(-closeness, kind="stable")[: min(2 * size, len(pool))]
-        return _ascending(rng.choice(near, size, replace=False))
-
-
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """A selector's own picks for a few random targets, at a k between `size`/2 and `size`·3/2."""
+class Selected(Draw):
+    """A selector's own picks for 1 to `most_targets` random targets."""
 
     size: int
     scores: Scores
     selector: Selector
     most_targets: int = 32
-    vary: bool = True
     kind = "selected"
 
-    def __call__(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
-        """See `Draw`."""
+    def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         targets, rows = self.scores.shape
         if rows != len(pool):
             raise ArgumentError(f"scores: expected {len(pool)} pool rows, found {rows}.")
-        k = int(rng.integers(self.size // 2, self.size * 3 // 2 + 1)) if self.vary else self.size
         count = int(rng.integers(1, min(self.most_targets, targets) + 1))
         weights = np.zeros(targets)
         weights[rng.choice(targets, count, replace=False)] = 1.0
-        picks = self.selector.select(
-            self.scores, max(1, min(k, len(pool))), weights=weights.tolist()
-        )
-        return _ascending(picks.indices)
+        k = _fitting(self.size, pool)
+        return self.selector.select(self.scores, k, weights=weights.tolist()).indices
 
 
 def draw_plan(
@@ -158,11 +127,17 @@ def draw_plan(
         draws: (how, how many) pairs, in the order in which the subsets appear.
         repeats: Fine-tuning seeds per subset; 2 or more give a noise ceiling.
         seed: Seed of the draws and the runs.
-        roles: Name to evaluation positions, see `share_out`; default all are "test".
+        roles: Name to evaluation positions; default all are "test".
 
     Raises:
         ArgumentError: Nothing to draw or to draw from, a subset larger than the pool, roles that
             overlap or reach beyond the examples, or an evaluation example that is in the pool.
+
+    Example:
+        >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(6)]
+        >>> plan = draw_plan(rows[:4], rows[4:], [(Uniform(2), 3)], repeats=2)
+        >>> len(plan.subsets), len(plan.runs), plan.kinds
+        (3, 6, ['uniform', 'uniform', 'uniform'])
     """
     total = sum(count for _, count in draws)
     if not pool or not evaluation or total < 1 or repeats < 1:
@@ -170,8 +145,7 @@ def draw_plan(
             "a plan needs pool rows, evaluation examples, at least 1 subset and 1 repeat; found "
             f"{len(pool)}, {len(evaluation)}, {total} and {repeats}."
         )
-    pool_digests, evaluation_digests = example_digests(pool), example_digests(evaluation)
-    _check_disjoint(pool, pool_digests, evaluation, evaluation_digests)
+    check_disjoint({"pool": pool, "evaluation": evaluation})
     subsets: list[Indices] = []
     kinds: list[str] = []
     for draw, count in draws:
@@ -188,8 +162,9 @@ def draw_plan(
             f"roles {sorted(parts)}: they overlap, are empty, or name positions beyond the "
             f"{len(evaluation)} evaluation examples."
         )
-    named = {name: _ascending(np.asarray(rows)) for name, rows in parts.items()}
-    return SubsetPlan(subsets, kinds, repeats, seed, named, pool_digests, evaluation_digests)
+    named = {name: np.sort(rows).astype(np.int64) for name, rows in parts.items()}
+    digests = (example_digests(examples) for examples in (pool, evaluation))
+    return SubsetPlan(subsets, kinds, repeats, seed, named, *digests)
 
 
 def subset_size(size: float, rows: int) -> int:
@@ -207,47 +182,6 @@ def subset_size(size: float, rows: int) -> int:
     return int(count)
 
 
-def share_out(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[str, Indices]:
-    """Share positions 0 … count - 1 out among roles, at random and without overlap.
-
-    Args:
-        count: Evaluation examples.
-        shares: Role to its share; they sum to at most 1.
-        seed: Seed of the shuffle.
-
-    Raises:
-        ArgumentError: Shares that are not above 0 or sum to more than 1, or that come to no
-            example.
-    """
-    wanted = list(shares.values())
-    if not wanted or not all(share > 0 for share in wanted) or not sum(wanted) <= 1 + 1e-9:
-        raise ArgumentError(f"roles {dict(shares)}: expected shares above 0 that sum to at most 1.")
-    order = np.random.default_rng([seed, count]).permutation(count)
-    roles, start = {}, 0.0
-    for name, share in shares.items():
-        part = order[round(start * count) : round((start + share) * count)]
-        if not len(part):
-            raise ArgumentError(f"role {name!r}: {share} of {counted(count, 'example')} is none.")
-        roles[name] = _ascending(part)
-        start += share
-    return roles
-
-
-def _check_disjoint(
-    pool: Sequence[Example],
-    pool_digests: npt.NDArray[np.uint8],
-    evaluation: Sequence[Example],
-    evaluation_digests: npt.NDArray[np.uint8],
-) -> None:
-    places = {digest.tobytes(): i for i, digest in enumerate(pool_digests)}
-    for i, digest in enumerate(evaluation_digests):
-        if (found := places.get(digest.tobytes())) is not None:
-            raise ArgumentError(
-                f"evaluation example {i} (id {evaluation[i].id!r}) is also pool row {found} (id "
-                f"{pool[found].id!r}); remove it from one of them."
-            )
-
-
 def _by_source(pool: Sequence[Example]) -> list[Indices]:
     members: dict[str, list[int]] = {}
     for i, example in enumerate(pool):
@@ -261,7 +195,3 @@ def _fitting(size: int, pool: Sequence[Example]) -> int:
             f"a subset of {counted(size, 'row')} from a pool of {len(pool)}: not possible."
         )
     return size
-
-
-def _ascending(rows: npt.NDArray[np.integer]) -> Indices:
-    return np.sort(rows).astype(np.int64)

@@ -265,7 +265,7 @@ def test_a_completion_without_tokens_of_its_own_is_said_with_file_and_row(place,
 
 
 def test_an_evaluation_row_that_is_in_the_pool(place, tmp_path):
-    with pytest.raises(ArgumentError, match=r"evaluation example 9 .* is also pool row 3 "):
+    with pytest.raises(ArgumentError, match=r"evaluation row 9 .* is also pool row 3 "):
         curate.record(POOL, [*HELD_OUT, POOL[3]], place / "lm", tmp_path, **QUICK)
 
 
