@@ -23,7 +23,7 @@ from airrep.console.wording import counted, shown
 from airrep.disk.atomic import atomic_directory
 from airrep.disk.parts import kept_rows
 from airrep.disk.paths import user_path
-from airrep.errors import ArgumentError, EmbeddingError
+from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.language_model.batching import pad, plan_passes
 from airrep.language_model.fingerprints import model_fingerprint
 from airrep.language_model.loading import find_checkpoint
@@ -388,7 +388,11 @@ class AirRep:
                 text = self.template.render(item)
             else:
                 text = self.template.render(normalise(item, index=i, origin="inputs"))
-            texts.append(as_text(text, "text", f"inputs, row {i} (counting from 0)"))
+            try:
+                texts.append(as_text(text, "text"))
+            except RecordError as error:
+                error.at(f"inputs, row {i} (counting from 0)")
+                raise
         return texts
 
     def _embeddings(self, given: Embeddings | Sequence[Encodable], name: str) -> Embeddings:

@@ -13,12 +13,50 @@
     └── OutputError (OSError)             a result that could not be written
 
 Each is also the builtin that fits, so callers need not know this module. A message says what was
-expected, what was found, where, and what to do about it.
+expected, what was found, where, and what to do about it. Code that shows an error in another place,
+or raises another one, uses its attributes and never takes the message apart.
 """
+
+from __future__ import annotations
+
+from typing import Self
 
 
 class CurateError(Exception):
-    """Base of every error raised on purpose by this project."""
+    """Base of every error raised on purpose by this project.
+
+    Attributes:
+        problem: What was expected and what was found.
+        where: The file, row or setting; None if the problem names it.
+        remedy: What to do about it; None if the problem says that as well.
+
+    Example:
+        >>> print(FileFormatError("damaged", where="runs/model.json", remedy="delete it"))
+        runs/model.json: damaged; delete it.
+        >>> print(ArgumentError("k is 0, expected at least 1."))
+        k is 0, expected at least 1.
+    """
+
+    def __init__(self, problem: str, *, where: object = None, remedy: str | None = None) -> None:
+        """Make the error; see the attributes. A path or any object can be the place."""
+        super().__init__(problem)
+        self.problem = problem
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+
+    def at(self, where: object) -> Self:
+        """The error itself, which from now on names the place; a narrower place stays after it."""
+        self.where = str(where) if self.where is None else f"{where}: {self.where}"
+        return self
+
+    def __str__(self) -> str:
+        if self.where is None and self.remedy is None:
+            return self.problem
+        text = self.problem if self.where is None else f"{self.where}: {self.problem}"
+        if self.remedy is not None:
+            joint = ". " if self.remedy[:1].isupper() else "; "
+            text = f"{text.removesuffix('.')}{joint}{self.remedy}"
+        return f"{text.removesuffix('.')}."
 
 
 class ArgumentError(CurateError, ValueError):

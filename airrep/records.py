@@ -106,24 +106,33 @@ def normalise(
         ArgumentError: `columns` names an unknown role or an impossible combination.
         RecordError: The row fits no layout, fits several, lacks a field or holds no text.
     """
-    where = f"{origin}, row {index} (counting from 0)"
+    try:
+        return _example(row, index, columns)
+    except RecordError as error:
+        error.at(f"{origin}, row {index} (counting from 0)")
+        raise
+
+
+def _example(
+    row: Mapping[str, Any] | str, index: int, columns: Mapping[str, str] | None
+) -> Example:
     if isinstance(row, str):
-        return Example(str(index), "", _checked(row, "text", where), "", index)
+        return Example(str(index), "", _checked(row, "text"), "", index)
     if not isinstance(row, Mapping):
-        raise RecordError(f"{where}: expected a mapping or a string, found {type(row).__name__}.")
+        raise RecordError(f"expected a mapping or a string, found {type(row).__name__}.")
     present = tuple(field for field, value in row.items() if value is not None)
     shape = _asked_shape(columns)
     if shape is None:
-        shape = _guess_shape(present, where)
+        shape = _guess_shape(present)
     missing = sorted(shape.required - set(present))
     if missing:
-        raise RecordError(f"{where}: field {missing[0]!r} is missing; found {_names(row)}.")
-    prompt, completion = _prompt_and_completion(row, shape, where)
+        raise RecordError(f"field {missing[0]!r} is missing; found {_names(row)}.")
+    prompt, completion = _prompt_and_completion(row, shape)
     return Example(
-        id=_label(row, (columns or {}).get("id"), where) or str(index),
+        id=_label(row, (columns or {}).get("id")) or str(index),
         prompt=prompt,
-        completion=_checked(completion, shape.completion, where),
-        source=_source(row, columns or {}, where),
+        completion=_checked(completion, shape.completion),
+        source=_source(row, columns or {}),
         row=index,
     )
 
@@ -138,7 +147,7 @@ def trl_record(
     passed on as it is.
     """
     present = tuple(field for field, value in row.items() if value is not None)
-    shape = _asked_shape(columns) or _guess_shape(present, "row")
+    shape = _asked_shape(columns) or _guess_shape(present)
     answer = row[shape.completion]
     if not shape.prompt:
         if isinstance(answer, str):
@@ -150,7 +159,7 @@ def trl_record(
             "prompt": _chat(question, shape.prompt[0]),
             "completion": _chat(answer, shape.completion),
         }
-    prompt, completion = _prompt_and_completion(row, shape, "row")
+    prompt, completion = _prompt_and_completion(row, shape)
     return {"prompt": prompt, "completion": completion}
 
 
@@ -158,7 +167,7 @@ def _chat(messages: Sequence[Any], field: str) -> Sequence[Any]:
     """Messages with the roles that chat templates know; as they are where they have them."""
     if all(message.get("role") in _SPEAKERS.values() for message in messages):
         return messages
-    return [{"role": role, "content": text} for role, text in _turns(messages, field, "row")]
+    return [{"role": role, "content": text} for role, text in _turns(messages, field)]
 
 
 def _asked_shape(columns: Mapping[str, str] | None) -> _Shape | None:
@@ -195,19 +204,19 @@ def _mapped_shape(columns: tuple[tuple[str, str], ...]) -> _Shape | None:
     )
 
 
-def _guess_shape(present: tuple[str, ...], where: str) -> _Shape:
+def _guess_shape(present: tuple[str, ...]) -> _Shape:
     shapes = _fitting_shapes(present)
     if len(shapes) == 1:
         return shapes[0]
     found = f"found {_names(present)}"
     if not shapes:
         raise RecordError(
-            f"{where}: no known record layout ({found}). Say which fields to read, for instance "
+            f"no known record layout ({found}). Say which fields to read, for instance "
             f"{_COLUMNS_HINT}."
         )
     readings = " or ".join("+".join((*s.prompt, s.completion)) for s in shapes)
     raise RecordError(
-        f"{where}: ambiguous record, it could be read as {readings} ({found}). Settle it with "
+        f"ambiguous record, it could be read as {readings} ({found}). Settle it with "
         f"{_COLUMNS_HINT}."
     )
 
@@ -220,65 +229,65 @@ def _fitting_shapes(present: tuple[str, ...]) -> tuple[_Shape, ...]:
     return tuple(s for s in used if not any(used[s] < other for other in used.values()))
 
 
-def _prompt_and_completion(row: Mapping[str, Any], shape: _Shape, where: str) -> tuple[str, str]:
+def _prompt_and_completion(row: Mapping[str, Any], shape: _Shape) -> tuple[str, str]:
     answer = row[shape.completion]
     if not shape.prompt and isinstance(answer, Sequence) and not isinstance(answer, str):
-        return _conversation(answer, shape.completion, where)
-    parts = (_flat(row.get(field), field, where) for field in shape.prompt)
-    return "\n".join(part for part in parts if part), _flat(answer, shape.completion, where)
+        return _conversation(answer, shape.completion)
+    parts = (_flat(row.get(field), field) for field in shape.prompt)
+    return "\n".join(part for part in parts if part), _flat(answer, shape.completion)
 
 
-def _flat(value: object, field: str, where: str) -> str:
+def _flat(value: object, field: str) -> str:
     """A field's text: a string as it is, chat messages joined by newlines, None as ""."""
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "\n".join(text for _, text in _turns(value, field, where))
-    return as_text(value, field, where)
+        return "\n".join(text for _, text in _turns(value, field))
+    return as_text(value, field)
 
 
-def _conversation(messages: Sequence[Any], field: str, where: str) -> tuple[str, str]:
-    turns = _turns(messages, field, where)
+def _conversation(messages: Sequence[Any], field: str) -> tuple[str, str]:
+    turns = _turns(messages, field)
     last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=None)
     if last is None:
-        raise RecordError(f"{where}: {field!r} has no assistant turn to learn from.")
+        raise RecordError(f"{field!r} has no assistant turn to learn from.")
     return "\n".join(text for _, text in turns[:last]), turns[last][1]
 
 
-def _turns(messages: Sequence[Any], field: str, where: str) -> list[tuple[str, str]]:
+def _turns(messages: Sequence[Any], field: str) -> list[tuple[str, str]]:
     turns = []
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise RecordError(
-                f"{where}: {field}[{number}] should be a message with role and content, found "
+                f"{field}[{number}] should be a message with role and content, found "
                 f"{type(message).__name__}."
             )
         speaker = message.get("role", message.get("from"))
         content = message.get("content", message.get("value"))
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise RecordError(
-                f"{where}: {field}[{number}] has the role {shown(speaker)}; known roles are "
+                f"{field}[{number}] has the role {shown(speaker)}; known roles are "
                 f"{', '.join(_SPEAKERS)}."
             )
-        turns.append((_SPEAKERS[speaker], _content(content, f"{field}[{number}]", where)))
+        turns.append((_SPEAKERS[speaker], _content(content, f"{field}[{number}]")))
     return turns
 
 
-def _content(content: object, field: str, where: str) -> str:
+def _content(content: object, field: str) -> str:
     """A message's text; of multi-part content, its text parts (other parts cannot be read)."""
     if content is None:
         return ""  # a turn that only calls a tool
     if not isinstance(content, Sequence) or isinstance(content, str):
-        return as_text(content, field, where)
+        return as_text(content, field)
     texts = []
     for part in content:
         if not isinstance(part, Mapping) or part.get("type") != "text":
-            raise RecordError(f"{where}: {field} has a part that is not text: {shown(part)}.")
-        texts.append(as_text(part.get("text"), field, where))
+            raise RecordError(f"{field} has a part that is not text: {shown(part)}.")
+        texts.append(as_text(part.get("text"), field))
     return "\n".join(texts)
 
 
-def as_text(value: object, field: str, where: str) -> str:
+def as_text(value: object, field: str) -> str:
     """The value itself, if it is text that can be encoded.
 
     Raises:
@@ -286,33 +295,33 @@ def as_text(value: object, field: str, where: str) -> str:
     """
     if not isinstance(value, str):
         raise RecordError(
-            f"{where}: field {field!r} should be text, found {type(value).__name__} "
+            f"field {field!r} should be text, found {type(value).__name__} "
             f"({shown(value)}). Convert it, or choose other fields with {_COLUMNS_HINT}."
         )
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise RecordError(
-            f"{where}: field {field!r} holds half of a surrogate pair at character {error.start}; "
+            f"field {field!r} holds half of a surrogate pair at character {error.start}; "
             "repair the text's encoding."
         ) from None
     return value
 
 
-def _checked(text: str, field: str, where: str) -> str:
-    if not as_text(text, field, where).strip():
-        raise RecordError(f"{where}: {field!r} is empty; there is nothing to learn from it.")
+def _checked(text: str, field: str) -> str:
+    if not as_text(text, field).strip():
+        raise RecordError(f"{field!r} is empty; there is nothing to learn from it.")
     return text
 
 
-def _source(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> str:
+def _source(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     if "source" in columns:
-        return _label(row, columns["source"], where)
+        return _label(row, columns["source"])
     guesses = (field for field in _SOURCE_FIELDS if isinstance(row.get(field), str))
-    return next((as_text(row[field], field, where) for field in guesses), "")
+    return next((as_text(row[field], field) for field in guesses), "")
 
 
-def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
+def _label(row: Mapping[str, Any], field: str | None) -> str:
     """The value of an id or source column as text; "" where no column was named."""
     if field is None:
         return ""
@@ -320,12 +329,10 @@ def _label(row: Mapping[str, Any], field: str | None, where: str) -> str:
     try:
         label = "" if value is None else str(value)
     except (ValueError, RecursionError):
-        raise RecordError(
-            f"{where}: field {field!r} should be a name, found {shown(value)}."
-        ) from None
+        raise RecordError(f"field {field!r} should be a name, found {shown(value)}.") from None
     if not label:
-        raise RecordError(f"{where}: field {field!r} is missing; found {_names(row)}.")
-    return as_text(label, field, where)
+        raise RecordError(f"field {field!r} is missing; found {_names(row)}.")
+    return as_text(label, field)
 
 
 def _names(row: Iterable[str]) -> str:

@@ -119,8 +119,8 @@ class StoredEmbeddings:
             try:
                 found[mine] = self._shards[shard].take(places[mine, 1])
             except EmbeddingError as error:
-                mend = how_to_mend(self._shards[shard].path.parent)
-                raise StoreError(f"{error} {mend}") from error
+                remedy = how_to_mend(self._shards[shard].path.parent)
+                raise StoreError(error.problem, where=error.where, remedy=remedy) from error
         return found
 
 

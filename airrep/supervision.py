@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from airrep.console.wording import counted
@@ -32,7 +32,7 @@ from airrep.disk.atomic import atomic_file, write_json
 from airrep.disk.digests import content_digest, file_digest
 from airrep.disk.locks import locked
 from airrep.disk.paths import not_ours, user_path
-from airrep.disk.sealed import check_format
+from airrep.disk.sealed import ALTERED, check_format, reading
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.records import Example
 from airrep.template import text_fingerprint
@@ -149,7 +149,14 @@ class SubsetPlan:
             SupervisionError: There is none, or it is damaged.
         """
         directory = user_path(directory, "directory")
-        try:
+        for name in ("plan.json", "plan.safetensors"):
+            if not (directory / name).exists():
+                raise SupervisionError(
+                    f"no plan of subsets here ({name} is missing)",
+                    where=directory,
+                    remedy="record some runs first",
+                )
+        with reading(directory, _DRAW_AGAIN, SupervisionError, "the plan is damaged"):
             content = json.loads((directory / "plan.json").read_text("utf-8"))
             check_format(content["format"], _FORMAT, directory / "plan.json", SupervisionError)
             arrays = load_file(directory / "plan.safetensors")
@@ -170,20 +177,9 @@ class SubsetPlan:
             )
             facts = plan._facts()
             intact = {name: content[name] for name in facts} == facts
-        except FileNotFoundError as error:
-            raise SupervisionError(
-                f"{directory}: no plan of subsets here ({Path(str(error.filename)).name} is "
-                "missing); record some runs first."
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise SupervisionError(
-                f"{directory}: the plan is damaged ({error!r}); {_DRAW_AGAIN}."
-            ) from error
         if not intact:
-            raise SupervisionError(
-                f"{directory}: plan.json and plan.safetensors do not belong together; "
-                f"{_DRAW_AGAIN}."
-            )
+            problem = "plan.json and plan.safetensors do not belong together"
+            raise SupervisionError(problem, where=directory, remedy=_DRAW_AGAIN)
         return plan
 
     def _facts(self) -> dict[str, Any]:
@@ -307,7 +303,7 @@ def read_run(file: Path, plan: SubsetPlan) -> tuple[npt.NDArray[np.float64], dic
     """
     losses, facts = read_run_file(file)
     if facts["plan"] != plan.fingerprint or losses.shape != (len(plan.evaluation),):
-        raise SupervisionError(f"{file}: is a run of another plan; delete it.")
+        raise SupervisionError("is a run of another plan", where=file, remedy="delete it")
     return losses, facts
 
 
@@ -317,23 +313,17 @@ def read_run_file(file: Path) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
     Raises:
         SupervisionError: The file is damaged, or of a later version.
     """
-    try:
+    with reading(file, "delete it, and the run is repeated", SupervisionError):
         with safe_open(file, framework="numpy") as opened:
             losses = opened.get_tensor("losses")
             metadata = opened.metadata()
         if metadata["digest"] != _run_digest(losses, metadata["facts"]):
-            raise ValueError("its content is not what was written")
+            raise ValueError(ALTERED)
         facts = json.loads(metadata["facts"])
         check_format(facts.get("format", _FORMAT), _FORMAT, file, SupervisionError)
         facts["plan"], facts["provenance"]
-    except SupervisionError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise SupervisionError(
-            f"{file}: damaged ({error!r}); delete it, and the run is repeated."
-        ) from error
     if not np.isfinite(losses).all():
-        raise SupervisionError(f"{file}: holds NaN or infinite losses; delete it.")
+        raise SupervisionError("holds NaN or infinite losses", where=file, remedy="delete it")
     return losses, facts
 
 

@@ -9,15 +9,17 @@ file without a digest is of a version before there were any, and is read as it i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from airrep.disk.atomic import write_json
 from airrep.disk.digests import content_digest
-from airrep.errors import CurateError
+from airrep.errors import CurateError, FileFormatError
 
 _KEY = "digest"
+ALTERED = "its content is not what was written"
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
@@ -30,27 +32,63 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, {**plain, _KEY: _digest(plain)})
 
 
-def read_sealed(path: Path, error: type[CurateError], mend: str) -> dict[str, Any]:
+def read_sealed(
+    path: Path,
+    remedy: str | None = None,
+    *,
+    error: type[CurateError] = FileFormatError,
+    newest: int | None = None,
+) -> dict[str, Any]:
     """What was written, without its digest.
 
     Args:
         path: The file.
-        error: What to raise where it is damaged.
-        mend: What to do about that, for the message.
+        remedy: What to do if it is damaged, for the message.
+        error: Class of the error where it is damaged.
+        newest: The largest `format` that is read; None if the file names none.
 
     Raises:
-        CurateError: It cannot be read, or is not what was written.
+        CurateError: As `error`; it cannot be read, is not what was written, or is of a later
+            version.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
+    with reading(path, remedy, error):
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if not isinstance(content, dict):
             raise ValueError("no JSON object")
         digest = content.pop(_KEY, None)
         if digest is not None and digest != _digest(content):
-            raise ValueError("its content is not what was written")
-    except (OSError, ValueError, RecursionError) as found:
-        raise error(f"{path}: damaged ({found}); {mend}.") from found
+            raise ValueError(ALTERED)
+        if newest is not None:
+            check_format(content.get("format", newest), newest, path, error)
     return content
+
+
+@contextmanager
+def reading(
+    path: Path, remedy: str | None, error: type[CurateError], problem: str = "damaged"
+) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read and taken apart into one error.
+
+    Args:
+        path: The file.
+        remedy: What to do about it, for the message.
+        error: Class of the error.
+        problem: What is wrong then; the message adds why.
+
+    Raises:
+        CurateError: As `error`. Errors of this family pass; one without a remedy gets this one.
+    """
+    try:
+        yield
+    except CurateError as found:
+        found.remedy = found.remedy or remedy
+        raise
+    except MemoryError:
+        raise
+    except Exception as found:  # files that were cut or altered raise many kinds
+        plain = isinstance(found, OSError | ValueError)  # their texts are meant for people
+        reason = str(found) if plain else repr(found)
+        raise error(f"{problem} ({reason})", where=path, remedy=remedy) from found
 
 
 def check_format(found: object, newest: int, path: Path, error: type[CurateError]) -> None:
@@ -64,8 +102,10 @@ def check_format(found: object, newest: int, path: Path, error: type[CurateError
         raise ValueError(f"{found!r} is no format number")
     if found > newest:
         raise error(
-            f"{path}: format {found} is of a later version of airrep-curate; this one reads "
-            f"formats up to {newest}. Use the version that wrote it, or another directory."
+            f"format {found} is of a later version of airrep-curate; this one reads formats up to "
+            f"{newest}",
+            where=path,
+            remedy="Use the version that wrote it, or another directory",
         )
 
 

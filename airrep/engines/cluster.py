@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from airrep import errors
 from airrep.engines.base import Part
 from airrep.errors import ArgumentError, CurateError
 from airrep.machine.extras import import_extra
@@ -138,7 +138,7 @@ class Cluster:
             alike = _Alike(here)
             for row in written.iter_rows():
                 if row["error"]:
-                    raise getattr(errors, row["error"])(row["message"])
+                    raise pickle.loads(row["error"])
                 alike.check(row["probe"], row["where"])
                 yield shards[row["number"]]
 
@@ -171,7 +171,7 @@ class _Writer:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
-        error = message = ""
+        error = b""
         try:
             shard = NewShard(
                 Path(row["directory"]),
@@ -183,14 +183,13 @@ class _Writer:
             )
             shard.write(shard.encoded(self._encoder, tokens_per_batch=self._tokens))
         except CurateError as found:  # Ray would wrap it in errors of its own
-            error, message = type(found).__name__, str(found)
+            error = pickle.dumps(found)
         return pa.table(
             {
                 "number": [row["number"]],
                 "probe": [self._probe],
                 "where": [self._where],
                 "error": [error],
-                "message": [message],
             }
         )
 

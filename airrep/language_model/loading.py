@@ -68,7 +68,8 @@ def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) 
             **kwargs,
         )
     except CheckpointError as error:
-        raise CheckpointError(f"{directory}: {error}") from error
+        error.at(directory)
+        raise
     except Exception as error:  # damaged weights and impossible configs raise many kinds
         raise CheckpointError(
             f"{directory}: the weights could not be loaded ({first_line(error)}). Expected "

@@ -102,7 +102,8 @@ def _config_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"{directory}/config.json: {error}") from error
+        error.at(directory / "config.json")
+        raise
     except Exception as error:  # config classes raise many kinds on a wrong value
         reason = shortened(error, 300)  # theirs take two lines
         raise CheckpointError(

@@ -46,7 +46,7 @@ def damaged_shards(directory: Path, manifest: dict[str, Any]) -> Iterator[tuple[
             try:
                 open_shard(directory, manifest, number)
             except StoreError as error:
-                wrong[files["npy"]] = str(error.__cause__ or error)
+                wrong[files["npy"]] = error.problem
         for file, problem in wrong.items():
             yield number, file, problem
 

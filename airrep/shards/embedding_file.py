@@ -48,20 +48,22 @@ class EmbeddingFile:
                 self.shape, columns_first, self.dtype = read(file)
                 self._start = file.tell()
         except NPY_ERRORS as error:
-            raise EmbeddingError(
-                f"{self.path}: not an .npy file that can be read ({error!r})."
-            ) from error
+            problem = f"not an .npy file that can be read ({error!r})"
+            raise EmbeddingError(problem, where=self.path) from error
         if len(self.shape) != 2 or columns_first or self.dtype.kind != "f":
             raise EmbeddingError(
-                f"{self.path}: expected rows (N, D) of floating-point numbers in C order, found "
-                f"shape {self.shape}, {self.dtype}{', Fortran order' if columns_first else ''}."
+                f"expected rows (N, D) of floating-point numbers in C order, found shape "
+                f"{self.shape}, {self.dtype}{', Fortran order' if columns_first else ''}",
+                where=self.path,
             )
         expected = self._start + self.dtype.itemsize * self.shape[0] * self.shape[1]
         found = self.path.stat().st_size
         if found != expected:
             raise EmbeddingError(
-                f"{self.path}: expected {expected:,} bytes for {counted(self.shape[0], 'row')}, "
-                f"found {found:,}; the file is truncated or damaged. Write it again."
+                f"expected {expected:,} bytes for {counted(self.shape[0], 'row')}, found "
+                f"{found:,}; the file is truncated or damaged",
+                where=self.path,
+                remedy="Write it again",
             )
 
     def __len__(self) -> int:
@@ -91,7 +93,7 @@ class EmbeddingFile:
                     if file.readinto(into) != width:
                         raise self._cut(row, 1, 0)
         except OSError as error:
-            raise EmbeddingError(f"{self.path}: cannot be read ({error}).") from error
+            raise EmbeddingError(f"cannot be read ({error})", where=self.path) from error
         return found
 
     def _read(self, start: int, count: int) -> npt.NDArray[np.floating]:
@@ -100,13 +102,15 @@ class EmbeddingFile:
         try:
             found = np.fromfile(self.path, self.dtype, count * width, offset=offset)
         except OSError as error:
-            raise EmbeddingError(f"{self.path}: cannot be read ({error}).") from error
+            raise EmbeddingError(f"cannot be read ({error})", where=self.path) from error
         if len(found) != count * width:
             raise self._cut(start, count, len(found) // width)
         return found.reshape(count, width)
 
     def _cut(self, start: int, expected: int, found: int) -> EmbeddingError:
         return EmbeddingError(
-            f"{self.path}: was cut since it was opened: expected {counted(expected, 'row')} from "
-            f"row {start:,} on, found {found:,}. Write it again."
+            f"was cut since it was opened: expected {counted(expected, 'row')} from row {start:,} "
+            f"on, found {found:,}",
+            where=self.path,
+            remedy="Write it again",
         )

@@ -19,7 +19,7 @@ from airrep.disk.atomic import atomic_file
 from airrep.disk.digests import file_digest
 from airrep.disk.durable import sync_directory
 from airrep.disk.locks import try_lock
-from airrep.disk.sealed import check_format
+from airrep.disk.sealed import check_format, reading
 from airrep.errors import EmbeddingError, StoreError
 from airrep.shards.embedding_file import EmbeddingFile
 
@@ -37,7 +37,7 @@ def how_to_mend(directory: Path) -> str:
     """What to do about a damaged shard."""
     return (
         f"`curate verify {directory} --repair` drops damaged shards, and the next run encodes "
-        "their rows again; or delete the store to encode all of it afresh."
+        "their rows again; or delete the store to encode all of it afresh"
     )
 
 
@@ -57,8 +57,9 @@ def only_writer(directory: Path) -> Iterator[None]:
     lock = try_lock(directory / ".lock")
     if lock is None:
         raise StoreError(
-            f"{directory}: another run is adding to this store; wait until it is done, or use "
-            "another directory."
+            "another run is adding to this store",
+            where=directory,
+            remedy="wait until it is done, or use another directory",
         )
     try:
         yield
@@ -121,9 +122,8 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     try:
         there = file.exists()
     except OSError as error:  # too long a name, or a directory that is closed to us
-        raise StoreError(
-            f"{shortened(directory, 200)}: cannot be read ({error.strerror})."
-        ) from error
+        problem = f"cannot be read ({error.strerror})"
+        raise StoreError(problem, where=shortened(directory, 200)) from error
     if not there:
         strange = directory.exists() and (
             not directory.is_dir()
@@ -137,7 +137,11 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
                     f"{directory} --repair` writes it anew."
                 )
             return None
-    try:
+    remedy = (
+        f"`curate verify {directory} --repair` writes it anew if its shards say enough; else "
+        "delete the store"
+    )
+    with reading(file, remedy, StoreError):
         manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
         check_format(manifest["format"], FORMAT, file, StoreError)
         for number, shard in enumerate(manifest["shards"]):
@@ -145,11 +149,6 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
                 raise ValueError(f"shard {number} is {shard['name']!r}")
         if not manifest.keys() >= set(SETTINGS) or manifest["dtype"] not in DTYPES:
             raise ValueError("a setting is missing or unknown")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreError(
-            f"{file}: damaged ({error!r}); `curate verify {directory} --repair` writes it anew if "
-            "its shards say enough; else delete the store."
-        ) from error
     return manifest
 
 
@@ -182,13 +181,15 @@ def open_shard(
         table = pq.read_table(directory / f"{name}.parquet")
         ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
     except (EmbeddingError, OSError, ValueError, KeyError, pa.ArrowException) as error:
+        problem = error.problem if isinstance(error, EmbeddingError) else str(error)
         raise StoreError(
-            f"{file}: the shard is missing or damaged ({error}). {how_to_mend(directory)}"
+            f"the shard is missing or damaged ({problem})",
+            where=file,
+            remedy=how_to_mend(directory),
         ) from error
     shape, dtype = (rows, manifest["dim"]), manifest["dtype"]
     if shard.shape != shape or shard.dtype != dtype or table.num_rows != rows:
-        raise StoreError(
-            f"{file}: expected {shape} {dtype}, found {shard.shape} {shard.dtype} with "
-            f"{table.num_rows} ids. {how_to_mend(directory)}"
-        )
+        found = f"{shard.shape} {shard.dtype} with {table.num_rows} ids"
+        problem = f"expected {shape} {dtype}, found {found}"
+        raise StoreError(problem, where=file, remedy=how_to_mend(directory))
     return shard, ids, digests

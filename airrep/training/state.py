@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from airrep.disk.atomic import atomic_file
 from airrep.disk.digests import content_digest
-from airrep.disk.sealed import check_format, write_sealed
+from airrep.disk.sealed import ALTERED, check_format, reading, write_sealed
 from airrep.errors import OutputError, SupervisionError
 
 STATE_FILE = "training.safetensors"
 FIGURES_FILE = "training.json"
 _FORMAT = 2  # 1 had no losses since the last validation, and was written at validations alone
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 _ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser knows of a weight
 
 
@@ -114,11 +114,12 @@ def load_state(
     if not file.exists():
         return Progress()
     described, tensors = check_state(directory)
-    try:
+    with _reading(file):
         if described["fingerprint"] != fingerprint:
             raise OutputError(
-                f"{directory}: holds a training run on other data or with other settings; use "
-                "another directory, or delete this one."
+                "holds a training run on other data or with other settings",
+                where=directory,
+                remedy="use another directory, or delete this one",
             )
         history = [Validated(**v) for v in described["history"]]
         best = {name: tensors[f"best.{name}"] for name in trained}
@@ -138,10 +139,6 @@ def load_state(
                         "exp_avg_sq": square,
                     }
         return found
-    except OutputError:
-        raise
-    except _BROKEN as error:
-        raise _damaged(file, error) from error
 
 
 def check_state(directory: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -151,7 +148,7 @@ def check_state(directory: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor
         SupervisionError: The file is damaged, or of a later version.
     """
     file = directory / STATE_FILE
-    try:
+    with _reading(file):
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata()
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -159,20 +156,14 @@ def check_state(directory: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor
         if "fingerprint" not in described:  # else of a version before there were digests
             described, digest = described["sealed"]
             if digest != _digest(tensors, described):
-                raise ValueError("its content is not what was written")
+                raise ValueError(ALTERED)
         check_format(described.get("format", _FORMAT), _FORMAT, file, SupervisionError)
-    except SupervisionError:
-        raise
-    except _BROKEN as error:
-        raise _damaged(file, error) from error
     return described, tensors
 
 
-def _damaged(file: Path, error: Exception) -> SupervisionError:
-    return SupervisionError(
-        f"{file}: the training run is damaged ({type(error).__name__}); delete the file to train "
-        "anew."
-    )
+def _reading(file: Path) -> AbstractContextManager[None]:
+    remedy, problem = "delete the file to train anew", "the training run is damaged"
+    return reading(file, remedy, SupervisionError, problem)
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> str:

@@ -32,7 +32,8 @@ def read_yaml_file(path: str | Path) -> Any:  # noqa: ANN401 (whatever YAML hold
     try:
         return read_yaml(text)
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
+        error.at(path)
+        raise
 
 
 def config_text(path: str | Path) -> str:

@@ -69,13 +69,14 @@ class Rows:
         for number, row in enumerate(_iterate(self.dataset)):
             file, local = self.place(number)
             try:
-                if isinstance(row, _Unreadable):
-                    raise RecordError(f"{file}, row {local} (counting from 0): {row.reason}")
+                if isinstance(row, RecordError):
+                    raise row.at(_row(file, local))
                 read = normalise(row, index=local, origin=file, columns=columns)
             except RecordError as error:
                 if on_bad_row == "error":
                     raise
-                skipped.append(named(file) + str(error).removeprefix(file))
+                error.where = _row(named(file), local)
+                skipped.append(str(error))
                 continue
             own_ids = "id" in (columns or {})
             source = read.source or (Path(file).name.split(".")[0] if self.files else "")
@@ -84,8 +85,9 @@ class Rows:
             )
             if own_ids and first_with.setdefault(example.id, number) != number:
                 raise RecordError(
-                    f"{file}, row {local} (counting from 0): the id {example.id!r} is taken by "
-                    f"row {first_with[example.id]}; ids have to be unique."
+                    f"the id {example.id!r} is taken by row {first_with[example.id]}",
+                    where=_row(file, local),
+                    remedy="ids have to be unique",
                 )
             examples.append(example)
         if not examples:
@@ -137,14 +139,12 @@ def places_of(given: object) -> list[Path]:
     return found
 
 
-@dataclass(frozen=True)
-class _Unreadable:
-    """A row with a value that no Python object can hold: a date of the year 1,000,000, say."""
-
-    reason: str
+def _row(place: str, number: int) -> str:
+    return f"{place}, row {number} (counting from 0)"
 
 
-def _iterate(dataset: Dataset) -> Iterator[dict[str, Any] | _Unreadable]:
+def _iterate(dataset: Dataset) -> Iterator[dict[str, Any] | RecordError]:
+    """Rows; an error for one with a value that Python cannot hold: the year 1,000,000, say."""
     for start in range(0, len(dataset), _READ_AT_ONCE):
         stop = min(start + _READ_AT_ONCE, len(dataset))
         try:
@@ -157,15 +157,15 @@ def _iterate(dataset: Dataset) -> Iterator[dict[str, Any] | _Unreadable]:
             yield dict(zip(fields, values, strict=True))
 
 
-def _one(dataset: Dataset, row: int) -> dict[str, Any] | _Unreadable:
+def _one(dataset: Dataset, row: int) -> dict[str, Any] | RecordError:
     try:
         found: dict[str, Any] = dataset[row]
         return found
     except Exception as error:
         reason = shortened(error, 200)
-        return _Unreadable(
-            f"a value of it cannot be read ({type(error).__name__}: {reason}). Mend it, or leave "
-            "its field out."
+        return RecordError(
+            f"a value of it cannot be read ({type(error).__name__}: {reason})",
+            remedy="Mend it, or leave its field out",
         )
 
 
@@ -294,10 +294,8 @@ def _as_mapping(row: Any, index: int, name: str) -> Mapping[str, Any]:  # noqa: 
         return {"text": row}
     if isinstance(row, Mapping):
         return row
-    raise RecordError(
-        f"{name}, row {index} (counting from 0): expected a mapping or a string, found "
-        f"{type(row).__name__}."
-    )
+    problem = f"expected a mapping or a string, found {type(row).__name__}"
+    raise RecordError(problem, where=_row(name, index))
 
 
 def _dataset(table: pa.Table, name: str) -> Dataset:

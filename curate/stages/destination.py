@@ -112,7 +112,7 @@ def listed(directory: Path) -> set[str]:
     """The files of a directory that a selection wrote, or was about to write."""
     found: set[str] = set()
     with suppress(FileFormatError, KeyError, TypeError):  # there is none, or it is damaged
-        found |= set(read_sealed(directory / RECORD, FileFormatError, "")[FILES_KEY])
+        found |= set(read_sealed(directory / RECORD)[FILES_KEY])
     manifest = read_manifest(directory)
     if manifest is not None:
         everything = (name for ending in get_args(FileFormat) for name in file_names(ending))
@@ -206,7 +206,7 @@ def check_same_selection(directory: Path, manifest: Mapping[str, Any], *, overwr
 def _remembered_run(directory: Path) -> dict[str, Any] | None:
     """The run that the record beside a manifest names; None if it is damaged as well."""
     with suppress(FileFormatError, KeyError):
-        found: dict[str, Any] = read_sealed(directory / RECORD, FileFormatError, "")["run"]
+        found: dict[str, Any] = read_sealed(directory / RECORD)["run"]
         return found
     return None
 

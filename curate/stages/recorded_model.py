@@ -85,10 +85,10 @@ def recorded_facts(directory: Path) -> dict[str, Any]:
     file = directory / MODEL_FILE
     if not file.exists():
         return {}
-    mend = "delete it, and start the recording again: it writes it anew and keeps the runs"
-    found = read_sealed(file, SupervisionError, mend)
+    remedy = "delete it, and start the recording again: it writes it anew and keeps the runs"
+    found = read_sealed(file, remedy, error=SupervisionError)
     if not found.keys() >= _FIELDS:
-        raise SupervisionError(f"{file}: damaged (fields are missing); {mend}.")
+        raise SupervisionError("damaged (fields are missing)", where=file, remedy=remedy)
     return found
 
 
@@ -115,8 +115,10 @@ def recorded_model(
         if model is not None:
             raise
         raise MissingInputError(
-            f"{error} The runs in {directory} were recorded with it; say where it is now: "
-            "model=... (--model ...)."
+            error.problem,
+            where=error.where,
+            remedy=f"The runs in {directory} were recorded with it; say where it is now: "
+            "model=... (--model ...)",
         ) from error
     expected = recorded.provenance["model"]
     if loaded.fingerprint != expected:

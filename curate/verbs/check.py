@@ -69,7 +69,7 @@ def _check_output(file: Path) -> None:
     if not os.path.lexists(file):
         return
     try:
-        found = read_sealed(file, FileFormatError, "")
+        found = read_sealed(file)
     except FileFormatError:
         found = {}
     if not found.keys() >= _KEYS:

@@ -209,5 +209,6 @@ def _tokens(model: LanguageModel, given: Input) -> list[Tokens]:
                 model.tokenise([example])
             except RecordError as error:
                 file, row = given.rows.place(example.row)
-                raise RecordError(f"{file}, row {row} (counting from 0): {error}") from error
+                error.at(f"{file}, row {row} (counting from 0)")
+                raise
         raise

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from airrep.disk.paths import user_path
 from airrep.disk.temporary import is_temporary, leftovers, remove_leftover
@@ -16,7 +15,7 @@ from airrep.shards.files import MANIFEST
 from curate.verification.findings import Finding, Place, Verification
 from curate.verification.outputs import check_arrays, check_output, check_training, check_trials
 from curate.verification.runs import check_runs
-from curate.verification.selections import check_selection, is_selection
+from curate.verification.selections import check_selection
 from curate.verification.stores import check_store
 
 _ROUNDS = 2  # of mending: a manifest that is found again may show damaged shards
@@ -60,98 +59,77 @@ def verify(directory: str | Path, *, repair: bool = False) -> Verification:
 
 
 def _look(root: Path) -> tuple[list[Place], list[Finding]]:
-    places = list(_places(root))
+    places = [
+        check(directory)
+        for directory in _directories(root)
+        for recognises, check in _KINDS
+        if recognises(directory)
+    ]
     findings = [finding for place in places for finding in place.findings]
     findings += _temporary(root, [place.directory for place in places])
     return places, findings
 
 
-def _directories(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """All directories that are not temporary, with the names of their files."""
-    for place, below, files in os.walk(root):
+def _directories(root: Path) -> Iterator[Path]:
+    """All directories that are not temporary."""
+    for place, below, _ in os.walk(root):
         below[:] = sorted(name for name in below if not is_temporary(Path(place) / name))
-        yield Path(place), sorted(files)
+        yield Path(place)
 
 
 def _temporary(root: Path, ours: list[Path]) -> Iterator[Finding]:
     """What killed runs left in the directory itself, and in and below those that are ours."""
-    for directory, _ in _directories(root):
+    for directory in _directories(root):
         if directory != root and not any(directory.is_relative_to(place) for place in ours):
             continue
         for path in leftovers(directory):
             problem, mend = "left by a run that was killed", "it is removed; nothing ever reads it"
-            yield Finding(path, problem, mend, partial(_remove_leftover, path))
-
-
-def _remove_leftover(path: Path) -> None:
-    remove_leftover(path)
-
-
-def _places(root: Path) -> Iterator[Place]:
-    for directory, files in _directories(root):
-        for recognises, check in _KINDS:
-            if recognises(directory, files):
-                yield check(directory)
+            yield Finding(path, problem, mend, partial(remove_leftover, path))
 
 
 def _repair(finding: Finding) -> None:
     assert finding.repair is not None
     try:
         finding.repair()
+    except CurateError:
+        raise
     except OSError as error:
-        if isinstance(error, CurateError):
-            raise
         raise OutputError(f"cannot mend {finding.file} ({error.strerror or error}).") from error
 
 
-def _manifest(directory: Path, files: list[str]) -> Any:  # noqa: ANN401 (what JSON holds)
-    if MANIFEST not in files:
-        return None
+def _has(directory: Path, *patterns: str) -> bool:
+    """Whether something in the directory has such a name."""
+    return any(any(directory.glob(pattern)) for pattern in patterns)
+
+
+def _manifest_says(directory: Path, key: str) -> bool:
+    """Whether the directory has a manifest, of whatever kind, that has this key."""
     try:
-        return json.loads((directory / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+        content = json.loads((directory / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and key in content
 
 
-def _is_store(directory: Path, files: list[str]) -> bool:
-    content = _manifest(directory, files)
-    shards = any(name.startswith("shard-") and name.endswith(".npy") for name in files)
-    return shards or (isinstance(content, dict) and "shards" in content)
+def _is_store(directory: Path) -> bool:
+    return _has(directory, "shard-*.npy") or _manifest_says(directory, "shards")
 
 
-def _is_selection(directory: Path, files: list[str]) -> bool:
-    saved = any(name.startswith("selection.") for name in files)
-    inside = saved and (directory / "insight").is_dir()
-    return inside or is_selection(_manifest(directory, files))
+def _is_selection(directory: Path) -> bool:
+    saved = _has(directory, "selection.*") and (directory / "insight").is_dir()
+    return saved or _manifest_says(directory, "manifest_version")
 
 
-def _is_runs(directory: Path, files: list[str]) -> bool:
-    runs = any((directory / "runs").glob("[0-9]*-[0-9]*.safetensors"))
-    return runs or {"plan.json", "plan.safetensors"} & set(files) != set()
-
-
-def _is_output(_: Path, files: list[str]) -> bool:
-    return "inputs.json" in files or {"config.json", "checksums.json"} <= set(files)
-
-
-def _is_scores(directory: Path, files: list[str]) -> bool:
-    return directory.name == "scores" and any(name.endswith(".npy") for name in files)
-
-
-def _is_trials(directory: Path, files: list[str]) -> bool:
-    return directory.name == "trials" and any(name.endswith(".json") for name in files)
-
-
-def _is_training(_: Path, files: list[str]) -> bool:
-    return bool({"training.safetensors", "learned.json", "teacher.npy"} & set(files))
-
-
-_KINDS: tuple[tuple[Callable[[Path, list[str]], bool], Callable[[Path], Place]], ...] = (
+# How a directory is recognised, and what looks at it; one directory may be of several kinds.
+_RUNS = ("plan.json", "plan.safetensors", "runs/[0-9]*-[0-9]*.safetensors")
+_CLAIMED = ("config.json", "checksums.json")
+_TRAINING = ("training.safetensors", "learned.json", "teacher.npy")
+_KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Place]], ...] = (
     (_is_store, check_store),
     (_is_selection, check_selection),
-    (_is_runs, check_runs),
-    (_is_output, check_output),
-    (_is_trials, check_trials),
-    (_is_scores, check_arrays),
-    (_is_training, check_training),
+    (lambda d: _has(d, *_RUNS), check_runs),
+    (lambda d: _has(d, "inputs.json") or all(_has(d, n) for n in _CLAIMED), check_output),
+    (lambda d: d.name == "trials" and _has(d, "*.json"), check_trials),
+    (lambda d: d.name == "scores" and _has(d, "*.npy"), check_arrays),
+    (lambda d: _has(d, *_TRAINING), check_training),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from airrep.errors import CurateError
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Finding:
     file: Path
     problem: str
     mend: str
-    repair: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    repair: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.problem}. {self.mend[:1].upper()}{self.mend[1:]}."
@@ -86,3 +89,21 @@ def remove(*files: Path) -> Callable[[], None]:
             file.unlink(missing_ok=True)
 
     return repair
+
+
+@contextmanager
+def noted(
+    findings: list[Finding], file: Path, mend: str, repair: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Read a file in here: one of our errors becomes a finding.
+
+    Args:
+        findings: The finding is appended to these.
+        file: See `Finding`, as for the next two.
+        mend: What to do about it, or what `repair` does.
+        repair: Mends it.
+    """
+    try:
+        yield
+    except CurateError as error:
+        findings.append(Finding(file, error.problem.removesuffix("."), mend, repair))

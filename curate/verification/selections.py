@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airrep.console.wording import counted
 from airrep.disk.digests import file_digest
-from airrep.disk.sealed import check_format, read_sealed
-from airrep.errors import CurateError, FileFormatError
+from airrep.disk.sealed import check_format, read_sealed, reading
+from airrep.errors import FileFormatError
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, MANIFEST_VERSION, identity
 from curate.report.kept.file import read_insight
 from curate.report.seal import Seal, reports
-from curate.verification.findings import Finding, Place
+from curate.verification.findings import Finding, Place, noted
 
 KIND = "saved selection"
 
@@ -25,13 +24,14 @@ def check_selection(directory: Path) -> Place:
     """Compare every file with the digests in the manifest; nothing is ever removed."""
     file = directory / MANIFEST_FILE
     try:
-        manifest = read_sealed(file, FileFormatError, "")
-        check_format(manifest["manifest_version"], MANIFEST_VERSION, file, FileFormatError)
-        verb = manifest.get("verb", "select")
-    except (FileFormatError, ValueError, KeyError) as error:
+        with reading(file, None, FileFormatError):
+            manifest = read_sealed(file)
+            check_format(manifest["manifest_version"], MANIFEST_VERSION, file, FileFormatError)
+    except FileFormatError as error:
         mend = "select again into a new directory; if you edited it, that is all there is to it"
-        problem = "missing" if not file.exists() else str(error.__cause__ or error)
+        problem = error.problem if file.exists() else "missing"
         return Place(directory, KIND, "unfinished", [Finding(file, problem, mend)])
+    verb = manifest.get("verb", "select")
     again = f"select again: curate {verb} --config {file} --output {directory}"
     digests = manifest.get(FILES_KEY)
     if digests is None:
@@ -70,13 +70,6 @@ def _readable(directory: Path, again: str) -> list[Finding]:
         except (OSError, pa.ArrowException) as error:
             findings.append(Finding(file, f"cannot be read ({error})", again))
     if (directory / "insight").is_dir():
-        try:
+        with noted(findings, directory / "insight", again):
             read_insight(directory)
-        except CurateError as error:
-            findings.append(Finding(directory / "insight", str(error), again))
     return findings
-
-
-def is_selection(manifest: Any) -> bool:  # noqa: ANN401 (what JSON holds)
-    """Whether this is what a saved selection's manifest holds."""
-    return isinstance(manifest, dict) and "manifest_version" in manifest

@@ -27,7 +27,7 @@ def check_store(directory: Path) -> Place:
     try:
         manifest = read_manifest(directory)
         if manifest is None and any(directory.glob("shard-*.parquet")):
-            raise StoreError("missing")
+            raise StoreError("missing", where=directory / MANIFEST)
         if manifest and (wrong := misnamed_settings(directory, manifest)):
             raise StoreError(f"{' and '.join(wrong)} differ from what its shards say")
     except StoreError as error:
@@ -61,7 +61,7 @@ def check_store(directory: Path) -> Place:
 
 
 def _manifest_lost(directory: Path, error: StoreError) -> Finding:
-    file, problem = directory / MANIFEST, str(error.__cause__ or error)
+    file, problem = directory / MANIFEST, error.problem.removesuffix(".")
     if rebuilt_manifest(directory) is None:
         mend = "restore the file from a copy, or delete the store to encode all of it afresh"
         return Finding(file, problem, mend)

@@ -27,7 +27,7 @@ from airrep.disk.locks import locked
 from airrep.disk.parts import discard, kept_in
 from airrep.disk.sealed import read_sealed, write_sealed
 from airrep.encoder import DEFAULT_CHECKPOINT, AirRep
-from airrep.errors import ArgumentError, FileFormatError
+from airrep.errors import ArgumentError
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
@@ -172,7 +172,7 @@ def learn(
                 history, trained.best, trained.rows, seconds, teacher_seconds, precision
             )
             write_sealed(record, asdict(found))
-    known = read_sealed(record, FileFormatError, "delete it, and the same command trains on")
+    known = read_sealed(record, "delete it, and the same command trains on")
     return Learned(**{field.name: known[field.name] for field in fields(Learned)})
 
 

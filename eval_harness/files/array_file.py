@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from airrep.disk.atomic import atomic_file
 from airrep.disk.digests import file_digest
-from airrep.disk.sealed import check_format, read_sealed, write_sealed
+from airrep.disk.sealed import ALTERED, read_sealed, reading, write_sealed
 from airrep.errors import FileFormatError
-from airrep.shards.embedding_file import NPY_ERRORS
 
 _FORMAT = 1
 _CONTENT = "content"  # the array file's digest
-_MEND = "delete it and the .json beside it, and the same command computes it again"
+_REMEDY = "delete it and the .json beside it, and the same command computes it again"
 
 
 def write_array(file: Path, values: npt.NDArray[Any], facts: Mapping[str, Any]) -> None:
@@ -39,20 +38,8 @@ def read_array(file: Path) -> tuple[npt.NDArray[Any], dict[str, Any]]:
     Raises:
         FileFormatError: One of them is damaged, or of a later version.
     """
-    described = _described(file)
-    try:
+    described = read_sealed(file.with_suffix(".json"), _REMEDY, newest=_FORMAT)
+    with reading(file, _REMEDY, FileFormatError):
         if described.pop(_CONTENT, None) not in (None, file_digest(file)):
-            raise ValueError("its content is not what was written")
+            raise ValueError(ALTERED)
         return np.load(file, allow_pickle=False), described
-    except NPY_ERRORS as error:
-        raise FileFormatError(f"{file}: damaged ({error}); {_MEND}.") from error
-
-
-def _described(file: Path) -> dict[str, Any]:
-    beside = file.with_suffix(".json")
-    described = read_sealed(beside, FileFormatError, _MEND)
-    try:
-        check_format(described.get("format", _FORMAT), _FORMAT, beside, FileFormatError)
-    except ValueError as error:
-        raise FileFormatError(f"{beside}: damaged ({error}); {_MEND}.") from error
-    return described

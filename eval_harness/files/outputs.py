@@ -20,7 +20,7 @@ from airrep.disk.atomic import atomic_file
 from airrep.disk.digests import file_digest
 from airrep.disk.locks import locked
 from airrep.disk.paths import not_ours
-from airrep.disk.sealed import check_format, read_sealed, write_sealed
+from airrep.disk.sealed import read_sealed, write_sealed
 from airrep.errors import FileFormatError, OutputError
 
 CHECKSUMS = "checksums.json"
@@ -81,7 +81,7 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         if not file.exists():
             write_sealed(file, mine)
             return
-    mend = (
+    remedy = (
         "delete it if you know that the directory holds what you are about to go on with, else the "
         "directory"
     )
@@ -91,10 +91,11 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
         known = {}
     changed = sorted(key for key in mine if mine[key] != known.get(key))
     if changed:
-        read_sealed(file, OutputError, mend)  # a damaged file is not another's
+        read_sealed(file, remedy, error=OutputError)  # a damaged file is not another's
         raise OutputError(
-            f"{file.parent}: holds another {what} ({file.name}: {', '.join(changed)} differ); "
-            "use another directory, or delete this one."
+            f"holds another {what} ({file.name}: {', '.join(changed)} differ)",
+            where=file.parent,
+            remedy="use another directory, or delete this one",
         )
 
 
@@ -125,19 +126,18 @@ def read_checksums(directory: Path) -> dict[str, str]:
     file = directory / CHECKSUMS
     if not file.exists():
         return {}
-    content = read_sealed(file, FileFormatError, "run the same command again: it writes it anew")
-    check_format(content.get("format", _FORMAT), _FORMAT, file, FileFormatError)
-    files: dict[str, str] = content["files"]
+    remedy = "run the same command again: it writes it anew"
+    files: dict[str, str] = read_sealed(file, remedy, newest=_FORMAT)["files"]
     return files
 
 
-def check_kept(directory: Path, kept: tuple[str, ...], mend: str) -> None:
+def check_kept(directory: Path, kept: tuple[str, ...], remedy: str) -> None:
     """Refuse to go on with files that are not what `write_checksums` saw.
 
     Args:
         directory: Directory of the results.
         kept: Beginnings of names that are looked at.
-        mend: What to do about it, for the message.
+        remedy: What to do about it, for the message.
 
     Raises:
         OutputError: One of them is missing or was altered.
@@ -147,7 +147,7 @@ def check_kept(directory: Path, kept: tuple[str, ...], mend: str) -> None:
         file = directory / name
         if name.startswith(kept) and not (file.is_file() and file_digest(file) == digest):
             state = "not what was written (its digest differs)" if file.is_file() else "missing"
-            raise OutputError(f"{file}: {state}; {mend}.")
+            raise OutputError(state, where=file, remedy=remedy)
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:

@@ -107,7 +107,8 @@ def _run_stack(
         with kept_in(place, parts):
             losses = runner.train(runs).losses(evaluation)
     except (EmbeddingError, LossError) as error:
-        raise LossError(f"training on {'; '.join(names)}: {error}") from error
+        found = LossError(error.problem, where=error.where, remedy=error.remedy)
+        raise found.at(f"training on {'; '.join(names)}") from error
     seconds = (time.perf_counter() - start) / len(stack)
     made_by = provenance(runner)
     with locked(directory / ".lock"):  # of two recipes that begin at once, one is refused

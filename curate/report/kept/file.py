@@ -26,7 +26,7 @@ from airrep.console.wording import shortened
 from airrep.disk.atomic import atomic_file
 from airrep.disk.digests import file_digest
 from airrep.disk.paths import user_path
-from airrep.disk.sealed import check_format
+from airrep.disk.sealed import check_format, reading
 from airrep.errors import FileFormatError, MissingInputError
 from curate.manifest.check import check_manifest
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE
@@ -89,15 +89,11 @@ def read_insight(directory: str | Path) -> Insight:
     directory = user_path(directory, "directory")
     manifest = _read_manifest(directory)
     tables = [_read_table(directory, name, manifest) for name in (_ROWS, _TARGETS, _REMOVED)]
-    try:
+    problem = "the files are not what a selection leaves there"
+    with reading(directory / _FOLDER, _again(directory), FileFormatError, problem):
         insight = _assemble(manifest, json.loads(tables[0].schema.metadata[_KEY]), *tables)
         check_insight(insight)
         return insight
-    except (LookupError, TypeError, pa.ArrowException, ValueError, ArithmeticError) as error:
-        raise FileFormatError(
-            f"{directory / _FOLDER}: the files are not what a selection leaves there ({error!r}); "
-            f"{_again(directory)}."
-        ) from error
 
 
 def _row_columns(insight: Insight) -> dict[str, Any]:
@@ -247,56 +243,34 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
         there = path.is_file()
     except OSError as error:  # too long a name, for instance
-        raise MissingInputError(
-            f"{shortened(path, 200)}: cannot be read ({error.strerror})."
-        ) from error
+        problem = f"cannot be read ({error.strerror})"
+        raise MissingInputError(problem, where=shortened(path, 200)) from error
     if not there:
         raise MissingInputError(
             f"{directory} holds no selection: {MANIFEST_FILE} is missing. Name a directory that "
             "`curate select --output` or `save` wrote."
         )
-    try:
+    with reading(path, _again(directory), FileFormatError, "not the manifest of a selection"):
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         check_manifest(manifest, path)
-        manifest.setdefault("encoders", [])  # version 1 kept one under another name
-    except FileFormatError as error:
-        raise FileFormatError(f"{str(error).rstrip('.')}; {_again(directory)}.") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(
-            f"{path} is not the manifest of a selection ({error!r}); {_again(directory)}."
-        ) from error
+    manifest.setdefault("encoders", [])  # version 1 kept one under another name
     # The digests are `curate verify`'s business: a manifest may have been edited, to be run again.
     return {key: value for key, value in manifest.items() if key not in (FILES_KEY, "digest")}
 
 
 def _read_table(directory: Path, name: str, manifest: Mapping[str, Any]) -> pa.Table:
-    path = directory / _FOLDER / name
+    path, remedy = directory / _FOLDER / name, _again(directory)
     if not path.is_file():
-        raise MissingInputError(
-            f"{path} is missing: the selection was saved by a version without reports, or only in "
-            f"part; {_again(directory)}."
-        )
-    try:
+        problem = "missing: the selection was saved by a version without reports, or only in part"
+        raise MissingInputError(problem, where=path, remedy=remedy)
+    with reading(path, remedy, FileFormatError, "damaged, or no file of ours"):
         table = read_file(path)
         about = json.loads((table.schema.metadata or {})[_KEY])
-        if not isinstance(about, dict) or "fingerprint" not in about:
-            raise KeyError("fingerprint")
-    except (OSError, KeyError, ValueError, RecursionError) as error:
-        raise FileFormatError(
-            f"{path} is damaged, or no file of ours ({error!r}); {_again(directory)}."
-        ) from error
-    try:
-        check_format(about["version"], _VERSION, path, FileFormatError)
         fingerprint = about["fingerprint"]
-    except FileFormatError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} is damaged ({error!r}); {_again(directory)}.") from error
+        check_format(about["version"], _VERSION, path, FileFormatError)
     if fingerprint != manifest["chosen"]["fingerprint"]:
-        raise FileFormatError(
-            f"{path} belongs to another selection than {directory / MANIFEST_FILE}; "
-            f"{_again(directory)}."
-        )
+        problem = f"belongs to another selection than {directory / MANIFEST_FILE}"
+        raise FileFormatError(problem, where=path, remedy=remedy)
     return table
 
 

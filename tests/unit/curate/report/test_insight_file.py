@@ -114,11 +114,12 @@ def test_a_missing_or_damaged_file_says_which_and_what_to_do(saved, name):
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
-        FileFormatError, match=rf"{name}.parquet is damaged.*curate select --config"
+        FileFormatError,
+        match=rf"{name}.parquet: (damaged|not a readable).*; select again: curate select --config",
     ):
         read_insight(directory)
     file.unlink()
-    with pytest.raises(MissingInputError, match=rf"{name}.parquet is missing.*curate select"):
+    with pytest.raises(MissingInputError, match=rf"{name}.parquet: missing.*curate select"):
         read_insight(directory)
 
 
