@@ -36,7 +36,7 @@ from airrep.network.modeling import AirRepConfig, AirRepModel
 from airrep.network.reading import make_reader
 from airrep.network.sentence_layout import write_modules
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
-from airrep.pooling import Pooling, group_influence
+from airrep.pooling import GroupPooling, group_influence
 from airrep.records import Example, as_text, normalise
 from airrep.template import text_fingerprint
 
@@ -238,7 +238,7 @@ class AirRep:
         self,
         queries: Embeddings | Sequence[Encodable],
         corpus: Embeddings | Sequence[Encodable],
-        pooling: Pooling = "attention",
+        pooling: GroupPooling = "attention",
         *,
         softmax: bool | None = None,
     ) -> Embeddings:

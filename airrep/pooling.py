@@ -1,4 +1,4 @@
-"""Group influence: many scores to one. The formula, in torch, for training and inference.
+"""Group pooling: the scores of a group's members to its influence. The formula, in torch.
 
 For a target x and a group S with scores s_i = <Enc(x), Enc(z_i)> (AirRep, arXiv 2505.18513, eq. 4):
 
@@ -6,21 +6,25 @@ For a target x and a group S with scores s_i = <Enc(x), Enc(z_i)> (AirRep, arXiv
 
 Larger means that training on S lowers the loss on x more. One example's influence is its raw
 score; order and duplication of the whole group do not matter; f lies between min s and max s.
-`selection.group` holds the incremental form of the same formula.
+`selection.group` holds the incremental form of the same formula. How a network pools the states of
+a text's tokens is another matter: `airrep.network.token_pooling`.
 """
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from airrep.errors import ArgumentError
-from airrep.pooling_kind import POOLINGS, Pooling
 
-__all__ = ["Pooling", "group_influence"]
+if TYPE_CHECKING:  # so that the names of the kinds can be had without torch
+    import torch
+
+GroupPooling = Literal["attention", "sum", "mean"]
+GROUP_POOLINGS: tuple[str, ...] = get_args(GroupPooling)
 
 
 def group_influence(
-    scores: torch.Tensor, *, pooling: Pooling = "attention", scale: float = 1.0
+    scores: torch.Tensor, *, pooling: GroupPooling = "attention", scale: float = 1.0
 ) -> torch.Tensor:
     """Pool scores over the last dimension.
 
@@ -40,5 +44,5 @@ def group_influence(
     if pooling == "mean":
         return scores.sum(dim=-1) / max(scores.shape[-1], 1)
     if pooling == "attention":
-        return (torch.softmax(scale * scores.abs(), dim=-1) * scores).sum(dim=-1)
-    raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {POOLINGS}.")
+        return ((scale * scores.abs()).softmax(dim=-1) * scores).sum(dim=-1)
+    raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {GROUP_POOLINGS}.")

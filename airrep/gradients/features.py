@@ -7,7 +7,7 @@ more than the backward pass, and no gradient of a whole weight ever exists (LoGr
 Sketching the whole gradient costs more, and keeps inner products far better
 (`airrep.gradients.reductions`).
 
-Which layers are covered and how they are projected: `airrep.gradients.projections`.
+Which layers are covered and how they are projected: `airrep.gradients.random_projections`.
 
 Shapes: B examples, L tokens, D = Σ over layers of their features.
 """
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
 from airrep.gradients.reductions import Reduction, TwoSided
 from airrep.language_model.blocks import last_blocks

@@ -4,6 +4,11 @@ Adam moves a weight by its gradient over the root of that mean square (Kingma an
 1412.6980), so that weights of small gradients move as far as those of large ones. Fine-tuning
 starts with empty moments and is short; what its batches will give is estimated by the gradients of
 random batches at the weights where it starts.
+
+Inner products of two gradients in the metric of Adam's steps have 1/√v, v the second moments; each
+gradient is multiplied by v^(-1/4), entry by entry (`adam_metric`) or side by side
+(`adam_metric_of_sides`). Weights whose gradients are tiny are not moved without bounds: there is a
+floor, as Adam's epsilon is one.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from airrep.console.wording import counted
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found
 from airrep.language_model.model import LanguageModel, Tokens
 from airrep.language_model.passes import (
@@ -31,6 +36,35 @@ from airrep.language_model.passes import (
 )
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.records import Example
+
+_FLOOR = 1e-3  # of a layer's mean √v
+_FLOOR_OF_SIDES = 1e-6  # of a layer's mean factor
+
+
+def adam_metric(moment: torch.Tensor) -> torch.Tensor:
+    """(outputs, inputs): what each entry of a layer's gradient is multiplied by, v^(-1/4).
+
+    Args:
+        moment: Of the layer, from `second_moments`.
+    """
+    root = moment.sqrt()
+    floor = float(root.mean()) * _FLOOR
+    return (root + (floor or 1.0)).rsqrt()
+
+
+def adam_metric_of_sides(moment: torch.Tensor) -> list[torch.Tensor]:
+    """(outputs,) and (inputs,): what both sides of a layer's gradient are multiplied by.
+
+    Their product stands for v^(-1/4), with v as a product of one factor per output and one per
+    input: v_oi ≈ r_o c_i / mean v (Adafactor: Shazeer and Stern 2018, arXiv 1804.04235).
+
+    Args:
+        moment: Of the layer, from `second_moments`.
+    """
+    root = moment.mean().sqrt()
+    sides = (moment.mean(dim=1), moment.mean(dim=0))
+    # a layer that nothing moves has no direction: its gradients are 0 in any metric
+    return [(side / (root or 1) + (_FLOOR_OF_SIDES * root or 1)).pow(-0.25) for side in sides]
 
 
 def second_moments(

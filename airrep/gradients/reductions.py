@@ -14,7 +14,7 @@ import torch
 
 from airrep.disk.digests import content_digest
 from airrep.errors import ArgumentError
-from airrep.gradients.projections import ProjectedLayer
+from airrep.gradients.random_projections import ProjectedLayer
 
 _FLOATS_AT_ONCE = 1 << 24  # of whole gradients; bounds memory
 
@@ -72,7 +72,7 @@ class TwoSided:
         """With the layer's random projections."""
         out_of, into = (
             None if p is None else torch.from_numpy(p).to(device, torch.float32)
-            for p in layer.projections(seed)
+            for p in layer.random_projections(seed)
         )
         return cls(layer.name, layer.sizes, out_of, into)
 

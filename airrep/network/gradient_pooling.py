@@ -1,4 +1,4 @@
-"""A causal language model's features of a text from its gradient, by one backward pass.
+"""Token pooling "gradient": a language model's features of a text, by one backward pass.
 
 Shapes: B texts, L tokens (padded), O outputs and I inputs of a layer, F features.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
 from airrep.gradients.reductions import Folded, TwoSided, signs
 from airrep.language_model.blocks import last_blocks
@@ -38,14 +38,14 @@ class GradientPooling(nn.Module):
     """
 
     def __init__(self, network: PreTrainedModel) -> None:
-        """Random directions for the network's layers (see `airrep.gradients.projections`)."""
+        """Random directions for the network's layers (`airrep.gradients.random_projections`)."""
         super().__init__()
         self.layers = projected_layers(network, rank=_RANK)
         self.out_of, self.into, self.signs = (nn.ParameterList() for _ in range(3))
         for layer in self.layers:
             out_of, into = (
                 np.eye(size) if matrix is None else matrix
-                for matrix, size in zip(layer.projections(0), layer.sizes, strict=True)
+                for matrix, size in zip(layer.random_projections(0), layer.sizes, strict=True)
             )
             self.out_of.append(_constant(out_of))
             self.into.append(_constant(into))

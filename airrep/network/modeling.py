@@ -154,7 +154,8 @@ class AirRepModel(PreTrainedModel):
         Returns:
             (B, D) float32.
         """
-        return self.project(self.features(input_ids, attention_mask, start))
+        embeddings = self.project(self.features(input_ids, attention_mask, start))
+        return nn.functional.normalize(embeddings, dim=-1) if self.config.normalize else embeddings
 
     def features(
         self,
@@ -180,14 +181,11 @@ class AirRepModel(PreTrainedModel):
         states = read.hidden_states if how == "levels" else [read.last_hidden_state]
         return pool_states(states, attention_mask, start, how)
 
-    def project(self, features: torch.Tensor, *, normalize: bool | None = None) -> torch.Tensor:
-        """Features (B, F) to embeddings (B, D), float32; `normalize` as the config says."""
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, F) to embeddings (B, D), float32, whose lengths are as they come."""
         # The projection is a sliver of the work; in float32 it costs no accuracy either.
         weight, bias = self.projector.weight.float(), self.projector.bias.float()
-        embeddings = nn.functional.linear(features, weight, bias)  # (B, D)
-        if self.config.normalize if normalize is None else normalize:
-            embeddings = nn.functional.normalize(embeddings, dim=-1)
-        return embeddings
+        return nn.functional.linear(features, weight, bias)
 
 
 def _for_all_queries(mask: torch.Tensor) -> torch.Tensor | None:

@@ -70,14 +70,14 @@ def read_modules(directory: Path) -> Modules:
         places = {
             kind: _inside(directory, m["path"]) for kind, m in zip(kinds, listed, strict=True)
         }
-        pooling, template = "mean", None
+        token_pooling, template = "mean", None
         if segments:
             described = places[_SEGMENTS[0]] / _TRANSFORMER_CONFIG
             template = json.loads(described.read_text("utf-8"))["template"]
             pooled = json.loads((places[_SEGMENTS[1]] / "config.json").read_text("utf-8"))
-            pooling = "levels" if pooled.get("levels", 1) > 1 else "segments"
+            token_pooling = "levels" if pooled.get("levels", 1) > 1 else "segments"
         elif "Pooling" in kinds:
-            pooling = _token_pooling(places["Pooling"] / "config.json")
+            token_pooling = _token_pooling(places["Pooling"] / "config.json")
         weight, bias = _dense(places["Dense"]) if "Dense" in kinds else (None, None)
     except CheckpointError:
         raise
@@ -85,7 +85,7 @@ def read_modules(directory: Path) -> Modules:
         raise CheckpointError(
             f"{file}: cannot read the modules it lists ({type(error).__name__}: {error})."
         ) from error
-    return Modules(pooling, "Normalize" in kinds, weight, bias, template)
+    return Modules(token_pooling, "Normalize" in kinds, weight, bias, template)
 
 
 def _inside(directory: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""From a backbone's states of a text's tokens to the text's features, which the projector maps on.
+"""Token pooling: a backbone's states of a text's tokens to its features, which the projector maps.
 
 How a checkpoint does it is `token_pooling` in its config:
 

@@ -1,7 +1,7 @@
 """Exact gradients of a loss over many texts, in the memory of a few.
 
-A ranking loss looks at all embeddings of a step at once, and a graph through the encoder for all of
-them would not fit. So (GradCache: Gao et al. 2021, arXiv 2101.06983):
+The pairwise loss looks at all embeddings of a step at once, and a graph through the encoder for all
+of them would not fit. So (GradCache: Gao et al. 2021, arXiv 2101.06983):
 
     1. encode every chunk without a graph;
     2. take the loss L and its gradient dL/de with respect to the embeddings e;

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from airrep.errors import ArgumentError
-from airrep.pooling_kind import POOLINGS, Pooling
+from airrep.pooling import GROUP_POOLINGS, GroupPooling
 
 _WEIGHTINGS = ("difference", "none")
 _STARTS = ("whitened", "teacher")
@@ -25,7 +25,7 @@ class TrainConfig:
         start: "whitened" features, or "teacher": what features tell of the teacher's vectors (see
             `airrep.training.regression`).
         ridge: Ridge of the regression on the teacher's vectors.
-        pooling: Pooling of a subset's scores while training.
+        pooling: GroupPooling of a subset's scores while training.
         scale: Where the scale of scores starts; it is learned.
         weighting: Weighting of pairs of subsets (see `airrep.training.objective`).
         least: Pairs count whose labels differ by more.
@@ -54,7 +54,7 @@ class TrainConfig:
     damping: float = 3.0
     start: str = "whitened"
     ridge: float = 0.1
-    pooling: Pooling = "attention"
+    pooling: GroupPooling = "attention"
     scale: float = 5.0
     weighting: str = "difference"
     least: float = 0.1
@@ -77,7 +77,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.adapter_rank  # noqa: B018 (refuses what it cannot read)
-        for name, known in (("pooling", POOLINGS), ("weighting", _WEIGHTINGS), ("start", _STARTS)):
+        for name, known in (
+            ("pooling", GROUP_POOLINGS),
+            ("weighting", _WEIGHTINGS),
+            ("start", _STARTS),
+        ):
             if getattr(self, name) not in known:
                 raise ArgumentError(
                     f"training.{name} {getattr(self, name)!r} is unknown; choose from "

@@ -1,11 +1,9 @@
 """The directions of a layer's gradients that are worth keeping, in the metric of Adam's steps.
 
-Adam divides each weight's gradient by √v, v its mean square over batches. Taken as a product of one
-factor per output and one per input, v_oi ≈ r_o c_i / mean v (Adafactor: Shazeer and Stern 2018,
-arXiv 1804.04235), it can be applied to the two sides of a gradient, g_o v_oi^(-1/4) x_i, before
-either is projected; inner products of two gradients then have 1/√v. Of each side so scaled, the
-main directions over the tokens of many rows are kept (as LoGra begins: Choe et al. 2024, arXiv
-2405.13954), each token weighted by the length of its other side.
+Both sides of a gradient, g and x, are scaled (`airrep.gradients.moments`) before either is
+projected. Of each side so scaled, the main directions over the tokens of many rows are kept (as
+LoGra begins: Choe et al. 2024, arXiv 2405.13954), each token weighted by the length of its other
+side.
 """
 
 from __future__ import annotations
@@ -18,14 +16,13 @@ import torch
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError
 from airrep.gradients.features import reduced_gradients
-from airrep.gradients.moments import second_moments
-from airrep.gradients.projections import ProjectedLayer
+from airrep.gradients.moments import adam_metric_of_sides, second_moments
+from airrep.gradients.random_projections import ProjectedLayer
 from airrep.network.reading import LanguageModelReader
 from airrep.records import Example
 
 _DRAWS = 100  # batches that the moments are estimated from
 _ROWS = 1000  # whose tokens the main directions are found from; bounds the time
-_FLOOR = 1e-6  # of the mean factor: weights whose gradients are smaller are not moved further
 
 
 def fit_directions(
@@ -71,10 +68,7 @@ class _Spread:
     def __init__(self, layer: ProjectedLayer, moment: torch.Tensor) -> None:
         self.name, self.sizes = layer.name, layer.sizes
         self._ranks = layer.ranks
-        root = moment.mean().sqrt()
-        sides = (moment.mean(dim=1), moment.mean(dim=0))
-        # a layer that nothing moves has no direction: its gradients are 0 in any metric
-        self._scales = [(side / (root or 1) + (_FLOOR * root or 1)).pow(-0.25) for side in sides]
+        self._scales = adam_metric_of_sides(moment)
         self._sums = [torch.zeros(size, size, device=moment.device) for size in layer.sizes]
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:

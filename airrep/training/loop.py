@@ -35,13 +35,13 @@ from airrep.errors import ArgumentError, LossError
 from airrep.language_model.lora import check_lora, with_adapters
 from airrep.machine.processes import rank, wait_for_everyone
 from airrep.network.modeling import AirRepModel
-from airrep.pooling_kind import Pooling
+from airrep.pooling import GroupPooling
 from airrep.training.cached_gradients import cached_backward
 from airrep.training.config import TrainConfig
 from airrep.training.copies import copy_to_train
 from airrep.training.directions import fit_directions
-from airrep.training.objective import group_scores, pairwise_ranking_loss
-from airrep.training.regression import regression_projector
+from airrep.training.objective import group_scores, pairwise_loss
+from airrep.training.regression import fit_regression
 from airrep.training.rows import (
     Part,
     Positions,
@@ -53,7 +53,7 @@ from airrep.training.rows import (
 )
 from airrep.training.state import Progress, Validated, load_state, save_state
 from airrep.training.student import Student
-from airrep.training.whitening import whitening_projector
+from airrep.training.whitening import fit_whitening
 
 _PARTS = "features"  # what files of parts are called, in the run's directory
 
@@ -139,13 +139,11 @@ def train_encoder(
             tokens_per_batch=config.tokens_per_batch,
             progress=progress,
         )
-    start_projector(encoder, features[:learned], config)
+    start_whitened(encoder, features[:learned], config)
     if on_start is not None:
         on_start(encoder)
     if teacher is not None and config.start == "teacher":
-        weight, bias = regression_projector(
-            features[taught], teacher.vectors, config.dim, config.ridge
-        )
+        weight, bias = fit_regression(features[taught], teacher.vectors, config.dim, config.ridge)
         _put_projector(encoder, weight, bias)
     with _in_training(model, config):
         student = Student(encoder, texts.all(), config, features if frozen else None)
@@ -205,9 +203,7 @@ def check_trainable(encoder: AirRep, config: TrainConfig) -> None:
         check_lora(encoder.model.bert, config.adapter_rank)
 
 
-def start_projector(
-    encoder: AirRep, features: npt.NDArray[np.float32], config: TrainConfig
-) -> None:
+def start_whitened(encoder: AirRep, features: npt.NDArray[np.float32], config: TrainConfig) -> None:
     """Let an encoder's projector whiten features (n, F) of rows like those it will meet.
 
     The encoder is changed: give one that was made for this.
@@ -216,9 +212,7 @@ def start_projector(
         raise ArgumentError(
             f"training.dim is {config.dim}; the encoder has {features.shape[1]} features per text."
         )
-    weight, bias = whitening_projector(
-        features, encoder.model.feature_blocks, config.dim, config.damping
-    )
+    weight, bias = fit_whitening(features, encoder.model.feature_blocks, config.dim, config.damping)
     _put_projector(encoder, weight, bias)
     model = encoder.model
     model.config.normalize = model.gradient is None  # a gradient's length says something
@@ -245,7 +239,7 @@ class Checked:
     pool: Positions
     targets: Positions
 
-    def lds(self, student: Student, pooling: Pooling) -> float:
+    def lds(self, student: Student, pooling: GroupPooling) -> float:
         """The figure, of the student as it is."""
         both = student.embed(np.concatenate([self.targets, self.pool]))
         targets, pool = both.split([len(self.targets), len(self.pool)])
@@ -337,7 +331,7 @@ class _Trainer:
                 embeddings[torch.from_numpy(targets)], embeddings, members, pooling=config.pooling
             )
             weighting: Any = config.weighting
-            loss = pairwise_ranking_loss(
+            loss = pairwise_loss(
                 predicted,
                 labels.to(predicted),
                 weighting=weighting,

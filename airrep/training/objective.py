@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from airrep.console.wording import counted, shown
 from airrep.errors import ArgumentError, SupervisionError
-from airrep.pooling import Pooling, group_influence
+from airrep.pooling import GroupPooling, group_influence
 
 Weighting = Literal["difference", "none"]
 
@@ -75,7 +75,7 @@ def group_scores(
     pool: torch.Tensor,
     subsets: Sequence[torch.Tensor | npt.NDArray[Any]],
     *,
-    pooling: Pooling = "attention",
+    pooling: GroupPooling = "attention",
     scale: float = 1.0,
 ) -> torch.Tensor:
     """Predicted influence of each subset on each target, differentiable in both embeddings.
@@ -110,7 +110,7 @@ def group_scores(
     return torch.cat(pooled, dim=1).T.index_select(0, torch.from_numpy(back).to(pool.device))
 
 
-def pairwise_ranking_loss(
+def pairwise_loss(
     predicted: torch.Tensor,
     labels: torch.Tensor,
     *,

@@ -20,7 +20,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 
-def regression_projector(
+def fit_regression(
     features: Float32, vectors: Float32, dim: int, ridge: float
 ) -> tuple[Float32, Float32]:
     """Weight and bias with which the projector's output is what features tell of vectors.

@@ -54,10 +54,8 @@ class Student(nn.Module):
             self.backbone = encoder.model.bert
         else:
             with torch.no_grad():
-                base = encoder.model.project(
-                    torch.from_numpy(features).to(encoder.model.device), normalize=False
-                )
-            self._base = base
+                given = torch.from_numpy(features).to(encoder.model.device)
+                self._base = encoder.model.project(given)
         self.to(encoder.model.device)
 
     def chunks(self, numbers: Positions) -> list[Positions]:
@@ -82,7 +80,7 @@ class Student(nn.Module):
             narrow = fastest_dtype(device) is torch.bfloat16
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
                 features = self._encoder.model.features(*self._encoder.batch(tokens, length))
-            base = self._encoder.model.project(features.float(), normalize=False)
+            base = self._encoder.model.project(features.float())
         embeddings = base @ self.matrix
         if self._encoder.model.config.normalize:
             embeddings = nn.functional.normalize(embeddings, dim=-1)

@@ -13,7 +13,7 @@ from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.training.config import TrainConfig
 from airrep.training.directions import fit_directions
-from airrep.training.loop import start_projector
+from airrep.training.loop import start_whitened
 from airrep.training.starting_point import starting_point
 
 LARGEST_DIM = 1024
@@ -68,5 +68,5 @@ def gradient_encoder(
     fit_directions(encoder, rows, seed, progress=progress)
     texts = [encoder.template.render(example) for example in rows]
     features = encoder.features(texts, tokens_per_batch=tokens_per_batch, progress=progress)
-    start_projector(encoder, features, config)
+    start_whitened(encoder, features, config)
     return encoder

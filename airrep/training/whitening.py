@@ -23,7 +23,7 @@ _USABLE = 1e-3  # of the largest deviation: directions of smaller ones are round
 Float32 = npt.NDArray[np.float32]
 
 
-def whitening_projector(
+def fit_whitening(
     features: Float32, blocks: Sequence[int], dim: int, damping: float, seed: int = 0
 ) -> tuple[Float32, Float32]:
     """Weight and bias with which the projector's output is the whitened features.
@@ -82,7 +82,7 @@ def _whitening(part: Float32, damping: float, parts: int, least: float) -> Float
 
     Args:
         part: (n, size), centred.
-        damping: See `whitening_projector`.
+        damping: See `fit_whitening`.
         parts: How many there are.
         least: A smaller mean variance is rounding: the part is constant, and is left out.
     """

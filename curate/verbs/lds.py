@@ -12,7 +12,7 @@ import numpy.typing as npt
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
-from airrep.pooling_kind import POOLINGS, Pooling
+from airrep.pooling import GROUP_POOLINGS, GroupPooling
 from airrep.supervision import SubsetLosses
 from curate.rows.io import OnBadRow
 from curate.stages.inputs import Source, read_input
@@ -37,7 +37,7 @@ def lds(
     scores: str | Path | npt.NDArray[np.floating] | None = None,
     encoder: str | Path | Encoder | None = None,
     model: str | Path | LanguageModel | None = None,
-    pooling: Pooling = "attention",
+    pooling: GroupPooling = "attention",
     scale: float | None = None,
     draws: int = 1000,
     confidence: float = 0.95,
@@ -77,8 +77,10 @@ def lds(
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
     """
-    if pooling not in POOLINGS:
-        raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {', '.join(POOLINGS)}.")
+    if pooling not in GROUP_POOLINGS:
+        raise ArgumentError(
+            f"pooling {pooling!r} is unknown; choose from {', '.join(GROUP_POOLINGS)}."
+        )
     if scores is not None and scorer != "airrep":
         raise ArgumentError(
             f"scores and scorer {getattr(scorer, 'name', scorer)!r} are both given; leave out one."

@@ -327,5 +327,5 @@ class Trials:
         return {
             "exact": found.mean_exact,
             "f1": found.mean_f1,
-            "ranked": float(np.mean([m == "ranking" for m in found.methods])),
+            "ranked": float(np.mean([m == "label_choice" for m in found.methods])),
         }

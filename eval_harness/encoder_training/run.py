@@ -23,7 +23,7 @@ from airrep.disk.temporary import is_temporary
 from airrep.errors import ArgumentError
 from airrep.language_model.model import LanguageModel
 from airrep.machine.processes import processes
-from airrep.pooling_kind import Pooling
+from airrep.pooling import GroupPooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
 from eval_harness.benchmark.attribution import Attribution
@@ -177,7 +177,7 @@ def _test(
     evaluation: Attribution,
     measured: SubsetLosses,
     directory: Path,
-    pooling: Pooling,
+    pooling: GroupPooling,
 ) -> tuple[AttributionReport, float]:
     """The report of all methods, and the checkpoint's LDS on validation, pooled as in training."""
     places = (directory / "encoder", directory / "training" / "untrained")

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.pooling_kind import Pooling
+from airrep.pooling import GroupPooling
 from eval_harness.measures.predictions import AnyScores, Subsets, attention_scale, group_predictions
 from eval_harness.measures.rank_statistics import Float64, Interval, Term, estimate
 from eval_harness.measures.reliability import NoiseCeiling, noise_ceiling, read_losses
@@ -47,7 +47,7 @@ class LdsResult(Interval):
     undefined: int
     subsets: int
     ceiling: NoiseCeiling | None = None
-    pooling: Pooling | None = None
+    pooling: GroupPooling | None = None
     scale: float | None = None
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ def lds_of_scores(
     scores: AnyScores,
     subsets: Subsets,
     losses: npt.ArrayLike,
-    pooling: Pooling = "attention",
+    pooling: GroupPooling = "attention",
     *,
     scale: float | None = None,
     draws: int = 1000,

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.pooling_kind import POOLINGS, Pooling
+from airrep.pooling import GROUP_POOLINGS, GroupPooling
 from selection.scores import BLOCK, Scores, check_scale
 
 Float64 = npt.NDArray[np.float64]
@@ -34,7 +34,10 @@ _BITS = 40  # of a prediction; float32 scores have 24
 
 
 def group_predictions(
-    scores: AnyScores, subsets: Subsets, pooling: Pooling = "attention", scale: float | None = None
+    scores: AnyScores,
+    subsets: Subsets,
+    pooling: GroupPooling = "attention",
+    scale: float | None = None,
 ) -> Float64:
     """f(x, S) of every subset S and target x.
 
@@ -60,8 +63,8 @@ def group_predictions(
         array([[1.5],
                [4. ]])
     """
-    if pooling not in POOLINGS:
-        raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {POOLINGS}.")
+    if pooling not in GROUP_POOLINGS:
+        raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {GROUP_POOLINGS}.")
     if not isinstance(scores, Scores):
         scores = np.asarray(scores)
         if scores.ndim != 2 or not scores.size:

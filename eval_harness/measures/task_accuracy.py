@@ -16,7 +16,7 @@ from eval_harness.measures.generation import generate
 from eval_harness.measures.label_choice import label_sets, labels_of, rank_candidates
 from eval_harness.measures.text_match import exact_match, token_f1
 
-Method = Literal["ranking", "generation"]
+Method = Literal["label_choice", "generation"]
 Labels = Literal["auto"] | Sequence[str] | Mapping[str, Sequence[str]] | None
 
 
@@ -81,7 +81,7 @@ def accuracy(
     Example:
         >>> found = accuracy(model, [Example("0", "Is it so?", "yes")], labels=["yes", "yes"])
         >>> found.mean_exact, found.methods
-        (1.0, ('ranking',))
+        (1.0, ('label_choice',))
     """
     if not examples:
         raise ArgumentError("examples: none to predict.")
@@ -100,5 +100,5 @@ def accuracy(
         exact=np.array([exact_match(*pair) for pair in pairs]),
         f1=np.array([token_f1(*pair) for pair in pairs]),
         predictions=tuple(prediction for prediction, _ in pairs),
-        methods=tuple("ranking" if i in ranked else "generation" for i in candidates),
+        methods=tuple("label_choice" if i in ranked else "generation" for i in candidates),
     )

@@ -52,7 +52,7 @@ from airrep.language_model.model import LanguageModel
 from airrep.machine.hardware import fastest_dtype
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.training.config import TrainConfig
-from airrep.training.loop import start_projector
+from airrep.training.loop import start_whitened
 from airrep.training.starting_point import starting_point
 from curate.demo_data import demo_pool
 from selection.scorers.gradient import GradientScorer, whiten
@@ -196,7 +196,7 @@ def prepare(
     some = examples[:: max(1, len(examples) // max(GROUP, min(256, int(1e9 / parameters))))]
     texts = [encoder.template.render(example) for example in some]
     features = encoder.features(texts)
-    start_projector(encoder, features, TrainConfig(dim=min(TrainConfig.dim, features.shape[1])))
+    start_whitened(encoder, features, TrainConfig(dim=min(TrainConfig.dim, features.shape[1])))
     encoder.save_pretrained(place / "encoder")
     if size is None:
         (place / "language_model").symlink_to(directory.resolve())

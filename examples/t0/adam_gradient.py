@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from airrep.gradients.features import reduced_gradients
-from airrep.gradients.moments import second_moments
+from airrep.gradients.moments import adam_metric, second_moments
 from airrep.gradients.reductions import Sketch
 from airrep.language_model.model import LanguageModel
 from airrep.supervision import SubsetLosses
@@ -27,7 +27,6 @@ from eval_harness.benchmark.config import read_config
 from eval_harness.measures.datamodeling import lds_of_predictions
 from eval_harness.measures.predictions import group_predictions
 from selection.scorers import GradientScorer
-from selection.scorers.adam_gradient import metric
 from selection.scorers.gradient import unit
 from selection.scores import DenseScores, Scores
 
@@ -77,10 +76,11 @@ def scored(model: LanguageModel, targets: list, pool: list) -> Iterator[tuple[st
         yield f"projected on two sides, rank 32, {scorer.name}", scorer.score(targets, pool)
     moments = second_moments(model, pool)
     plain = {name: torch.ones_like(moment) for name, moment in moments.items()}
+    metric = {name: adam_metric(moment) for name, moment in moments.items()}
     cosines, _, _ = sketched(model, targets, pool, plain, WIDTHS[-1])
     yield f"whole, sketched to {WIDTHS[-1]} a layer, cosines", cosines
     for width in reversed(WIDTHS):
-        cosines, summed, rooted = sketched(model, targets, pool, metric(moments), width)
+        cosines, summed, rooted = sketched(model, targets, pool, metric, width)
         if width == WIDTHS[-1]:
             yield "that, in Adam's metric", cosines
             yield "that, inner products of summed losses", summed

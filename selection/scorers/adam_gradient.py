@@ -20,18 +20,17 @@ Shapes: T targets, N pool rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from airrep.console.progress import bar, counted_by
 from airrep.errors import ArgumentError
 from airrep.gradients.features import reduced_gradients
-from airrep.gradients.moments import second_moments
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.moments import adam_metric, second_moments
+from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.reductions import Sketch
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import check_options
@@ -44,8 +43,6 @@ Float32 = npt.NDArray[np.float32]
 
 _SCALE = 5.0
 _BYTES_AT_ONCE = 1 << 28  # of pool rows' features
-# Of a layer's mean root: weights whose gradients are smaller are not moved further than that.
-_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,10 @@ class AdamGradientScorer:
             dtype=self.dtype,
             progress=self.progress,
         )
-        return [Sketch(n, w, self.width, self.seed) for n, w in metric(moments).items()]
+        return [
+            Sketch(name, adam_metric(moment), self.width, self.seed)
+            for name, moment in moments.items()
+        ]
 
     def features(self, examples: Sequence[Example], sketches: Sequence[Sketch]) -> Float32:
         """Sketched gradients (len(examples), D) of the mean completion-token loss."""
@@ -143,20 +143,6 @@ class AdamGradientScorer:
 
     def _tokens(self, examples: Sequence[Example]) -> npt.NDArray[np.int64]:
         return np.array([len(t.ids) - t.start for t in self.model.tokenise(examples)])
-
-
-def metric(moments: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What each entry of a gradient is multiplied by, v^(-1/4): inner products then have 1/√v.
-
-    Args:
-        moments: See `airrep.gradients.moments.second_moments`.
-    """
-    found = {}
-    for name, moment in moments.items():
-        root = moment.sqrt()
-        floor = float(root.mean()) * _FLOOR
-        found[name] = (root + (floor or 1.0)).rsqrt()
-    return found
 
 
 def rooted(

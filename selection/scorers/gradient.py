@@ -26,7 +26,7 @@ import torch
 
 from airrep.errors import ArgumentError
 from airrep.gradients.features import gradient_features
-from airrep.gradients.projections import ProjectedLayer, projected_layers
+from airrep.gradients.random_projections import ProjectedLayer, projected_layers
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import check_options
 from airrep.records import Example

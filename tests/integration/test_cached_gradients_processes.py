@@ -11,7 +11,7 @@ from torch import nn
 
 from airrep.errors import LossError
 from airrep.training.cached_gradients import cached_backward
-from airrep.training.objective import group_scores, pairwise_ranking_loss
+from airrep.training.objective import group_scores, pairwise_loss
 
 ROWS, POOL = 24, 18  # the other rows are targets
 SIZES = (5, 8, 24)  # rows a chunk; of the last there is one chunk for two processes
@@ -50,7 +50,7 @@ class Network(nn.Module):
         return states * torch.where(torch.tensor(chunk == 3)[:, None], self.rare, 1.0)
 
 
-def ranking_loss(pooling):
+def pairwise_loss_of(pooling):
     draws = np.random.default_rng(1)
     subsets = [draws.permutation(POOL)[: 5 + 4 * (i % 2)] for i in range(8)]
     subsets.append(np.arange(POOL))
@@ -58,7 +58,7 @@ def ranking_loss(pooling):
 
     def loss_of(embeddings):
         targets, pool = embeddings[POOL:], embeddings[:POOL]
-        return pairwise_ranking_loss(group_scores(targets, pool, subsets, pooling=pooling), labels)
+        return pairwise_loss(group_scores(targets, pool, subsets, pooling=pooling), labels)
 
     return loss_of
 
@@ -73,7 +73,7 @@ def everything():
         for step, pooling in enumerate(("attention", "sum")):
             before = network.encoded
             loss = cached_backward(
-                network, chunks, ROWS, ranking_loss(pooling), network.parameters()
+                network, chunks, ROWS, pairwise_loss_of(pooling), network.parameters()
             )
             found[f"{size}.{step}.loss"] = np.array(loss)
             found[f"{size}.{step}.encoded"] = np.array(network.encoded - before)

@@ -16,7 +16,7 @@ from airrep import normalise
 from airrep.network.token_pooling import SENTENCE_POOLINGS
 from airrep.training.config import TrainConfig
 from airrep.training.copies import save_narrow
-from airrep.training.loop import start_projector
+from airrep.training.loop import start_whitened
 from airrep.training.starting_point import starting_point
 
 SETTINGS = TrainConfig(dim=384, damping=10.0, scale=5.0)  # those of minilm.yaml
@@ -33,7 +33,7 @@ def main() -> None:
     lines = [line for file in args.rows for line in file.read_text("utf-8").splitlines()]
     rows = [json.loads(line) for line in lines]
     texts = [encoder.template.render(normalise(row, index=i)) for i, row in enumerate(rows)]
-    start_projector(encoder, encoder.features(texts, progress=True), SETTINGS)
+    start_whitened(encoder, encoder.features(texts, progress=True), SETTINGS)
     save_narrow(encoder, args.output)
     print(f"wrote {args.output}; whitened on {len(rows):,} rows")
 

@@ -106,7 +106,7 @@ def tiny_directory(tiny: AirRep, tmp_path: Path) -> Path:
 def make_reading_model(make_lm, tmp_path_factory) -> Callable[..., AirRep]:
     """Build an encoder of a language model: (kind, *, tied, chat, texts to whiten by)."""
     from airrep.training.config import TrainConfig
-    from airrep.training.loop import start_projector
+    from airrep.training.loop import start_whitened
     from airrep.training.starting_point import starting_point
 
     def build(
@@ -125,7 +125,7 @@ def make_reading_model(make_lm, tmp_path_factory) -> Callable[..., AirRep]:
         encoder = starting_point(directory, **settings)
         if texts is not None:
             config = TrainConfig(dim=16, damping=0.1)
-            start_projector(encoder, encoder.features(texts), config)
+            start_whitened(encoder, encoder.features(texts), config)
         return encoder
 
     return build

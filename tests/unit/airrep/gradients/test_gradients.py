@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.gradients.features import gradient_features
-from airrep.gradients.projections import ProjectedLayer, projected_layers
+from airrep.gradients.random_projections import ProjectedLayer, projected_layers
 from airrep.records import Example
 
 EXAMPLES = [
@@ -51,7 +51,7 @@ def test_they_are_the_projections_of_each_examples_weight_gradients(
     start = 0
     for number, layer in enumerate(layers):
         stop = start + layer.width
-        left, right = layer.projections(5)
+        left, right = layer.random_projections(5)
         for mine, theirs in zip(features, gradients, strict=True):
             expected = theirs[number]
             assert expected.shape == layer.sizes
@@ -63,7 +63,7 @@ def test_they_are_the_projections_of_each_examples_weight_gradients(
             )
         start = stop
     assert start == features.shape[1]
-    assert (rank < FULL) or all(p is None for p in layers[0].projections(5))
+    assert (rank < FULL) or all(p is None for p in layers[0].random_projections(5))
 
 
 def test_float32_weights_give_the_same(make_lm, model):
@@ -167,7 +167,11 @@ def test_projections_depend_on_seed_layer_and_side_alone(model):
     other = gradient_features(model, EXAMPLES, seed=1)
     assert not np.allclose(gradient_features(model, EXAMPLES), other)
     layer, twin = (ProjectedLayer(name, (30, 30), (4, 4)) for name in ("one", "two"))
-    drawn = [*layer.projections(0), *layer.projections(1), *twin.projections(0)]
+    drawn = [
+        *layer.random_projections(0),
+        *layer.random_projections(1),
+        *twin.random_projections(0),
+    ]
     assert len({p.tobytes() for p in drawn}) == len(drawn)
     for matrix in drawn:
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(4) * 30 / 4, atol=1e-12)
@@ -180,7 +184,7 @@ def test_inner_products_survive_projection_on_average():
     two = one + rng.standard_normal((12, 9))
     estimates = []
     for seed in range(800):
-        left, right = layer.projections(seed)
+        left, right = layer.random_projections(seed)
         estimates.append(((left @ one @ right.T) * (left @ two @ right.T)).sum())
     error = np.std(estimates) / np.sqrt(len(estimates))
     assert abs(np.mean(estimates) - (one * two).sum()) < 4 * error

@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradients.moments import second_moments
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 
 EXAMPLES = [

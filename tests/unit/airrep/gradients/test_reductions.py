@@ -6,7 +6,7 @@ import torch
 
 from airrep.errors import ArgumentError
 from airrep.gradients.features import reduced_gradients
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.reductions import Sketch
 from airrep.records import Example
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from airrep.errors import ArgumentError, EmbeddingError, LossError
 from airrep.training.cached_gradients import cached_backward
-from airrep.training.objective import group_scores, pairwise_ranking_loss
+from airrep.training.objective import group_scores, pairwise_loss
 
 ROWS, POOL = 24, 18  # the other rows are targets
 
@@ -39,7 +39,7 @@ def make_loss(pooling="attention", count=8):
 
     def loss_of(embeddings):
         targets, pool = embeddings[POOL:], embeddings[:POOL]
-        return pairwise_ranking_loss(group_scores(targets, pool, subsets, pooling=pooling), labels)
+        return pairwise_loss(group_scores(targets, pool, subsets, pooling=pooling), labels)
 
     return loss_of
 

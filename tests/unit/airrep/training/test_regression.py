@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from airrep.errors import ArgumentError
-from airrep.training.regression import regression_projector
+from airrep.training.regression import fit_regression
 
 
 def rows_of(count, size=24, numbers=12, seed=0):
@@ -42,7 +42,7 @@ def of_unit_length(rows):
 def test_inner_products_are_those_of_the_predictions(count, ridge):
     """Whether rows or features are fewer."""
     features, vectors = rows_of(count)
-    weight, bias = regression_projector(features, vectors, 12, ridge)
+    weight, bias = fit_regression(features, vectors, 12, ridge)
     assert weight.shape == (12, 24)
     assert bias.shape == (12,)
     assert weight.dtype == bias.dtype == np.float32
@@ -58,7 +58,7 @@ def test_inner_products_are_those_of_the_predictions(count, ridge):
 
 def test_fewer_dimensions_are_the_main_directions_of_the_predictions():
     features, vectors = rows_of(200)
-    found = embed(regression_projector(features, vectors, 3, 0.1), features)
+    found = embed(fit_regression(features, vectors, 3, 0.1), features)
     u, s, _ = np.linalg.svd(foreseen(features, vectors, 0.1), full_matrices=False)
     expected = of_unit_length(u[:, :3] * s[:3])
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, rtol=0, atol=2e-3)
@@ -67,7 +67,7 @@ def test_fewer_dimensions_are_the_main_directions_of_the_predictions():
 def test_new_rows_are_foreseen():
     """Of cosines that the teacher would give rows it was not asked about."""
     features, vectors = rows_of(600, seed=1)
-    found = embed(regression_projector(features[:500], vectors[:500], 12, 0.01), features[500:])
+    found = embed(fit_regression(features[:500], vectors[:500], 12, 0.01), features[500:])
     pairs = np.triu_indices(100, 1)
     mine, theirs = (rows @ rows.T for rows in (found, vectors[500:]))
     assert np.corrcoef(mine[pairs], theirs[pairs])[0, 1] > 0.8
@@ -75,9 +75,9 @@ def test_new_rows_are_foreseen():
 
 def test_a_feature_that_never_changes_is_left_out():
     features, vectors = rows_of(50)
-    weight, bias = regression_projector(features, vectors, 8, 0.1)
+    weight, bias = fit_regression(features, vectors, 8, 0.1)
     constant = np.concatenate([features, np.full((50, 1), 1234.5, np.float32)], axis=1)
-    wider, same = regression_projector(constant, vectors, 8, 0.1)
+    wider, same = fit_regression(constant, vectors, 8, 0.1)
     assert np.array_equal(wider[:, -1], np.zeros(8))
     np.testing.assert_allclose(wider[:, :-1], weight, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(same, bias, rtol=1e-4, atol=1e-5)
@@ -85,7 +85,7 @@ def test_a_feature_that_never_changes_is_left_out():
 
 def test_features_that_tell_nothing_give_embeddings_of_nothing():
     vectors = rows_of(20)[1]
-    weight, bias = regression_projector(np.full((20, 6), 2.5, np.float32), vectors, 4, 0.1)
+    weight, bias = fit_regression(np.full((20, 6), 2.5, np.float32), vectors, 4, 0.1)
     assert not weight.any()
     assert not bias.any()
 
@@ -93,13 +93,13 @@ def test_features_that_tell_nothing_give_embeddings_of_nothing():
 def test_the_scale_of_features_does_not_matter():
     features, vectors = rows_of(80)
     loud = features * np.float32(2.0) ** np.arange(-6, 6).repeat(2)
-    plain, scaled = (embed(regression_projector(f, vectors, 5, 0.1), f) for f in (features, loud))
+    plain, scaled = (embed(fit_regression(f, vectors, 5, 0.1), f) for f in (features, loud))
     np.testing.assert_allclose(np.abs(plain), np.abs(scaled), rtol=0, atol=1e-3)
 
 
 def test_it_is_deterministic():
     features, vectors = rows_of(60)
-    first, second = (regression_projector(features, vectors, 5, 0.1) for _ in range(2))
+    first, second = (fit_regression(features, vectors, 5, 0.1) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
 
@@ -111,4 +111,4 @@ def test_it_is_deterministic():
 def test_what_cannot_be_regressed_is_refused(rows, given, dim, ridge):
     features, vectors = rows_of(9)
     with pytest.raises(ArgumentError, match=r"a regression to .*teacher's vectors have 12 numbers"):
-        regression_projector(features[:rows], vectors[:given], dim, ridge)
+        fit_regression(features[:rows], vectors[:given], dim, ridge)

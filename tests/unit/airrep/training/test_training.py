@@ -154,7 +154,7 @@ def test_no_steps_whiten_and_nothing_else(start, problem, tmp_path):
     assert made.dim == 16
     rows = [e for split in problem[0] for e in (*split.pool, *split.examples)]
     texts = list(dict.fromkeys(made.template.render(e) for e in rows))
-    embeddings = made.model.project(torch.from_numpy(made.features(texts)), normalize=False)
+    embeddings = made.model.project(torch.from_numpy(made.features(texts)))
     np.testing.assert_allclose(embeddings.detach().mean(dim=0), 0, atol=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from airrep.errors import ArgumentError
 from airrep.training.config import TrainConfig
 from airrep.training.loop import train_encoder
-from airrep.training.regression import regression_projector
+from airrep.training.regression import fit_regression
 
 SETTINGS = TrainConfig(start="teacher", dim=2, damping=0.1, steps=0, scale=7.0)
 
@@ -42,7 +42,7 @@ def test_it_starts_from_what_features_tell_of_the_teacher(
     encoder = outcome.encoder
     teacher = problem[2]
     features = encoder.features([encoder.template.render(e) for e in teacher.examples])
-    weight, bias = regression_projector(features, teacher.vectors, 2, 0.5)
+    weight, bias = fit_regression(features, teacher.vectors, 2, 0.5)
     np.testing.assert_allclose(encoder.model.projector.weight.detach(), weight, atol=1e-4)
     np.testing.assert_allclose(encoder.model.projector.bias.detach(), bias, atol=1e-3)
     assert encoder.model.config.normalize
@@ -64,7 +64,7 @@ def test_what_is_shared_with_the_source_is_started_from(make_encoder, problem, t
     encoder = outcome.encoder
     features = encoder.features([encoder.template.render(e) for e in named])
     shared = taught[2].shared(0.7).vectors
-    weight, _ = regression_projector(features, shared, 2, SETTINGS.ridge)
+    weight, _ = fit_regression(features, shared, 2, SETTINGS.ridge)
     np.testing.assert_allclose(encoder.model.projector.weight.detach(), weight, atol=1e-4)
     assert not np.allclose(shared, teacher.vectors, atol=0.1)
 

@@ -13,7 +13,7 @@ from airrep.errors import ArgumentError, MissingInputError, RecordError
 from airrep.training import untrained as untrained_module
 from airrep.training.config import TrainConfig
 from airrep.training.directions import fit_directions
-from airrep.training.loop import start_projector
+from airrep.training.loop import start_whitened
 from airrep.training.starting_point import starting_point
 from curate import cli, demo_pool, demo_targets
 
@@ -33,7 +33,7 @@ def test_it_is_what_training_would_start_from(fitted, tiny_lm):
     expected = starting_point(tiny_lm, token_pooling="gradient")
     fit_directions(expected, examples)
     features = expected.features([expected.template.render(e) for e in examples])
-    start_projector(expected, features, TrainConfig(dim=12, damping=30.0, scale=5.0))
+    start_whitened(expected, features, TrainConfig(dim=12, damping=30.0, scale=5.0))
     found = AirRep.from_pretrained(fitted.directory, dtype="float32")
     assert (fitted.rows, fitted.dim, found.dim, found.attention_scale) == (40, 12, 12, 5.0)
     exact, narrow = expected.encode(examples), found.encode(examples)

@@ -170,7 +170,7 @@ def test_memorised_rows_are_right_both_ways(memorised, facts):
     assert written.predictions == tuple(e.completion for e in facts)
     chosen = accuracy(memorised, facts, labels=[e.completion for e in facts])
     assert chosen.mean_exact == 1.0
-    assert chosen.methods == ("ranking",) * 4
+    assert chosen.methods == ("label_choice",) * 4
     wrong = [replace(e, completion="a colour of it") for e in facts]
     half = accuracy(memorised, wrong, labels=None, max_new_tokens=16)
     assert half.mean_exact == 0.0
@@ -181,7 +181,7 @@ def test_memorised_rows_are_right_both_ways(memorised, facts):
 def test_each_group_has_its_own_labels(random_lm, questions):
     labels = {"task0": ["yes", "no"], "task1": ["stone"]}
     found = accuracy(random_lm, questions, labels=labels, max_new_tokens=4)
-    expected = ["generation" if e.source == "task2" else "ranking" for e in questions]
+    expected = ["generation" if e.source == "task2" else "label_choice" for e in questions]
     assert list(found.methods) == expected
     for i, example in enumerate(questions):
         if example.source == "task0":
@@ -212,14 +212,14 @@ def test_label_sets_are_few_completions_seen_twice():
 def test_auto_looks_at_the_reference_and_its_groups(random_lm, questions):
     reference = [Example(str(i), "q", c, "task0") for i, c in enumerate(["b", "a", "a", "b"])]
     found = accuracy(random_lm, questions, reference=reference, max_new_tokens=2)
-    assert [m == "ranking" for m in found.methods] == [e.source == "task0" for e in questions]
+    assert [m == "label_choice" for m in found.methods] == [e.source == "task0" for e in questions]
     found = accuracy(
         random_lm, questions, reference=reference, reference_groups=["x"] * 4,
         groups=["x" if i < 5 else "y" for i in range(40)], max_new_tokens=2,
     )  # fmt: skip
-    assert found.methods == ("ranking",) * 5 + ("generation",) * 35
+    assert found.methods == ("label_choice",) * 5 + ("generation",) * 35
     itself = [Example(str(i), f"q{i}", "ab"[i % 2], "new") for i in range(4)]
-    assert accuracy(random_lm, itself).methods == ("ranking",) * 4
+    assert accuracy(random_lm, itself).methods == ("label_choice",) * 4
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import spearmanr
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.pooling import Pooling, group_influence
+from airrep.pooling import GroupPooling, group_influence
 from eval_harness.measures import predictions as predictions_module
 from eval_harness.measures import rank_statistics
 from eval_harness.measures.datamodeling import lds_difference, lds_of_predictions, lds_of_scores
@@ -24,7 +24,7 @@ from eval_harness.measures.reliability import noise_ceiling
 from selection import DenseScores, EmbeddingScores, Scores
 from selection.scores import BLOCK
 
-POOLINGS = get_args(Pooling)
+POOLINGS = get_args(GroupPooling)
 
 
 def _scores(targets=7, pool=60, seed=0, spread=1.0):
@@ -93,7 +93,7 @@ def test_predictions_are_the_formula_in_torch(pooling, scale):
 
 
 def test_every_pooling_there_is():
-    assert sorted(predictions_module.POOLINGS) == sorted(POOLINGS)
+    assert sorted(predictions_module.GROUP_POOLINGS) == sorted(POOLINGS)
 
 
 def _by_logarithms(scores, subsets, scale):

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError
-from airrep.gradients.moments import second_moments
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.moments import adam_metric, second_moments
+from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 from selection.scorers import AdamGradientScorer
-from selection.scorers.adam_gradient import metric
 
 POOL = [
     Example("0", "Where do whales live?", "Whales live in the sea."),
@@ -43,7 +42,7 @@ def test_scores_are_the_formula_written_out(make_lm, plain_losses):
     model = make_lm()
     scorer = AdamGradientScorer(model, **EXACT)
     moments = second_moments(model, POOL, batch_size=3, draws=6, dtype="float32")
-    root = torch.cat([w.flatten() for w in metric(moments).values()]).double()
+    root = torch.cat([adam_metric(m).flatten() for m in moments.values()]).double()
     targets = _explicit(model, plain_losses, TARGETS) * root
     tokens = torch.tensor([len(t.ids) - t.start for t in model.tokenise(POOL)])
     rows = _explicit(model, plain_losses, POOL) * root * tokens[:, None]  # of summed losses
@@ -57,11 +56,11 @@ def test_scores_are_the_formula_written_out(make_lm, plain_losses):
 
 
 def test_the_metric_is_one_over_the_root_of_the_moments_and_is_bounded():
-    found = metric({"a": torch.tensor([[4.0, 16.0], [0.0, 4.0]])})["a"]
+    found = adam_metric(torch.tensor([[4.0, 16.0], [0.0, 4.0]]))
     floor = (2 + 4 + 0 + 2) / 4 * 1e-3
     expected = torch.tensor([[2 + floor, 4 + floor], [floor, 2 + floor]]).rsqrt()
     torch.testing.assert_close(found, expected)
-    assert metric({"a": torch.zeros(2, 2)})["a"].isfinite().all()
+    assert adam_metric(torch.zeros(2, 2)).isfinite().all()
 
 
 def test_it_foresees_a_step_of_adam(make_lm, plain_losses):
@@ -72,8 +71,8 @@ def test_it_foresees_a_step_of_adam(make_lm, plain_losses):
     before = [loss.item() for loss in plain_losses(model, TARGETS)]
     inner = np.empty((3, len(POOL)))
     measured = np.empty_like(inner)
-    scale = {name: weights.double().square() for name, weights in metric(moments).items()}
-    root = torch.cat([weights.flatten() for weights in metric(moments).values()]).double()
+    scale = {name: adam_metric(m).double().square() for name, m in moments.items()}
+    root = torch.cat([adam_metric(m).flatten() for m in moments.values()]).double()
     inner = (_explicit(model, plain_losses, TARGETS) * root) @ (
         _explicit(model, plain_losses, POOL) * root
     ).T

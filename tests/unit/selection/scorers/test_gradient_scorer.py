@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.gradients.projections import projected_layers
+from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 from selection.features import KnownFeatures
 from selection.scorers import GradientScorer

@@ -10,8 +10,8 @@ import torch
 
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.pooling import group_influence
-from airrep.training import objective as ranking
-from airrep.training.objective import group_scores, influence_labels, pairwise_ranking_loss
+from airrep.training import objective as objective_module
+from airrep.training.objective import group_scores, influence_labels, pairwise_loss
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -138,10 +138,10 @@ def test_the_loss_is_a_weighted_mean_over_pairs(weighting, least, most):
     predicted, labels = 3 * draw(9, 6), draw(9, 6, seed=1)
     labels[2] = labels[5]  # ties
     options = {"weighting": weighting, "least": least, "most": most}
-    found = pairwise_ranking_loss(predicted, labels, **options)
+    found = pairwise_loss(predicted, labels, **options)
     expected = loss_by_hand(predicted, labels, **options)
     assert found.item() == pytest.approx(expected, rel=1e-12)
-    single = pairwise_ranking_loss(predicted.float(), labels.float(), **options)
+    single = pairwise_loss(predicted.float(), labels.float(), **options)
     assert single.dtype == torch.float32
     assert single.item() == pytest.approx(expected, rel=1e-5)
 
@@ -150,21 +150,21 @@ def test_predictions_far_apart_neither_overflow_nor_round():
     labels = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
     for distance, expected in [(-1e4, 1e4), (1e4, 0.0), (-25.0, 25 + log1p(exp(-25)))]:
         predicted = torch.tensor([[distance], [0.0]], dtype=torch.float64)
-        assert pairwise_ranking_loss(predicted, labels).item() == pytest.approx(expected, rel=1e-15)
+        assert pairwise_loss(predicted, labels).item() == pytest.approx(expected, rel=1e-15)
 
 
 def test_the_order_of_subsets_and_targets_does_not_matter():
     predicted, labels = draw(9, 6), draw(9, 6, seed=1)
-    expected = pairwise_ranking_loss(predicted, labels).item()
+    expected = pairwise_loss(predicted, labels).item()
     rows, columns = torch.tensor([3, 8, 0, 1, 7, 2, 6, 5, 4]), torch.tensor([5, 1, 0, 3, 2, 4])
-    shuffled = pairwise_ranking_loss(predicted[rows][:, columns], labels[rows][:, columns])
+    shuffled = pairwise_loss(predicted[rows][:, columns], labels[rows][:, columns])
     assert shuffled.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_constant_added_to_a_targets_predictions_does_not_matter():
     predicted, labels = draw(9, 6), draw(9, 6, seed=1)
-    moved = pairwise_ranking_loss(predicted + 10 * draw(6, seed=2), labels).item()
-    assert moved == pytest.approx(pairwise_ranking_loss(predicted, labels).item(), rel=1e-12)
+    moved = pairwise_loss(predicted + 10 * draw(6, seed=2), labels).item()
+    assert moved == pytest.approx(pairwise_loss(predicted, labels).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("pairs", [1, 81, 4 * 81 + 1, 1 << 30])
@@ -172,11 +172,11 @@ def test_how_many_targets_are_compared_at_once_does_not_matter(pairs, monkeypatc
     predicted, labels = draw(9, 6).requires_grad_(), draw(9, 6, seed=1)
 
     def loss_and_gradient():
-        loss = pairwise_ranking_loss(predicted, labels)
+        loss = pairwise_loss(predicted, labels)
         return loss, *torch.autograd.grad(loss, predicted)
 
     expected = loss_and_gradient()
-    monkeypatch.setattr(ranking, "_PAIRS_AT_ONCE", pairs)
+    monkeypatch.setattr(objective_module, "_PAIRS_AT_ONCE", pairs)
     torch.testing.assert_close(loss_and_gradient(), expected, rtol=1e-12, atol=1e-15)
 
 
@@ -188,9 +188,9 @@ def test_the_graph_holds_no_pairs(monkeypatch):
         held.append(tensor.numel())
         return tensor
 
-    monkeypatch.setattr(ranking, "_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(objective_module, "_PAIRS_AT_ONCE", 1)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        pairwise_ranking_loss(draw(30, 8).requires_grad_(), draw(30, 8, seed=1))
+        pairwise_loss(draw(30, 8).requires_grad_(), draw(30, 8, seed=1))
     assert sum(held) < 30 * 30
 
 
@@ -198,7 +198,7 @@ def test_without_pairs_the_loss_is_zero_and_so_is_its_gradient():
     for shape, labels in [((4, 3), torch.tensor([[0.0], [0.03], [0.05], [0.01]])), ((4, 0), None)]:
         predicted = draw(*shape).requires_grad_()
         given = torch.zeros(shape) if labels is None else labels.expand(shape)
-        loss = pairwise_ranking_loss(predicted, given)
+        loss = pairwise_loss(predicted, given)
         loss.backward()
         assert loss.item() == 0
         assert not predicted.grad.any()
@@ -208,9 +208,9 @@ def test_without_pairs_the_loss_is_zero_and_so_is_its_gradient():
 def test_the_loss_has_gradients_in_the_predictions_alone(weighting):
     predicted, labels = draw(6, 4).requires_grad_(), draw(6, 4, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda p: pairwise_ranking_loss(p, labels, weighting=weighting), predicted
+        lambda p: pairwise_loss(p, labels, weighting=weighting), predicted
     )
-    pairwise_ranking_loss(predicted, labels).backward()
+    pairwise_loss(predicted, labels).backward()
     assert labels.grad is None
     better = labels.argmax(dim=0)
     assert (predicted.grad[better, range(4)] < 0).all(), "descent raises the best subset"
@@ -219,8 +219,8 @@ def test_the_loss_has_gradients_in_the_predictions_alone(weighting):
 def test_other_arguments_are_refused():
     values = draw(4, 3)
     with pytest.raises(ArgumentError, match=r"one shape .* found \(4, 3\) and \(3, 4\)"):
-        pairwise_ranking_loss(values, values.T)
+        pairwise_loss(values, values.T)
     with pytest.raises(ArgumentError, match="weighting 'x' is unknown; choose difference or none"):
-        pairwise_ranking_loss(values, values, weighting="x")
+        pairwise_loss(values, values, weighting="x")
     with pytest.raises(ArgumentError, match="0 <= least < most, found 2 and 1"):
-        pairwise_ranking_loss(values, values, least=2, most=1)
+        pairwise_loss(values, values, least=2, most=1)

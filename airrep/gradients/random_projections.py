@@ -42,7 +42,7 @@ class ProjectedLayer:
         """How many of the features are this layer's."""
         return self.ranks[0] * self.ranks[1]
 
-    def projections(self, seed: int) -> tuple[npt.NDArray[np.float64] | None, ...]:
+    def random_projections(self, seed: int) -> tuple[npt.NDArray[np.float64] | None, ...]:
         """P_out and P_in; they depend on seed, name and sizes alone. None is the identity."""
         return tuple(
             None if rank == size else _projection(f"{seed}/{self.name}/{side}", rank, size)
