@@ -265,7 +265,7 @@ def plain_losses():
 
     def compute(model, examples):
         losses = []
-        for tokens in model.tokenise(examples):
+        for tokens in model.tokenize(examples):
             ids = torch.tensor([tokens.ids])
             log_p = model.network(ids).logits[0, :-1].log_softmax(-1)
             picked = log_p.gather(1, ids[0, 1:, None])[tokens.start - 1 :, 0]

@@ -113,7 +113,7 @@ def second_moments(
     network = model.network
     chosen = projected_layers(network, layers=layers)
     weights = {layer.name: network.get_submodule(layer.name).weight for layer in chosen}
-    tokens = model.tokenise(examples)
+    tokens = model.tokenize(examples)
     rng = np.random.default_rng(seed)
     sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights.values()]
     with left_as_found(network), torch.inference_mode(False), torch.enable_grad():

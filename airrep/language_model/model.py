@@ -126,7 +126,7 @@ class LanguageModel:
         )
         return text_fingerprint("\0".join(parts)).hex()
 
-    def tokenise(self, examples: Sequence[Example]) -> list[Tokens]:
+    def tokenize(self, examples: Sequence[Example]) -> list[Tokens]:
         """The examples' tokens, in order.
 
         Raises:
@@ -205,7 +205,7 @@ def count_tokens(
     Raises:
         MissingInputError: No such checkpoint.
         CheckpointError: Not a causal language model, or no padding or end-of-text token.
-        RecordError: See `LanguageModel.tokenise`.
+        RecordError: See `LanguageModel.tokenize`.
     """
     directory = find_checkpoint(path_or_id)
     read_config(directory)
@@ -222,7 +222,7 @@ def count_tokens(
     tokenizer = _read_tokenizer(directory, str(path_or_id))
     made = LanguageModelFormat(max_tokens=_bounded(max_tokens, config))
     model = LanguageModel(network, tokenizer, str(path_or_id), made)
-    return [len(tokens.ids) for tokens in model.tokenise(examples)]
+    return [len(tokens.ids) for tokens in model.tokenize(examples)]
 
 
 def _read_tokenizer(directory: Path, name: str) -> PreTrainedTokenizerBase:

@@ -78,7 +78,7 @@ def tokens_once(
     places: dict[tuple[int, ...], int] = {}
     different: list[Tokens] = []
     which = np.zeros(len(examples), dtype=np.int64)
-    for i, tokens in enumerate(model.tokenise(examples)):
+    for i, tokens in enumerate(model.tokenize(examples)):
         which[i] = places.setdefault((tokens.start, *tokens.ids), len(different))
         if which[i] == len(different):
             different.append(tokens)

@@ -70,7 +70,7 @@ def completion_start(template: TextTemplate, text: str, spans: Sequence[Sequence
 
     Args:
         template: A separable one.
-        text: What was tokenised.
+        text: What was tokenized.
         spans: Begin and end in the text of each token; special tokens and padding span nothing.
     """
     prompt, completion = template.split(text)
@@ -99,7 +99,7 @@ class LanguageModelReader:
             RecordError: A text has no completion.
         """
         pairs = [self._template.split(text) for text in texts]
-        return self.model.tokenise(
+        return self.model.tokenize(
             [
                 Example(id=str(i), prompt=prompt, completion=completion, source="", row=i)
                 for i, (prompt, completion) in enumerate(pairs)

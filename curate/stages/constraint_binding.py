@@ -59,4 +59,4 @@ def _lengths(pool: Sequence[Example], model: str | Path | LanguageModel | None) 
         )
     if isinstance(model, str | Path):
         return count_tokens(model, pool)
-    return [len(tokens.ids) for tokens in model.tokenise(pool)]
+    return [len(tokens.ids) for tokens in model.tokenize(pool)]

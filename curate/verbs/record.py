@@ -202,11 +202,11 @@ def _draw(kind: str, size: int, pool: Sequence[Example]) -> Draw:
 def _tokens(model: LanguageModel, given: Input) -> list[Tokens]:
     """All examples' tokens; what is wrong with one is said with its file and row."""
     try:
-        return model.tokenise(given.examples)
+        return model.tokenize(given.examples)
     except RecordError:
         for example in given.examples:
             try:
-                model.tokenise([example])
+                model.tokenize([example])
             except RecordError as error:
                 file, row = given.rows.place(example.row)
                 error.at(f"{file}, row {row} (counting from 0)")

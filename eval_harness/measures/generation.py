@@ -25,7 +25,7 @@ def generate(
 ) -> list[str]:
     """The most likely completion of each prompt, token by token, up to the end of the text.
 
-    The prompt's tokens are those that `LanguageModel.tokenise` puts before the completion, so the
+    The prompt's tokens are those that `LanguageModel.tokenize` puts before the completion, so the
     model sees what it saw in training; where prompt and answer would not fit its positions, the
     front of the prompt goes. Nothing of the checkpoint's generation config is used but its
     end-of-text tokens: no sampling, no penalties.
@@ -63,7 +63,7 @@ def generate(
             f"{longest + max_new_tokens} positions for prompt and completion."
         )
     check_prompts(examples)
-    prompts = [tokens.ids[: tokens.start][-longest:] for tokens in model.tokenise(examples)]
+    prompts = [tokens.ids[: tokens.start][-longest:] for tokens in model.tokenize(examples)]
     texts = [""] * len(prompts)
     with evaluation_mode(model.network), _greedy(model, max_new_tokens), torch.inference_mode():
         for length, members in plan_batches([len(p) for p in prompts], 1 << 62, longest):

@@ -33,7 +33,7 @@ def completion_losses(
 ) -> Float64:
     """Cross-entropy of each example's completion given its prompt, in nats.
 
-    The completion's tokens are those of `LanguageModel.tokenise`, the end-of-text token included.
+    The completion's tokens are those of `LanguageModel.tokenize`, the end-of-text token included.
     Order and neighbours change no bit of a loss on a CPU (see `airrep.language_model.batching`).
     Against the same row alone and unpadded, float32 losses were within 3e-6.
 
@@ -61,7 +61,7 @@ def completion_losses(
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"reduction {reduction!r} is unknown; choose mean or sum.")
     check_options(dtype, tokens_per_batch)
-    tokens = model.tokenise(examples)
+    tokens = model.tokenize(examples)
     network, title = model.network, "losses" if progress else ""
     budget = min(tokens_per_batch, max(1, _LOGITS_AT_ONCE // len(model.tokenizer)))
     with (

@@ -62,4 +62,4 @@ def choose_runner(
 def longest_tokens(model: LanguageModel, examples: Sequence[Example]) -> Tokens:
     """The tokens of the example with the longest text, for `choose_runner`."""
     longest = max(examples, key=lambda example: len(example.prompt) + len(example.completion))
-    return model.tokenise([longest])[0]
+    return model.tokenize([longest])[0]

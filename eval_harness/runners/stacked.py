@@ -220,7 +220,7 @@ class StackedRunner:
         """
         keys = [(example.prompt, example.completion) for example in examples]
         fresh = {key: e for key, e in zip(keys, examples, strict=True) if key not in self._rows}
-        tokens = self.model.tokenise(list(fresh.values()))
+        tokens = self.model.tokenize(list(fresh.values()))
         if tokens and not self._checked:
             longest = max(tokens, key=lambda t: len(t.ids))
             check_parts(self._parts, self.model, longest)

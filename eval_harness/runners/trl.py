@@ -80,7 +80,7 @@ class TrlRunner:
         """See `Runner.train`."""
         size = check_runs(runs, self.stack)
         run = runs[0]
-        tokens = self.model.tokenise(run.examples)
+        tokens = self.model.tokenize(run.examples)
         order = self.recipe.order(size, run.seed).tolist()
         labels = [[IGNORED] * t.start + t.completion for t in tokens]
         dataset = Dataset.from_dict(

@@ -122,7 +122,7 @@ def main() -> None:
     Report(
         "attribution_cost",
         "What scoring costs: the encoder against gradients",
-        f"From rows to what their influence is computed from, tokenisation included; {origin} of "
+        f"From rows to what their influence is computed from, tokenization included; {origin} of "
         f"at most {LONGEST} tokens. *{own_name(args.model)}* is the model given, the others are "
         "random. "
         f"Median (min–max) of {args.repeats} interleaved repeats after a warm-up.",
@@ -156,7 +156,7 @@ def find_rows(data: Path, model: str) -> tuple[list[Row], str]:
     else:
         given, origin = demo_pool(3000), "made-up rows"
     examples = [normalise(row, index=i) for i, row in enumerate(given)]
-    tokens = LanguageModel.from_pretrained(model).tokenise(examples)
+    tokens = LanguageModel.from_pretrained(model).tokenize(examples)
     rows = [Row(e, len(t.ids)) for e, t in zip(examples, tokens, strict=True)]
     return sorted((r for r in rows if r.tokens <= LONGEST), key=lambda r: r.tokens), origin
 

@@ -188,7 +188,7 @@ def short_rows(file: Path, split: str, model: LanguageModel) -> dict[str, list[R
     examples = [replace(normalise(r, index=i), id=f"{split}-{i}") for i, r in enumerate(given)]
     roomy = replace(model, format=LanguageModelFormat(max_tokens=LONGEST + 1))  # cuts show
     kept: dict[str, list[Row]] = defaultdict(list)
-    for row, example, tokens in zip(given, examples, roomy.tokenise(examples), strict=True):
+    for row, example, tokens in zip(given, examples, roomy.tokenize(examples), strict=True):
         if len(tokens.ids) <= LONGEST:
             kept[row["dataset"]].append(Row(example, row["template"]))
     return kept

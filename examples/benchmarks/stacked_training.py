@@ -138,7 +138,7 @@ def measure(
 def examples(model: LanguageModel, data: str, split: str, count: int) -> list:
     rows = pq.read_table(data, filters=[("split", "=", split)]).slice(0, count).to_pylist()
     found = [normalise(row, index=i) for i, row in enumerate(rows)]
-    tokens = model.tokenise(found)
+    tokens = model.tokenize(found)
     return [e for e, t in zip(found, tokens, strict=True) if len(t.ids) <= LONGEST]
 
 

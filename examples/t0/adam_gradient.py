@@ -98,7 +98,7 @@ def sketched(
         part = pool[start : start + AT_ONCE]
         rows = reduced_gradients(model, part, sketches)
         lengths = np.linalg.norm(rows, axis=1)
-        tokens = np.array([len(t.ids) - t.start for t in model.tokenise(part)])
+        tokens = np.array([len(t.ids) - t.start for t in model.tokenize(part)])
         inner = queries @ rows.T
         made[0].append(inner / lengths)
         made[1].append(inner * tokens)

@@ -74,7 +74,7 @@ def main() -> None:
     prompts = tokenizer(
         [e.prompt for e in examples], truncation=True, max_length=POSITIONS, verbose=False
     )["input_ids"]
-    pairs = [tokens.ids for tokens in model.tokenise(examples)]
+    pairs = [tokens.ids for tokens in model.tokenize(examples)]
     tested = short(model, read(args.data / "t0.parquet", "test"), args.seed)
     size = sum(parameter.numel() for parameter in model.network.parameters())
     print(f"{size:,} parameters, {len(prompts):,} prompts of {sum(map(len, prompts)):,} tokens")
@@ -106,7 +106,7 @@ def read(file: Path, split: str) -> list[Example]:
 
 def short(model: LanguageModel, examples: Sequence[Example], seed: int) -> list[Example]:
     """TEST_ROWS of the examples that have at most TEST_TOKENS tokens."""
-    lengths = [len(tokens.ids) for tokens in model.tokenise(examples)]
+    lengths = [len(tokens.ids) for tokens in model.tokenize(examples)]
     fitting = [e for e, n in zip(examples, lengths, strict=True) if n <= TEST_TOKENS]
     drawn = np.random.default_rng(seed).permutation(len(fitting))[:TEST_ROWS]
     return [fitting[i] for i in drawn]

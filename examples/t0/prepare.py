@@ -40,7 +40,7 @@ def main() -> None:
     for split, name in (("pool", "pool"), ("target", "targets"), ("test", "test")):
         rows = pq.read_table(args.data / "t0.parquet", filters=[("split", "=", split)]).to_pylist()
         examples = [replace(normalise(row, index=i), row=i) for i, row in enumerate(rows)]
-        tokens = model.tokenise(examples)
+        tokens = model.tokenize(examples)
         fitting = [
             row for row, t in zip(rows, tokens, strict=True) if len(t.ids) <= args.max_tokens
         ]

@@ -89,7 +89,7 @@ def read(file: Path) -> Rows:
 def short(model: LanguageModel, rows: Rows, most: int) -> Rows:
     """Rows of at most so many tokens."""
     examples = [replace(normalise(row, index=i), row=i) for i, row in enumerate(rows)]
-    lengths = [len(tokens.ids) for tokens in model.tokenise(examples)]
+    lengths = [len(tokens.ids) for tokens in model.tokenize(examples)]
     return [row for row, length in zip(rows, lengths, strict=True) if length <= most]
 
 

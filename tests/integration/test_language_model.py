@@ -60,7 +60,7 @@ def trl_tokens(model, rows, directory, **options):
 
 
 def our_tokens(model, examples):
-    return [(t.ids, [-100] * t.start + t.completion) for t in model.tokenise(examples)]
+    return [(t.ids, [-100] * t.start + t.completion) for t in model.tokenize(examples)]
 
 
 def test_plain_pairs_are_tokenized_as_trl_does(model, examples, tmp_path):
@@ -90,13 +90,13 @@ def test_a_beginning_of_text_token_stands_once_at_the_front(model, examples, tmp
     found = our_tokens(model, examples)
     assert found == trl_tokens(model, rows, tmp_path)
     assert all(ids[0] == 0 and ids.count(0) == 1 for ids, _ in found)
-    plain = model.tokenise([Example("0", "", "x")])[0]
+    plain = model.tokenize([Example("0", "", "x")])[0]
     assert plain.start == 1
     assert plain.ids[0] == 0
 
 
 def test_plain_text_has_nothing_before_it(model, tmp_path):
-    tokens = model.tokenise([Example("0", "", "All of it is text.")])[0]
+    tokens = model.tokenize([Example("0", "", "All of it is text.")])[0]
     [(ids, _)] = trl_tokens(
         model, [{"text": "All of it is text."}], tmp_path, completion_only_loss=None
     )
@@ -106,11 +106,11 @@ def test_plain_text_has_nothing_before_it(model, tmp_path):
 
 def test_too_long_the_front_of_the_prompt_goes_first(model):
     example = Example("0", "one two three four five six seven eight", "nine ten")
-    whole = model.tokenise([example])[0]
+    whole = model.tokenize([example])[0]
     count = len(whole.completion)
     for most in range(2, len(whole.ids) + 3):
         short = replace(model, format=LanguageModelFormat(max_tokens=most))
-        cut = short.tokenise([example])[0]
+        cut = short.tokenize([example])[0]
         assert len(cut.ids) == min(most, len(whole.ids))
         if most > count:  # all of the completion, and the end of the prompt
             assert cut.ids == whole.ids[-most:]
@@ -124,7 +124,7 @@ def test_too_long_the_front_of_the_prompt_goes_first(model):
 def test_long_examples_are_cut_in_silence(template, tiny_lm, capfd):
     model = LanguageModel.from_pretrained(tiny_lm)
     model.tokenizer.chat_template = template
-    assert len(model.tokenise([Example("0", "word " * 400, "yes")])[0].ids) == 256
+    assert len(model.tokenize([Example("0", "word " * 400, "yes")])[0].ids) == 256
     assert capfd.readouterr() == ("", "")
 
 
@@ -137,7 +137,7 @@ def test_the_longest_example_is_what_the_model_was_built_for(tiny_lm):
 
 def test_the_separator_is_between_prompt_and_completion(tiny_lm):
     model = LanguageModel.from_pretrained(tiny_lm, separator=" => ")
-    tokens = model.tokenise([Example("0", "a", "b")])[0]
+    tokens = model.tokenize([Example("0", "a", "b")])[0]
     assert model.tokenizer.decode(tokens.ids) == "a => b<eos>"
 
 
@@ -145,17 +145,17 @@ def test_the_separator_is_between_prompt_and_completion(tiny_lm):
 def test_an_empty_completion_is_refused(completion, model):
     rows = [Example("first", "q", "a"), Example("second", "q", completion, row=9)]
     with pytest.raises(RecordError, match=r"example 1 \(id 'second', row 9\).*is empty"):
-        model.tokenise(rows)
+        model.tokenize(rows)
 
 
 def test_a_completion_that_the_template_drops_is_refused(model):
     model.tokenizer.chat_template = "{% for m in messages[:1] %}{{ m.content }}{% endfor %}"
     with pytest.raises(RecordError, match=r"'7' \(row 0\).*no token to predict"):
-        model.tokenise([Example("7", "question", "answer")])
+        model.tokenize([Example("7", "question", "answer")])
 
 
 def test_no_examples_no_tokens(model):
-    assert model.tokenise([]) == []
+    assert model.tokenize([]) == []
 
 
 @pytest.mark.parametrize("kind", ["pad", "eos"])

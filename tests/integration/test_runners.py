@@ -105,7 +105,7 @@ CASES = [
 @pytest.mark.parametrize(("kind", "trainable", "template"), CASES)
 def test_a_stack_has_the_losses_of_single_runs(kind, trainable, template, build, runs, held_out):
     model, settings = build(kind, template), recipe(trainable=trainable)
-    lengths = {len(tokens.ids) for tokens in model.tokenise(runs[0].examples)}
+    lengths = {len(tokens.ids) for tokens in model.tokenize(runs[0].examples)}
     assert settings.steps(11) == 6
     assert len(lengths) >= 5
     before = {name: w.clone() for name, w in model.network.state_dict().items()}
@@ -175,7 +175,7 @@ def plain_loop(model, run, settings):
     optimiser = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
     )
-    tokens = model.tokenise(run.examples)
+    tokens = model.tokenize(run.examples)
     order = settings.order(len(tokens), run.seed).tolist()
     batches = [order[i : i + settings.batch_size] for i in range(0, len(order), 4)]
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=len(batches))

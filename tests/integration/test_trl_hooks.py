@@ -481,14 +481,14 @@ def test_other_training_rows(lm, tmp_path):
     assert isinstance(cases[2][0], IterableDataset)
 
 
-def test_rows_that_the_user_tokenised(lm, tmp_path):
+def test_rows_that_the_user_tokenized(lm, tmp_path):
     reselect, tokenizer = selection(), AutoTokenizer.from_pretrained(lm)
 
-    def tokenise(row):
+    def tokenize(row):
         ids = tokenizer(row["prompt"] + row["completion"])["input_ids"]
         return {"input_ids": ids, "labels": ids}
 
-    dataset = reselect.dataset.map(tokenise, remove_columns=["prompt", "completion"])
+    dataset = reselect.dataset.map(tokenize, remove_columns=["prompt", "completion"])
     trainer = trainer_of(lm, reselect, tmp_path, dataset=dataset, num_train_epochs=1)
     trainer.train()
     assert trainer.trained == expected_order(reselect, STEPS)

@@ -332,7 +332,7 @@ def test_nothing_to_learn_from_is_an_error(row):
     ],
 )
 def test_half_a_surrogate_pair_is_an_error(row):
-    """It cannot be tokenised, hashed or written, so it is refused where it comes in."""
+    """It cannot be tokenized, hashed or written, so it is refused where it comes in."""
     with pytest.raises(RecordError, match="half of a surrogate pair"):
         normalise(row)
 

@@ -27,7 +27,7 @@ def test_they_are_the_mean_squares_of_batch_gradients(make_lm, plain_losses, kin
     )
     layers = projected_layers(model.network)
     assert list(moments) == [layer.name for layer in layers]
-    counts = torch.tensor([len(t.ids) - t.start for t in model.tokenise(EXAMPLES)])
+    counts = torch.tensor([len(t.ids) - t.start for t in model.tokenize(EXAMPLES)])
     rng = np.random.default_rng(7)
     draws = [np.sort(rng.choice(4, 3, replace=False)) for _ in range(5)]
     for layer in layers:

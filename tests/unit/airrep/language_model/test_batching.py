@@ -25,7 +25,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 @st.composite
 def tasks(draw):
-    """(lengths, tokens_per_batch, longest), as tokenised texts have them."""
+    """(lengths, tokens_per_batch, longest), as tokenized texts have them."""
     longest = draw(st.integers(1, 300))
     lengths = draw(st.lists(st.integers(0, longest), max_size=40))
     return lengths, draw(st.integers(1, 400)), longest

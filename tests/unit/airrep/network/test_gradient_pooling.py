@@ -58,7 +58,7 @@ def weight_gradients(encoder, plain_losses, examples=EXAMPLES):
     given = encoder.reader.model
     model = replace(given, network=copy.deepcopy(given.network).double().requires_grad_())
     modules = [model.network.get_submodule(layer.name) for layer in encoder.model.gradient.layers]
-    tokens = model.tokenise(examples)
+    tokens = model.tokenize(examples)
     found = []
     for loss, read in zip(plain_losses(model, examples), tokens, strict=True):
         total = loss * (len(read.ids) - read.start)

@@ -104,7 +104,7 @@ def test_a_language_model_reads_what_it_is_trained_on(
     assert isinstance(encoder.reader, LanguageModelReader)
     texts = [encoder.template.render(e) for e in EXAMPLES]
     found = encoder.reader.tokens(texts)
-    assert found == model.tokenise(EXAMPLES)
+    assert found == model.tokenize(EXAMPLES)
     assert max(len(t.ids) for t in found) == max_tokens == encoder.reader.longest
     assert all(t.completion and t.start > 0 for t in found)
 

@@ -37,7 +37,7 @@ def memorised(tiny_lm, facts):
     optimiser = torch.optim.Adam(model.network.parameters(), lr=1e-2)
     model.network.train()
     for _ in range(30):
-        for tokens in model.tokenise(facts):
+        for tokens in model.tokenize(facts):
             labels = torch.tensor([[-100] * tokens.start + tokens.completion])
             model.network(input_ids=torch.tensor([tokens.ids]), labels=labels).loss.backward()
         optimiser.step()
@@ -49,7 +49,7 @@ def memorised(tiny_lm, facts):
 def one_by_one(model, examples, count):
     """Greedy by hand: the whole sequence again for every token, no cache, no padding."""
     texts = []
-    for tokens in model.tokenise(examples):
+    for tokens in model.tokenize(examples):
         ids = tokens.ids[: tokens.start]
         answer = []
         while len(answer) < count:
@@ -84,7 +84,7 @@ def test_a_chat_template_puts_the_generation_prompt(make_lm, questions):
     found = generate(model, questions[:8], max_new_tokens=6)
     assert found == one_by_one(model, questions[:8], 6)
     assert found != plain[:8]
-    ids = model.tokenise(questions[:1])[0]
+    ids = model.tokenize(questions[:1])[0]
     shown = model.tokenizer.decode(ids.ids[: ids.start])
     assert shown == f"<|user|>{questions[0].prompt}<eos><|assistant|>"
 
@@ -107,7 +107,7 @@ def test_the_models_own_generation_config_is_neither_used_nor_changed(make_lm, q
 def test_every_end_of_text_token_of_the_model_stops_it(make_lm, questions):
     model = make_lm(dtype=torch.float32, seed=3)
     text = generate(model, questions[:1], max_new_tokens=10)[0]
-    tokens = model.tokenise(questions[:1])[0]
+    tokens = model.tokenize(questions[:1])[0]
     ids = torch.tensor([tokens.ids[: tokens.start]])
     first = int(model.network(ids).logits[0, -1].argmax())
     assert text != ""
@@ -118,7 +118,7 @@ def test_every_end_of_text_token_of_the_model_stops_it(make_lm, questions):
 def test_a_prompt_too_long_for_the_answer_loses_its_front(make_lm):
     model = make_lm("gpt2", dtype=torch.float32, seed=3)  # 256 learned positions
     long = Example("0", "green stones " * 200, "yes")
-    tokens = model.tokenise([long])[0]
+    tokens = model.tokenize([long])[0]
     assert len(tokens.ids) == 256
     found = generate(model, [long], max_new_tokens=40)
     ids = tokens.ids[: tokens.start][-216:]

@@ -13,7 +13,7 @@ from eval_harness.measures.losses import completion_losses, evaluation_mode
 def hf_losses(model, examples):
     """One at a time, without padding, by the loss that transformers computes from labels."""
     losses = []
-    for tokens in model.tokenise(examples):
+    for tokens in model.tokenize(examples):
         labels = [-100] * tokens.start + tokens.completion
         with torch.no_grad():
             out = model.network(input_ids=torch.tensor([tokens.ids]), labels=torch.tensor([labels]))
@@ -31,7 +31,7 @@ def test_the_loss_is_that_of_transformers(kind, make_lm, questions):
 
 
 def test_the_sum_is_the_mean_times_the_number_of_tokens(small_lm, questions):
-    counts = [len(tokens.completion) for tokens in small_lm.tokenise(questions)]
+    counts = [len(tokens.completion) for tokens in small_lm.tokenize(questions)]
     mean = completion_losses(small_lm, questions)
     total = completion_losses(small_lm, questions, reduction="sum")
     np.testing.assert_allclose(total, mean * counts, rtol=1e-12)
@@ -71,7 +71,7 @@ def test_modes_are_restored_and_dropout_is_off(make_lm, questions):
     assert not model.network.transformer.h[0].training
 
 
-def test_long_examples_are_cut_as_tokenise_cuts_them(make_lm):
+def test_long_examples_are_cut_as_tokenize_cuts_them(make_lm):
     model = make_lm(dtype=torch.float32)
     model = replace(model, format=LanguageModelFormat(max_tokens=20))
     examples = [Example("0", "one two three " * 30, "yes"), Example("1", "why?", "because " * 30)]
@@ -86,10 +86,10 @@ def test_no_examples_no_losses(small_lm):
 def test_broken_weights_are_named_with_the_example(make_lm, questions):
     model = make_lm(dtype=torch.float32)
     unique = Example("odd one", "Q", "~", row=77)
-    token = model.tokenise([unique])[0].completion[0]
+    token = model.tokenize([unique])[0].completion[0]
     with torch.no_grad():
         model.network.get_input_embeddings().weight[token] = float("nan")
-    rows = [e for e, t in zip(questions, model.tokenise(questions), strict=True)
+    rows = [e for e, t in zip(questions, model.tokenize(questions), strict=True)
             if token not in t.ids]  # fmt: skip
     assert len(rows) > 10
     with pytest.raises(EmbeddingError, match=r"example 5 \(id 'odd one', row 77\).*found nan"):

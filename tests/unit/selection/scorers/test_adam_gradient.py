@@ -44,7 +44,7 @@ def test_scores_are_the_formula_written_out(make_lm, plain_losses):
     moments = second_moments(model, POOL, batch_size=3, draws=6, dtype="float32")
     root = torch.cat([adam_metric(m).flatten() for m in moments.values()]).double()
     targets = _explicit(model, plain_losses, TARGETS) * root
-    tokens = torch.tensor([len(t.ids) - t.start for t in model.tokenise(POOL)])
+    tokens = torch.tensor([len(t.ids) - t.start for t in model.tokenize(POOL)])
     rows = _explicit(model, plain_losses, POOL) * root * tokens[:, None]  # of summed losses
     lengths = rows.norm(dim=1)
     cosines = (targets / targets.norm(dim=1, keepdim=True)) @ (rows / lengths[:, None]).T

@@ -28,7 +28,7 @@ def model(make_lm):
 def _pooled(model, examples, tokens):
     """From the network's own list of hidden states, one example at a time, in float64."""
     rows = []
-    for example in model.tokenise(examples):
+    for example in model.tokenize(examples):
         with torch.no_grad():
             output = model.network(torch.tensor([example.ids]), output_hidden_states=True)
         states = output.hidden_states[-1][0].double().numpy()
