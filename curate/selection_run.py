@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from curate.stages.destination import check_run
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
-from curate.stages.scorer_choice import scores_and_encoders
 from curate.training_set import TrainingSet, check_columns
 from selection.constraints import standings
 from selection.overview import overview
@@ -36,15 +35,6 @@ if TYPE_CHECKING:
     from selection.selectors import Selector
 
 PARTS = "scoring"  # what files of parts are called, in the output directory
-
-
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """Scores of the rows that the guard lets through, and what will choose by them."""
-
-    scores: Scores
-    encoders: list[dict[str, Any]]
-    selector: Selector
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +73,8 @@ class SelectionRun:
         wait_for_everyone()  # before one of several processes has written its result
         guard = self._guard(inputs)
         with started(self.request.engine) as workers:
-            scored = self._score(inputs, guard, workers)
-            chosen = self._choose(inputs, guard, scored, share)
+            scores, selector = self._score(inputs, guard, workers)
+            chosen = self._choose(inputs, guard, scores, selector, share)
             with self._timed("overview"):
                 seen = overview(chosen.scores, chosen.selection.indices)
         result = TrainingSet(
@@ -92,7 +82,7 @@ class SelectionRun:
             chosen.kept.rows,
             inputs.targets,
             chosen.kept.report,
-            self._manifest(inputs, scored, chosen, share),
+            self._manifest(inputs, chosen, share),
             seen,
             inputs.pool.rows.dataset,
             self.request.inputs.columns,
@@ -128,7 +118,8 @@ class SelectionRun:
             self._check_left(guard)
             return guard
 
-    def _score(self, inputs: Inputs, guard: PoolGuard, workers: Engine) -> _Scored:
+    def _score(self, inputs: Inputs, guard: PoolGuard, workers: Engine) -> tuple[Scores, Selector]:
+        """Scores of the rows that the guard lets through, and what will choose by them."""
         with self._timed("score"):
             scorer = self.request.scoring.made(self.request.store, workers)
             selector = self.request.choice.chooser(scorer, len(guard.to_score))
@@ -136,16 +127,20 @@ class SelectionRun:
                 self.arguments["selector"] = selector.name
                 self._check_run(inputs)
             with kept_in(self.request.output.directory, PARTS):
-                scores, encoders = scores_and_encoders(scorer, inputs.targets, guard.to_score)
-            return _Scored(scores, encoders, selector)
+                return scorer.score(inputs.targets, guard.to_score), selector
 
     def _choose(
-        self, inputs: Inputs, guard: PoolGuard, scored: _Scored, share: npt.NDArray[np.float64]
+        self,
+        inputs: Inputs,
+        guard: PoolGuard,
+        scores: Scores,
+        selector: Selector,
+        share: npt.NDArray[np.float64],
     ) -> _Chosen:
         with self._timed("select"):
-            kept, scores = guard.settled(scored.scores)
+            kept, scores = guard.settled(scores)
             self._check_left(guard)
-            asked, selector = self.request.choice, scored.selector
+            asked = self.request.choice
             bound = None
             if asked.asked is not None:
                 bound = bind(asked.asked, inputs.pool.examples, kept, self.request.scoring.model)
@@ -159,16 +154,14 @@ class SelectionRun:
             number = None if isinstance(size, str) else size
             return _Chosen(chosen, scores, kept, number, bound)
 
-    def _manifest(
-        self, inputs: Inputs, scored: _Scored, made: _Chosen, share: npt.NDArray[np.float64]
-    ) -> Manifest:
+    def _manifest(self, inputs: Inputs, made: _Chosen, share: npt.NDArray[np.float64]) -> Manifest:
         chosen, bound, asked = made.selection, made.constraints, self.request.choice
         default = asked.size if isinstance(asked.size, AtMost) else None
         return Manifest(
             verb=self.request.verb,
             arguments=self.arguments,
             inputs=inputs.records,
-            encoders=scored.encoders,
+            encoders=[dict(each) for each in made.scores.provenance],
             guard=made.kept.report.counts,
             chosen={
                 "scorer": made.scores.method,

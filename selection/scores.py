@@ -10,9 +10,9 @@ Shapes: T targets, N pool rows, D embedding size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 
 Float32 = npt.NDArray[np.float32]
 Part = TypeVar("Part")
+Provenance = Sequence[Mapping[str, Any]]
 
 
 class EmbeddingRows(Protocol):
@@ -65,9 +66,12 @@ class Scores(ABC):
         method: Name of the scorer.
         scale: Inverse temperature at which these scores are to be pooled over a group.
         embeddings: The embeddings whose inner products the scores are; None if there are none.
+        provenance: What a manifest says of each encoder, language model or file that the scores
+            were made with; see `selection.scorers.base.read_with`.
     """
 
     embeddings: Embeddings | None = None
+    provenance: Provenance = ()
 
     def __init__(
         self,
@@ -170,6 +174,7 @@ class Scores(ABC):
             method=self.method,
             scale=self.scale,
             embeddings=embeddings,
+            provenance=self.provenance,
         )
 
 
@@ -185,6 +190,7 @@ class DenseScores(Scores):
         method: str = "given",
         scale: float = 1.0,
         embeddings: Embeddings | None = None,
+        provenance: Provenance = (),
     ) -> None:
         """Take the array, without a copy if it is float32; ids default to positions.
 
@@ -197,7 +203,7 @@ class DenseScores(Scores):
             raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
         with np.errstate(over="ignore"):  # what float32 cannot hold is found below
             self._values: Float32 = array.astype(np.float32, copy=False)
-        self.embeddings = embeddings
+        self.embeddings, self.provenance = embeddings, provenance
         super().__init__(array.shape, target_ids, pool_ids, method, scale)
         for start, block in self.blocks():
             check_finite(block, start)
@@ -243,6 +249,7 @@ class EmbeddingScores(Scores):
         method: str = "embedding",
         scale: float = 1.0,
         workers: Workers | None = None,
+        provenance: Provenance = (),
     ) -> None:
         """Take the embeddings; those of the pool may be on disk.
 
@@ -254,6 +261,7 @@ class EmbeddingScores(Scores):
             method: Name of the scorer.
             scale: See `Scores`.
             workers: Who else can compute blocks; None: this process alone.
+            provenance: See `Scores`.
 
         Raises:
             EmbeddingError: Shapes that do not fit; NaN or infinity (found when a block is read).
@@ -267,7 +275,8 @@ class EmbeddingScores(Scores):
             queries = np.ascontiguousarray(targets, dtype=np.float32)
         check_finite(queries.T, 0, "target")
         super().__init__((len(targets), pool.shape[0]), target_ids, pool_ids, method, scale)
-        self.embeddings, self.workers = Embeddings(queries, pool), workers
+        self.embeddings = Embeddings(queries, pool)
+        self.workers, self.provenance = workers, provenance
         # In float32, BLAS sums in an order that depends on where a row stands: rows that are
         # exactly alike would get scores that are not.
         self._exact = queries.astype(np.float64)

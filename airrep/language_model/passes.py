@@ -68,6 +68,11 @@ def chosen_dtype(model: LanguageModel, dtype: str) -> torch.dtype:
     return dtype_named(dtype, model.network.device)
 
 
+def computed_in(model: LanguageModel, dtype: str) -> str:
+    """The name of what a name stands for, "auto" where the model is."""
+    return dtype if dtype != "auto" else str(chosen_dtype(model, dtype)).removeprefix("torch.")
+
+
 def tokens_once(
     model: LanguageModel, examples: Sequence[Example]
 ) -> tuple[list[Tokens], npt.NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airrep.engines import check_engine
 from airrep.errors import ArgumentError
 from airrep.store import FingerprintedEncoder
+from curate.stages.scorer_choice import uses
 
 if TYPE_CHECKING:
     from selection.scorers import Scorer
@@ -35,8 +36,7 @@ def check_engine_for(
     check_engine(engine)
     if engine != "ray":
         return
-    names = [scorer] if isinstance(scorer, str) else scorer
-    if not isinstance(names, Sequence) or "airrep" not in names:
+    if not uses(scorer, "encoder"):
         raise ArgumentError(
             "engine 'ray' encodes and compares embeddings, for the scorer airrep, and this one has "
             "none. Leave engine out, or choose airrep."

@@ -26,8 +26,9 @@ from curate.stages.destination import FileFormat, check_apart, check_directory, 
 from curate.stages.engine_choice import check_engine_for
 from curate.stages.inputs import Inputs, Source, read_inputs
 from curate.stages.pool_guard import PoolGuard
-from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, uses_model
+from curate.stages.scorer_choice import check_scorer, make_scorer, uses
 from selection.constraints import Constraints
+from selection.scorers.registry import ScorerName
 from selection.selectors import (
     SelectorName,
     check_selector,
@@ -105,7 +106,7 @@ class ScoringRequest:
         return make_scorer(
             self.scorer,
             encoder=self.encoder,
-            model=self.model if uses_model(self.scorer) else None,
+            model=self.model if uses(self.scorer, "model") else None,
             store=store or self.store,
             seed=self.seed,
             tokens_per_batch=self.tokens_per_batch,

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
-from airrep.console.wording import named
 from airrep.disk.paths import user_path
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
-from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
+from airrep.store import EmbeddingStore, FingerprintedEncoder
 from selection import scorers
+from selection.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
-    from airrep.records import Example
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
-    from selection.scores import Scores
-
-ScorerName = Literal[
-    "airrep", "tfidf", "bm25", "random", "rds", "gradient", "gradient_cosine", "gradient_adam"
-]
-MODEL_SCORERS = ("rds", "gradient", "gradient_cosine", "gradient_adam")
-
-
-@runtime_checkable
-class _Fingerprinted(Protocol):
-    """A `LanguageModel`, known without importing it."""
-
-    name: str
-    fingerprint: str
-    network: Any
 
 
 def make_scorer(
@@ -70,43 +54,27 @@ def make_scorer(
     loaded = None if model is None else load_model(model)  # once for all
     batches: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
     made = [
-        _model_scorer(name, loaded, seed, batches)
-        if loaded is not None and name in MODEL_SCORERS
-        else _text_scorer(name, encoder, store, seed, batches, engine)
+        _embedding_scorer(encoder, store, batches, engine)
+        if SCORERS[name].needs == "encoder"
+        else SCORERS[name].make(
+            *[loaded] * (SCORERS[name].needs == "model"), common={"seed": seed, **batches}
+        )
         for name in _names(scorer)
     ]
     return made[0] if len(made) == 1 else scorers.ScoreAverage(made)
 
 
-def _text_scorer(
-    name: str,
+def _embedding_scorer(
     encoder: str | Path | Encoder | None,
     store: str | Path | None,
-    seed: int,
     batches: dict[str, Any],
     engine: Engine | None,
 ) -> Scorer:
-    match name:
-        case "tfidf":
-            return scorers.TfidfScorer()
-        case "bm25":
-            return scorers.Bm25Scorer()
-        case "random":
-            return scorers.RandomScorer(seed)
     loaded = load_encoder(encoder)
     if not isinstance(loaded, FingerprintedEncoder):  # another library's, with options of its own
         return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
     place = None if store is None else EmbeddingStore(store)
     return scorers.EmbeddingScorer(loaded, place, options=batches, engine=engine)
-
-
-def _model_scorer(name: str, model: LanguageModel, seed: int, batches: dict[str, Any]) -> Scorer:
-    if name == "rds":
-        return scorers.RdsScorer(model, **batches)
-    if name == "gradient_adam":
-        return scorers.AdamGradientScorer(model, seed=seed, **batches)
-    preconditioner: Any = "none" if name == "gradient_cosine" else "fisher"
-    return scorers.GradientScorer(model, preconditioner=preconditioner, seed=seed, **batches)
 
 
 def check_scorer(
@@ -129,18 +97,18 @@ def check_scorer(
                 f"{type(scorer).__name__}."
             )
         return
-    known, names = get_args(ScorerName), _names(scorer)
+    known, names = ", ".join(SCORERS), _names(scorer)
     if not names:
-        raise ArgumentError(f"scorer: the list is empty; choose from {', '.join(known)}.")
+        raise ArgumentError(f"scorer: the list is empty; choose from {known}.")
     for name in names:
         if not isinstance(name, str):
             raise ArgumentError(
                 f"scorer: expected a list of names, found {type(name).__name__} in it; average "
                 "scorers of your own with selection.scorers.ScoreAverage([...])."
             )
-        if name not in known:
+        if name not in SCORERS:
             raise ArgumentError(
-                f"scorer {name!r} is unknown; choose from {', '.join(known)}, or give a list of "
+                f"scorer {name!r} is unknown; choose from {known}, or give a list of "
                 "several for the mean of their standardised scores."
             )
         if names.count(name) > 1:
@@ -148,23 +116,23 @@ def check_scorer(
                 f"scorer: {name!r} is in the list {names.count(name)} times; each scorer has "
                 "the same weight. Name it once."
             )
-        if name in MODEL_SCORERS and model is None:
+        if SCORERS[name].needs == "model" and model is None:
             raise ArgumentError(
                 f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
                 "(--model ...)."
             )
-    if model is not None and not counts_tokens and not uses_model(scorer):
+    if model is not None and not counts_tokens and not uses(scorer, "model"):
         raise ArgumentError(
             f"scorer {' + '.join(names)!r} does not look at the language model that will be "
             f"fine-tuned, and there is no token budget to count; leave out model, or choose one of "
-            f"{', '.join(MODEL_SCORERS)}."
+            f"{', '.join(name for name in SCORERS if uses(name, 'model'))}."
         )
 
 
-def uses_model(scorer: str | Sequence[str] | Scorer) -> bool:
-    """Whether one of the names needs the language model that will be fine-tuned."""
+def uses(scorer: str | Sequence[str] | Scorer, needed: str) -> bool:
+    """Whether one of the names needs the "model" that will be fine-tuned, or an "encoder"."""
     return isinstance(scorer, str | Sequence) and any(
-        name in MODEL_SCORERS for name in _names(scorer)
+        name in SCORERS and SCORERS[name].needs == needed for name in _names(scorer)
     )
 
 
@@ -201,48 +169,3 @@ def load_model(model: str | Path | LanguageModel, **options: Any) -> LanguageMod
         user_path(model, "model")
         return LanguageModel.from_pretrained(model, **options)
     return model
-
-
-def scores_and_encoders(
-    scorer: Scorer, targets: Sequence[Example], pool: Sequence[Example]
-) -> tuple[Scores, list[dict[str, Any]]]:
-    """Scores, and for manifests each encoder or language model that they were made with."""
-    records: list[dict[str, Any]] = []
-
-    def scored(part: Scorer) -> Scores:
-        if isinstance(part, scorers.ScoreAverage):
-            return part.average(map(scored, part.scorers), targets, pool)
-        scores = part.score(targets, pool)
-        records.extend(_encoder_record(part, scores))
-        return scores
-
-    return scored(scorer), records
-
-
-def _encoder_record(scorer: Scorer, scores: Scores) -> list[dict[str, Any]]:
-    """One record, or none for a scorer without an encoder that is known."""
-    rows = scores.embeddings[1] if scores.embeddings else None
-    stored = rows if isinstance(rows, StoredEmbeddings) else None
-    counts = {
-        "encoded": stored.encoded if stored else scores.shape[1],
-        "reused": stored.reused if stored else 0,
-        "changed": stored.changed if stored else 0,
-    }
-    if isinstance(scorer, scorers.EmbeddingScorer):
-        if not isinstance(scorer.encoder, FingerprintedEncoder):
-            return []
-        encoder = scorer.encoder
-        name, fingerprint, precision = encoder.name, encoder.fingerprint, encoder.precision
-    else:
-        model = getattr(scorer, "model", None)
-        if not isinstance(model, _Fingerprinted):
-            return []
-        from airrep.machine.hardware import (
-            fastest_dtype,  # it is there already: the model brought torch
-        )
-
-        name, fingerprint, precision = model.name, model.fingerprint, getattr(scorer, "dtype", "")
-        if precision == "auto":
-            precision = str(fastest_dtype(model.network.device)).removeprefix("torch.")
-    identity = {"scorer": scorer.name, "name": named(name), "fingerprint": fingerprint}
-    return [{**identity, "dtype": precision, **counts}]

@@ -15,13 +15,13 @@ from curate.rows.io import OnBadRow
 from curate.stages.choosing import DEFAULT_K, Candidates
 from curate.stages.inputs import Source
 from curate.stages.requests import ChoiceRequest, InputRequest, ScoringRequest
-from curate.stages.scorer_choice import ScorerName, scores_and_encoders
 from curate.trl.metrics import round_metrics
 from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
 from curate.trl.rows import conversational, training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
 from eval_harness.measures.losses import completion_losses, evaluation_mode
+from selection.scorers.registry import ScorerName
 from selection.selectors import SelectorName
 from selection.weights import target_weights
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
-    from selection.selectors import Selector
+    from selection.scorers.registry import ScorerName
+from selection.selectors import Selector
 
 Every = Literal["epoch"] | int
 
@@ -227,8 +228,8 @@ class Reselect(TrainerCallback):
             return
         scorer = self._scoring.made()
         self._selector = self._choice.chooser(scorer, len(self.pool))
-        scores, encoders = scores_and_encoders(scorer, self.targets, self.pool)
-        known = [f"{each['fingerprint']} {each['dtype']}" for each in encoders]
+        scores = scorer.score(self.targets, self.pool)
+        known = [f"{each['fingerprint']} {each['dtype']}" for each in scores.provenance]
         self._settings |= {
             "scorer": scores.method,
             "encoders": known,
@@ -258,7 +259,7 @@ class Reselect(TrainerCallback):
                     dtype="bfloat16" if args.bf16 else "float32",
                 )
                 if self._rescore is not None:
-                    scores, _ = scores_and_encoders(self._rescore(model), self.targets, self.pool)
+                    scores = self._rescore(model).score(self.targets, self.pool)
                     candidates = Candidates.of(scores, self.k, self._selector)
         assert candidates is not None  # begin() made them, or rescore did
         made = weights_by(self._weighting, losses, len(self.targets), self._power)

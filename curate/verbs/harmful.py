@@ -23,8 +23,9 @@ from curate.stages.requests import (
     ScoringRequest,
     SelectionRequest,
 )
-from curate.stages.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
+from selection.capabilities import ScorerCapabilities
+from selection.scorers.registry import SCORERS, ScorerName
 from selection.selectors.lowest_mean import LowestMean
 
 if TYPE_CHECKING:
@@ -33,16 +34,7 @@ if TYPE_CHECKING:
 
 # What `select` asks for besides.
 _NOT_ASKED = ("encoder", "store", "selector", "scale", "constraints", "memory_limit", "default_k")
-SIGNED_SCORERS = ("gradient", "gradient_cosine", "gradient_adam")
 DEFAULT_K = 100
-_LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
-_UNSIGNED = {
-    "airrep": _LIKENESS,
-    "tfidf": _LIKENESS,
-    "bm25": _LIKENESS,
-    "rds": _LIKENESS,
-    "random": "its scores mean nothing",
-}
 
 
 def harmful(
@@ -130,9 +122,9 @@ def _check_signed(scorer: object) -> None:
         ArgumentError: They come from such a scorer.
     """
     names = [scorer] if isinstance(scorer, str) else scorer
-    choose = f"choose {' or '.join(SIGNED_SCORERS)}"
+    choose = f"choose {' or '.join(name for name, each in SCORERS.items() if not each.unsigned)}"
     if not isinstance(names, Sequence):
-        if callable(getattr(scorer, "score", None)) and getattr(scorer, "signed", 0) is not True:
+        if callable(getattr(scorer, "score", None)) and not ScorerCapabilities.of(scorer).signed:
             raise ArgumentError(
                 f"scorer {getattr(scorer, 'name', type(scorer).__name__)!r} does not say that its "
                 "scores are signed: set its attribute signed = True if a score below 0 means that "
@@ -140,10 +132,9 @@ def _check_signed(scorer: object) -> None:
             )
         return
     for name in names:
-        if isinstance(name, str) and name in _UNSIGNED:
-            raise ArgumentError(
-                f"scorer {name!r} cannot find what hurts: {_UNSIGNED[name]}; {choose}."
-            )
+        why = SCORERS[name].unsigned if name in SCORERS else ""
+        if why:
+            raise ArgumentError(f"scorer {name!r} cannot find what hurts: {why}; {choose}.")
     if len(names) > 1:
         raise ArgumentError(
             "several scorers cannot find what hurts: in the mean of their standardised scores 0 "

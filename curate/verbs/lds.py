@@ -18,8 +18,9 @@ from curate.rows.io import OnBadRow
 from curate.stages.inputs import Source, read_input
 from curate.stages.own_scores import check_shape, own_scores
 from curate.stages.recorded_model import recorded_model
-from curate.stages.scorer_choice import ScorerName, check_scorer, make_scorer, uses_model
+from curate.stages.scorer_choice import check_scorer, make_scorer, uses
 from eval_harness.measures.datamodeling import LdsResult, lds_of_scores
+from selection.scorers.registry import ScorerName
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
@@ -85,7 +86,7 @@ def lds(
         raise ArgumentError(
             f"scores and scorer {getattr(scorer, 'name', scorer)!r} are both given; leave out one."
         )
-    by_model = uses_model(scorer)
+    by_model = uses(scorer, "model")
     check_scorer(scorer, "given" if by_model else None)
     check_seed(seed)
     directory = user_path(runs, "runs")

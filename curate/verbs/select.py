@@ -20,9 +20,9 @@ from curate.stages.requests import (
     ScoringRequest,
     SelectionRequest,
 )
-from curate.stages.scorer_choice import ScorerName
 from curate.training_set import TrainingSet
 from selection.constraints import Constraints
+from selection.scorers.registry import ScorerName
 from selection.selectors import SelectorName
 from selection.selectors.base import Size
 

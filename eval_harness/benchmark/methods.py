@@ -19,18 +19,9 @@ from airrep.records import Example
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from eval_harness.files.array_file import read_array, write_array
-from selection.scorers import (
-    AdamGradientScorer,
-    Bm25Scorer,
-    EmbeddingScorer,
-    GradientScorer,
-    RandomScorer,
-    RdsScorer,
-    ScoreAverage,
-    Scorer,
-    TfidfScorer,
-)
+from selection.scorers import EmbeddingScorer, ScoreAverage, Scorer
 from selection.scorers.base import ids
+from selection.scorers.registry import SCORERS
 from selection.scores import DenseScores, Embeddings, Scores
 
 _FLOAT = 4  # bytes
@@ -53,12 +44,17 @@ class SameSource:
 
 @dataclass(frozen=True)
 class Method:
-    """A scorer, what identifies its scores, and what a pool row's features cost to keep."""
+    """A scorer, and what identifies its scores."""
 
     name: str
     scorer: Scorer
     identity: str
-    bytes_per_row: int | None
+
+    @property
+    def bytes_per_row(self) -> int | None:
+        """Bytes of a pool row's features; None of a method that keeps none."""
+        parts = self.scorer.scorers if isinstance(self.scorer, ScoreAverage) else [self.scorer]
+        return sum(_FLOAT * (getattr(part, "dim", None) or 0) for part in parts) or None
 
 
 def make_method(
@@ -81,11 +77,11 @@ def make_method(
     kind = str(options.get("kind", name))
     given = {key: value for key, value in options.items() if key != "kind"}
     try:
-        scorer, size = _make(kind, given, model, others or {})
+        scorer = _make(kind, given, model, others or {})
     except TypeError as error:
         raise ArgumentError(f"methods.{name}: {error}.") from error
     identity = f"{kind} {_identity(scorer, model)}"
-    return Method(name, scorer, identity, size)
+    return Method(name, scorer, identity)
 
 
 def _make(
@@ -93,50 +89,29 @@ def _make(
     options: Mapping[str, Any],
     model: LanguageModel,
     others: Mapping[str, Mapping[str, Any]],
-) -> tuple[Scorer, int | None]:
-    match kind:
-        case "random":
-            return RandomScorer(**options), None
-        case "tfidf":
-            return TfidfScorer(**options), None
-        case "bm25":
-            return Bm25Scorer(**options), None
-        case "same_source":
-            return SameSource(**options), None
-        case "airrep":
-            encoder = _only(options, "encoder")
-            loaded = AirRep.default() if encoder is None else AirRep.from_pretrained(encoder)
-            return EmbeddingScorer(loaded), _FLOAT * loaded.dim
-        case "rds" | "rds_completion":
-            rds = RdsScorer(
-                model, tokens="completion" if kind == "rds_completion" else "all", **options
-            )
-            return rds, _FLOAT * model.network.config.hidden_size
-        case "gradient_adam" | "gradient" | "gradient_cosine":
-            return _gradient(kind, options, model)
+) -> Scorer:
+    if kind == "same_source":
+        return SameSource(**options)
+    if kind in ("rds", "rds_completion"):
+        tokens = "all" if kind == "rds" else "completion"
+        return SCORERS["rds"].make(model, tokens=tokens, **options)
+    if kind in SCORERS and SCORERS[kind].needs == "encoder":
+        encoder = _only(options, "encoder")
+        loaded = AirRep.default() if encoder is None else AirRep.from_pretrained(encoder)
+        return SCORERS[kind].make(loaded)
+    if kind in SCORERS:
+        return SCORERS[kind].make(*[model] * (SCORERS[kind].needs == "model"), **options)
     if "+" in kind:
         _only(options)
         parts = []
         for part in kind.split("+"):
             known = dict(others.get(part, {}))
             parts.append(_make(str(known.pop("kind", part)), known, model, others))
-        sizes = [size for _, size in parts if size]
-        return ScoreAverage([scorer for scorer, _ in parts]), sum(sizes) or None
+        return ScoreAverage(parts)
     raise ArgumentError(
-        f"method {kind!r} is unknown; choose from airrep, tfidf, bm25, rds, rds_completion, "
-        "gradient, gradient_cosine, gradient_adam, same_source, random, or a+b for the average of "
-        "two."
+        f"method {kind!r} is unknown; choose from {', '.join(SCORERS)}, rds_completion, "
+        "same_source, or a+b for the average of two."
     )
-
-
-def _gradient(
-    kind: str, options: Mapping[str, Any], model: LanguageModel
-) -> tuple[Scorer, int | None]:
-    if kind == "gradient_adam":  # which keeps no features of the pool
-        return AdamGradientScorer(model, **options), None
-    preconditioner = "none" if kind == "gradient_cosine" else "fisher"
-    gradient = GradientScorer(model, **{"preconditioner": preconditioner, **options})
-    return gradient, _FLOAT * gradient.dim
 
 
 def _only(options: Mapping[str, Any], known: str = "") -> Any:  # noqa: ANN401

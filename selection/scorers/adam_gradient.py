@@ -33,10 +33,10 @@ from airrep.gradients.moments import adam_metric, second_moments
 from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.reductions import Sketch
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options
+from airrep.language_model.passes import check_options, computed_in
 from airrep.records import Example
 from selection.features import check_given
-from selection.scorers.base import ids
+from selection.scorers.base import ids, read_with
 from selection.scores import DenseScores, Scores
 
 Float32 = npt.NDArray[np.float32]
@@ -102,7 +102,18 @@ class AdamGradientScorer:
                 whole.reach(start + len(part))
         values /= np.sqrt(sizes.mean() or 1.0).astype(np.float32)
         return DenseScores(
-            values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=_SCALE
+            values,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
+            scale=_SCALE,
+            provenance=read_with(
+                self.name,
+                self.model.name,
+                self.model.fingerprint,
+                computed_in(self.model, self.dtype),
+                encoded=len(pool),
+            ),
         )
 
     def sketches(self, pool: Sequence[Example]) -> list[Sketch]:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from airrep.engines import Engine
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.records import Example
-from airrep.store import EmbeddingStore, FingerprintedEncoder
+from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from airrep.template import TextTemplate
-from selection.scorers.base import ids
+from selection.scorers.base import ids, read_with
 from selection.scores import EmbeddingRows, EmbeddingScores, Scores
 
 
@@ -47,6 +47,11 @@ class EmbeddingScorer:
     engine: Engine | None = None
 
     @property
+    def dim(self) -> int | None:
+        """Embedding size, of 4 bytes each; None if the encoder does not tell."""
+        return getattr(self.encoder, "dim", None)
+
+    @property
     def selector(self) -> str:
         """See `selection.selectors.default_selector`; what other encoders learned is not known."""
         return "herding" if isinstance(self.encoder, FingerprintedEncoder) else "layered_greedy"
@@ -72,7 +77,18 @@ class EmbeddingScorer:
             method=self.name,
             scale=float(getattr(self.encoder, "attention_scale", 1.0)),
             workers=shared,
+            provenance=self._provenance(rows),
         )
+
+    def _provenance(self, rows: EmbeddingRows) -> list[dict[str, Any]]:
+        """What is known of the encoder; nothing of another library's."""
+        encoder = self.encoder
+        if not isinstance(encoder, FingerprintedEncoder):
+            return []
+        counts = {"encoded": rows.shape[0]}
+        if isinstance(rows, StoredEmbeddings):
+            counts = {n: getattr(rows, n) for n in ("encoded", "reused", "changed")}
+        return read_with(self.name, encoder.name, encoder.fingerprint, encoder.precision, **counts)
 
     def _encode(self, examples: Sequence[Example], **options: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
         template = getattr(self.encoder, "template", None)

@@ -28,10 +28,10 @@ from airrep.errors import ArgumentError
 from airrep.gradients.features import gradient_features
 from airrep.gradients.random_projections import ProjectedLayer, projected_layers
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options
+from airrep.language_model.passes import check_options, computed_in
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
-from selection.scorers.base import ids
+from selection.scorers.base import ids, read_with
 from selection.scores import EmbeddingScores, Scores
 
 Preconditioner = Literal["fisher", "none"]
@@ -139,6 +139,13 @@ class GradientScorer:
             pool_ids=ids(pool),
             method=self.name,
             scale=_COSINE_SCALE if self.normalise == "both" else 1.0,
+            provenance=read_with(
+                self.name,
+                self.model.name,
+                self.model.fingerprint,
+                computed_in(self.model, self.dtype),
+                encoded=len(pool),
+            ),
         )
 
 

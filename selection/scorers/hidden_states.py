@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from airrep.language_model.hidden_states import Span, check_span, hidden_state_features
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options
+from airrep.language_model.passes import check_options, computed_in
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
-from selection.scorers.base import ids
+from selection.scorers.base import ids, read_with
 from selection.scores import EmbeddingScores, Scores
 
 _COSINE_SCALE = 5.0
@@ -81,4 +81,11 @@ class RdsScorer:
             pool_ids=ids(pool),
             method=self.name,
             scale=_COSINE_SCALE,
+            provenance=read_with(
+                self.name,
+                self.model.name,
+                self.model.fingerprint,
+                computed_in(self.model, self.dtype),
+                encoded=len(pool),
+            ),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,24 +56,25 @@ class ScoreAverage:
         """See `Scorer.score`. The scores (T, N) are computed at once, in 8·T·N bytes.
 
         Scorers work one after another, and what one needed is given back before the next.
-        """
-        return self.average((s.score(targets, pool) for s in self.scorers), targets, pool)
-
-    def average(
-        self, scores: Iterable[Scores], targets: Sequence[Example], pool: Sequence[Example]
-    ) -> Scores:
-        """`score`, from the scores (T, N) of each scorer.
 
         Raises:
             EmbeddingError: NaN or infinite somewhere.
         """
         mean = np.zeros((len(targets), len(pool)), dtype=np.float32)
-        for matrix in scores:
-            _add_standardised(mean, matrix)
-            del matrix  # before the next scorer is asked
+        provenance: list[Mapping[str, Any]] = []
+        for scorer in self.scorers:
+            scores = scorer.score(targets, pool)
+            _add_standardised(mean, scores)
+            provenance += scores.provenance
+            del scores  # before the next scorer is asked
         mean /= len(self.scorers)
         return DenseScores(
-            mean, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=AVERAGE_SCALE
+            mean,
+            target_ids=ids(targets),
+            pool_ids=ids(pool),
+            method=self.name,
+            scale=AVERAGE_SCALE,
+            provenance=provenance,
         )
 
 

@@ -1,5 +1,7 @@
 """What scorers and selectors declare, and the one list of each."""
 
+from dataclasses import fields
+from importlib import import_module
 from typing import get_args
 
 import numpy as np
@@ -9,6 +11,7 @@ from airrep.errors import ArgumentError
 from curate.stages.choosing import Candidates
 from selection.capabilities import ScorerCapabilities, SelectorCapabilities
 from selection.constraints import BoundConstraints, Constraints
+from selection.scorers.registry import SCORERS, ScorerName
 from selection.scores import DenseScores
 from selection.selectors import SELECTORS, SelectorName, make_selector
 from selection.selectors.base import RowByRow
@@ -16,6 +19,29 @@ from selection.selectors.base import RowByRow
 
 def test_the_names_of_selectors_are_those_of_the_registry():
     assert get_args(SelectorName) == tuple(SELECTORS)
+
+
+def test_the_names_of_scorers_are_those_of_the_registry():
+    assert get_args(ScorerName) == tuple(SCORERS)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_the_registry_says_of_a_scorer_what_its_class_does(name):
+    entry = SCORERS[name]
+    module, kind = entry.made_by.split(".")
+    made_by = getattr(import_module(f"selection.scorers.{module}"), kind)
+    settings = [each.name for each in fields(made_by)]
+    assert ScorerCapabilities.of(made_by).signed == (entry.unsigned == "")
+    assert entry.needs == (settings[0] if settings[0] in ("model", "encoder") else None)
+    assert set(entry.options) <= set(settings)
+
+
+def test_a_scorer_by_name_takes_its_own_of_the_common_options():
+    common = {"seed": 7, "progress": True}
+    assert SCORERS["random"].make(common=common).seed == 7
+    assert SCORERS["tfidf"].make(common=common).name == "tfidf"
+    with pytest.raises(TypeError, match="nope"):
+        SCORERS["tfidf"].make(nope=1)
 
 
 def test_what_each_selector_declares():

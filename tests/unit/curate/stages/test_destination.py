@@ -275,9 +275,7 @@ def test_the_directory_of_another_run_is_refused_before_the_work(selected, monke
     before = _all(selected)
     call = {"pool": POOL, "targets": TARGETS, "k": 5, "scorer": "tfidf", **change}
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "curate.selection_run.scores_and_encoders", lambda *_: pytest.fail("it was scored")
-        )
+        patched.setattr(TfidfScorer, "score", lambda *_: pytest.fail("it was scored"))
         with pytest.raises(OutputError, match=rf"another run \(.*\b{said}\b.*overwrite=True"):
             curate.select(**call, output=selected)
     assert _all(selected) == before

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +13,12 @@ from airrep.language_model.model import LanguageModel
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.manifest.provenance import differences
-from curate.stages.scorer_choice import MODEL_SCORERS, ScorerName, make_scorer
+from curate.stages.scorer_choice import make_scorer
 from selection.scorers import EmbeddingScorer, GradientScorer, RdsScorer, ScoreAverage
+from selection.scorers.registry import SCORERS
 from selection.scorers.score_average import AVERAGE_SCALE
+
+MODEL_SCORERS = [name for name, each in SCORERS.items() if each.needs == "model"]
 
 POOL, TARGETS = demo_pool(30), demo_targets("email_reply", 2)
 
@@ -32,7 +34,7 @@ def model(tiny_lm):
     [
         # half a minute, nearly all of it for Adam's moments
         pytest.param(name, marks=[pytest.mark.slow] * (name == "gradient_adam"))
-        for name in get_args(ScorerName)
+        for name in SCORERS
     ],
 )
 def test_every_name_selects(name, model):

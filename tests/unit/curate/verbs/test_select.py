@@ -314,7 +314,7 @@ def test_k_auto_is_the_size_where_the_objective_is_best(few, targets, encoder, s
 
 
 def test_k_auto_is_refused_before_anything_is_scored(few, targets, monkeypatch):
-    monkeypatch.setattr("curate.selection_run.scores_and_encoders", None)
+    monkeypatch.setattr("selection.scorers.TfidfScorer.score", None)
     for selector in ("random", "round_robin"):
         with pytest.raises(ArgumentError, match=f"k = 'auto': selector '{selector}' has no obj"):
             curate.select(few, targets, "auto", scorer="tfidf", selector=selector)

@@ -28,7 +28,7 @@ class Counting:
 
     before: Callable[[], object] = lambda: None
     calls: list[int] = field(default_factory=list)
-    name = "counting"
+    name, dim = "counting", 2
 
     def score(self, targets, pool):
         self.calls.append(len(pool))
@@ -40,7 +40,7 @@ class Counting:
 
 
 def _method(scorer, identity="counting"):
-    return Method("mine", scorer, identity, 8)
+    return Method("mine", scorer, identity)
 
 
 # --- by name ---
@@ -259,7 +259,7 @@ class Slow:
         time.sleep(600)
 
 rows = [Example(str(i), f"p{i}", "c") for i in range(5)]
-ScoreFiles(Path(sys.argv[1])).get(Method("mine", Slow(), "counting", 8), rows[:2], rows[2:])
+ScoreFiles(Path(sys.argv[1])).get(Method("mine", Slow(), "counting"), rows[:2], rows[2:])
 """
 
 
