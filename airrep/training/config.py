@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from airrep.errors import ArgumentError
-from airrep.pooling import GROUP_POOLINGS, GroupPooling
+from airrep.pooling import GroupPooling
+from airrep.schema import Amount, Count, Natural, Positive, Share, check_fields
 
-_WEIGHTINGS = ("difference", "none")
-_STARTS = ("whitened", "teacher")
+Pair = Annotated[int, Meta(ge=2)]
 TRAINABLE = ("projector", "all", "lora:RANK")
 
 
@@ -50,81 +52,37 @@ class TrainConfig:
     """
 
     trainable: str = "projector"
-    dim: int = 384
-    damping: float = 3.0
-    start: str = "whitened"
-    ridge: float = 0.1
+    dim: Count = 384
+    damping: Positive = 3.0
+    start: Literal["whitened", "teacher"] = "whitened"
+    ridge: Positive = 0.1
     pooling: GroupPooling = "attention"
-    scale: float = 5.0
-    weighting: str = "difference"
-    least: float = 0.1
-    most: float = 5.0
-    steps: int = 200
-    warmup: float = 0.1
-    learning_rate: float = 2e-3
-    backbone_learning_rate: float = 5e-5
-    gradient_norm: float = 1.0
-    decay: float = 0.3
-    subsets: int = 128
-    targets: int = 128
-    distil: float = 1.0
-    distil_rows: int = 512
-    source_share: float = 0.0
-    evaluate_every: int = 25
-    patience: int = 4
-    tokens_per_batch: int = 4096
-    seed: int = 0
+    scale: Positive = 5.0
+    weighting: Literal["difference", "none"] = "difference"
+    least: Amount = 0.1
+    most: Positive = 5.0
+    steps: Natural = 200
+    warmup: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    learning_rate: Positive = 2e-3
+    backbone_learning_rate: Positive = 5e-5
+    gradient_norm: Positive = 1.0
+    decay: Amount = 0.3
+    subsets: Pair = 128
+    targets: Count = 128
+    distil: Amount = 1.0
+    distil_rows: Pair = 512
+    source_share: Share = 0.0
+    evaluate_every: Count = 25
+    patience: Count = 4
+    tokens_per_batch: Count = 4096
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         self.adapter_rank  # noqa: B018 (refuses what it cannot read)
-        for name, known in (
-            ("pooling", GROUP_POOLINGS),
-            ("weighting", _WEIGHTINGS),
-            ("start", _STARTS),
-        ):
-            if getattr(self, name) not in known:
-                raise ArgumentError(
-                    f"training.{name} {getattr(self, name)!r} is unknown; choose from "
-                    f"{', '.join(known)}."
-                )
-        for name, least in (
-            ("dim", 1),
-            ("steps", 0),
-            ("subsets", 2),
-            ("targets", 1),
-            ("distil_rows", 2),
-            ("evaluate_every", 1),
-            ("patience", 1),
-            ("tokens_per_batch", 1),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ArgumentError(
-                    f"training.{name}: expected {least} or more, found {getattr(self, name)}."
-                )
-        for name in (
-            "damping",
-            "ridge",
-            "scale",
-            "learning_rate",
-            "backbone_learning_rate",
-            "gradient_norm",
-            "most",
-        ):
-            if not 0 < getattr(self, name) < inf:
-                raise ArgumentError(
-                    f"training.{name}: expected a number above 0, found {getattr(self, name)}."
-                )
-        if not 0 <= self.least < self.most or not 0 <= self.warmup < 1:
+        check_fields(self, "training")
+        if self.least >= self.most:
             raise ArgumentError(
-                "training: expected 0 <= least < most and 0 <= warmup < 1; found "
-                f"{self.least}, {self.most} and {self.warmup}."
-            )
-        if not 0 <= self.decay < inf or not 0 <= self.distil < inf:
-            raise ArgumentError("training: decay and distil should be numbers, 0 or more.")
-        if not 0 <= self.source_share <= 1:
-            raise ArgumentError(
-                f"training.source_share: expected a number from 0 to 1, found {self.source_share}."
+                f"training: expected least < most, found {self.least} and {self.most}."
             )
 
     @property

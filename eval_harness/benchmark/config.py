@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from msgspec import Meta
 
 from airrep.errors import ArgumentError
-from eval_harness.files.settings import at_least, read_settings
+from airrep.schema import Count, Finite, Natural, Positive, check_fields
+from eval_harness.files.settings import read_settings
 from eval_harness.runners.choice import RunnerName
 from eval_harness.runners.recipe import Recipe, Trainable
 from selection.selectors.base import AUTO
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
-Budget = int | Literal["auto"]
-_FEWEST = 3  # subsets: LDS ranks them
+Budget = Count | Literal["auto"]
+Subsets = Annotated[int, Meta(ge=3)]  # LDS ranks them
 
 
 @dataclass(frozen=True)
@@ -34,20 +37,19 @@ class AttributionConfig:
         scales: Candidates for the scale of attention pooling.
     """
 
-    subsets: int = 100
-    validation_subsets: int = 40
-    size: int = 100
-    repeats: int = 2
-    targets: int = 200
-    validation: int = 200
+    subsets: Subsets = 100
+    validation_subsets: Subsets = 40
+    size: Count = 100
+    repeats: Count = 2
+    targets: Count = 200
+    validation: Count = 200
     cheap: list[str] = field(default_factory=list)
-    scales: list[float] = field(default_factory=lambda: [1, 2, 5, 10, 20, 40, 80])
+    scales: Annotated[list[Positive], Meta(min_length=1)] = field(
+        default_factory=lambda: [1, 2, 5, 10, 20, 40, 80]
+    )
 
     def __post_init__(self) -> None:
-        at_least(self, "attribution", _FEWEST, "subsets", "validation_subsets")
-        at_least(self, "attribution", 1, "size", "repeats", "targets", "validation")
-        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise ArgumentError("attribution.scales: expected one number above 0 or more.")
+        check_fields(self, "attribution")
         for trainable in self.cheap:
             Trainable.parse(trainable)
 
@@ -61,11 +63,11 @@ class AccuracyConfig:
         max_new_tokens: Where generation stops.
     """
 
-    rows: int = 50
-    max_new_tokens: int = 16
+    rows: Count = 50
+    max_new_tokens: Count = 16
 
     def __post_init__(self) -> None:
-        at_least(self, "selection.accuracy", 1, "rows", "max_new_tokens")
+        check_fields(self, "selection.accuracy")
 
 
 @dataclass(frozen=True)
@@ -98,43 +100,29 @@ class SelectionConfig:
         accuracy: Leave out (null) to measure losses only.
     """
 
-    budgets: dict[str, list[Budget]] = field(default_factory=lambda: {"present": [100]})
+    budgets: Annotated[
+        dict[Setting, Annotated[list[Budget], Meta(min_length=1)]], Meta(min_length=1)
+    ] = field(default_factory=lambda: {"present": [100]})
     sources: list[str] | None = None
-    targets: int = 30
-    evaluation: int = 100
+    targets: Count = 30
+    evaluation: Count = 100
     evaluate_on: Literal["test", "validation"] = "test"
-    seeds: int = 3
-    wrong_share: float = 0.2
-    steps: int | None = None
+    seeds: Count = 3
+    wrong_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    steps: Count | None = None
     scorers: list[str] = field(default_factory=lambda: ["tfidf", "airrep"])
     selector: str | None = "layered_greedy"
     selectors: list[str] = field(default_factory=list)
     selectors_with: list[str] = field(default_factory=list)
-    scales: dict[str, float] = field(default_factory=dict)
+    scales: dict[str, Finite] = field(default_factory=dict)
     accuracy: AccuracyConfig | None = field(default_factory=AccuracyConfig)
 
     def __post_init__(self) -> None:
-        at_least(self, "selection", 1, "targets", "evaluation", "seeds")
-        unknown = sorted(set(self.budgets) - set(SETTINGS))
-        if unknown:
-            raise ArgumentError(
-                f"selection.budgets: setting {unknown[0]!r} is unknown; choose from "
-                f"{', '.join(SETTINGS)}."
-            )
-        sizes = [size for size in chain(*self.budgets.values()) if size != AUTO]
-        if not self.budgets or not all(self.budgets.values()) or min(sizes, default=1) < 1:
-            raise ArgumentError(
-                "selection.budgets: expected one setting or more, and for each a list of numbers "
-                f"of rows, 1 or more, or auto; found {self.budgets!r}."
-            )
+        check_fields(self, "selection")
         if AUTO in chain(*self.budgets.values()) and not self.scorers:
             raise ArgumentError(
                 "selection.budgets: auto is the size that the first of scorers takes; name one."
             )
-        if self.steps is not None:
-            at_least(self, "selection", 1, "steps")
-        if not 0 < self.wrong_share <= 1:
-            raise ArgumentError("selection.wrong_share: expected a share in (0, 1].")
         if bool(self.selectors) != bool(self.selectors_with):
             raise ArgumentError(
                 "selection: selectors are compared on the scores of selectors_with; give both or "
@@ -171,18 +159,17 @@ class BenchmarkConfig:
     columns: dict[str, str] | None = None
     template_field: str | None = None
     separator: str = "\n"
-    max_tokens: int = 1024
+    max_tokens: Count = 1024
     recipe: Recipe = field(default_factory=Recipe)
     runner: RunnerName = "auto"
-    stack: int = 4
-    seed: int = 0
+    stack: Count = 4
+    seed: Natural = 0
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     attribution: AttributionConfig | None = field(default_factory=AttributionConfig)
     selection: SelectionConfig | None = field(default_factory=SelectionConfig)
 
     def __post_init__(self) -> None:
-        at_least(self, "", 1, "stack", "max_tokens")
-        at_least(self, "", 0, "seed")
+        check_fields(self, "")
         if self.attribution is None and self.selection is None:
             raise ArgumentError("attribution and selection are both null: nothing to measure.")
         if self.attribution is not None and self.recipe.trainable in self.attribution.cheap:

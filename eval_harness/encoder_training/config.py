@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from airrep.errors import ArgumentError
+from airrep.schema import Count, Natural, Positive, check_fields
 from airrep.training.config import TrainConfig
 from eval_harness.benchmark.config import AttributionConfig
-from eval_harness.files.settings import at_least
 from eval_harness.runners.choice import RunnerName
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runs.splits import SupervisionConfig
@@ -51,10 +52,10 @@ class EncoderConfig:
 
     backbone: str | None = None
     token_pooling: str | None = None
-    max_tokens: int = 512
+    max_tokens: Annotated[int, Meta(ge=3)] = 512
 
     def __post_init__(self) -> None:
-        at_least(self, "encoder", 3, "max_tokens")
+        check_fields(self, "encoder")
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,11 @@ class TeacherConfig:
 
     encoder: str | None = None
     kind: TeacherKind = "fisher"
-    rank: int = 16
-    damping: float = 30.0
+    rank: Count = 16
+    damping: Positive = 30.0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(TeacherKind):
-            raise ArgumentError(f"teacher.kind {self.kind!r} is unknown; choose fisher or adam.")
-        at_least(self, "teacher", 1, "rank")
-        if not 0 < self.damping < inf:
-            raise ArgumentError(
-                f"teacher.damping: expected a number above 0, found {self.damping}."
-            )
+        check_fields(self, "teacher")
 
 
 @dataclass(frozen=True)
@@ -102,17 +97,14 @@ class EvaluationConfig:
     pool: str | None = None
     targets: str | None = None
     test: str | None = None
-    share: float = 0.25
+    share: Annotated[float, Meta(gt=0, lt=1)] = 0.25
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     methods: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {name: dict(options) for name, options in _METHODS.items()}
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ArgumentError(
-                f"evaluation.share: expected a share between 0 and 1, found {self.share}."
-            )
+        check_fields(self, "evaluation")
         if self.attribution.cheap:
             raise ArgumentError(
                 "evaluation.attribution.cheap: cheaper training is compared by `curate benchmark`; "
@@ -153,11 +145,11 @@ class EncoderTrainingConfig:
     targets: str
     columns: dict[str, str] | None = None
     separator: str = "\n"
-    max_tokens: int = 1024
+    max_tokens: Count = 1024
     recipe: Recipe = field(default_factory=Recipe)
     runner: RunnerName = "auto"
-    stack: int = 4
-    seed: int = 0
+    stack: Count = 4
+    seed: Natural = 0
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
     use: list[Kind] | None = None
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -166,8 +158,7 @@ class EncoderTrainingConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        at_least(self, "", 1, "stack", "max_tokens")
-        at_least(self, "", 0, "seed")
+        check_fields(self, "")
         self._check_use()
         if self.training.start == "teacher" and self.teacher is None:
             raise ArgumentError("training.start is 'teacher', and teacher is null.")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.errors import ArgumentError
+from airrep.schema import Count, Positive, check_fields
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Kind = Literal["all", "last", "lora"]
@@ -72,26 +73,14 @@ class Recipe:
         30
     """
 
-    epochs: int = 2
-    learning_rate: float = 2e-5
-    batch_size: int = 32
+    epochs: Count = 2
+    learning_rate: Positive = 2e-5
+    batch_size: Count = 32
     trainable: str = "all"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"recipe: {name} is {value!r}; expected a whole number >= 1.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ArgumentError(
-                f"recipe: learning_rate is {self.learning_rate!r}; expected a number above 0."
-            )
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ArgumentError(
-                f"recipe: precision {self.precision!r} is unknown; choose auto, float32 or "
-                "bfloat16."
-            )
+        check_fields(self, "recipe")
         Trainable.parse(self.trainable)
 
     def steps(self, rows: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example
+from airrep.schema import Count, Natural, check_fields
 from airrep.supervision import SubsetPlan
 from eval_harness.runs.subsets import Draw, FewSources, Selected, Uniform, draw_plan
 from selection.scorers.lexical import Bm25Scorer
@@ -36,26 +37,15 @@ class SupervisionConfig:
         repeats: Fine-tuning runs of each subset; 1 teaches most for the time.
     """
 
-    splits: int = 4
-    size: int = 100
-    uniform: int = 200
-    few_sources: int = 0
-    selected: int = 0
-    repeats: int = 1
+    splits: Count = 4
+    size: Count = 100
+    uniform: Natural = 200
+    few_sources: Natural = 0
+    selected: Natural = 0
+    repeats: Count = 1
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("splits", 1),
-            ("size", 1),
-            ("uniform", 0),
-            ("few_sources", 0),
-            ("selected", 0),
-            ("repeats", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ArgumentError(
-                    f"supervision.{name}: expected {least} or more, found {getattr(self, name)}."
-                )
+        check_fields(self, "supervision")
         if self.subsets < 2:
             raise ArgumentError("supervision: an encoder learns from 2 subsets or more per split.")
 

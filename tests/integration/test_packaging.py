@@ -54,7 +54,7 @@ def test_exports_resolve_and_unknown_names_do_not(package):
 
 
 def test_importing_the_library_brings_neither_torch_nor_datasets():
-    heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'trl'}"
+    heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'trl', 'msgspec'}"
     roots = "import airrep, selection, eval_harness, curate"
     assert _run(f"import sys; {roots}; print(sorted({heavy} & set(sys.modules)))") == "[]"
 

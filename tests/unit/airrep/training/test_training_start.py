@@ -89,9 +89,12 @@ def test_more_dimensions_than_the_teacher_has(make_encoder, problem, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"start": "somewhere"}, r"start 'somewhere' is unknown; choose from whitened, teacher"),
-        ({"ridge": 0.0}, r"training\.ridge: expected a number above 0, found 0\.0"),
-        ({"ridge": float("nan")}, r"training\.ridge: expected a number above 0, found nan"),
+        (
+            {"start": "somewhere"},
+            r"training\.start: expected one of whitened, teacher, found 'somewhere'",
+        ),
+        ({"ridge": 0.0}, r"training\.ridge: expected float > 0\.0, found 0\.0"),
+        ({"ridge": float("nan")}, r"training\.ridge: expected float > 0\.0, found nan"),
     ],
 )
 def test_a_start_that_is_none(setting, message):

@@ -96,18 +96,27 @@ def test_whole_numbers_are_numbers():
         ({"stack": 2.5}, r"stack: expected int, found 2\.5"),
         ({"pool": ["a"]}, r"pool: expected str, found \['a'\]"),
         ({"model": None}, r"model: expected str, found None"),
-        ({"recipe": 3}, r"recipe: expected a mapping of settings, found 3"),
+        ({"recipe": 3}, r"recipe: expected a mapping, found 3"),
         ({"recipe": {"learning_rate": "fast"}}, r"recipe\.learning_rate: expected float, found"),
-        ({"runner": "fast"}, r"runner: 'fast' is unknown; choose auto, stacked, trl"),
-        ({"methods": ["tfidf"]}, r"methods: expected dict"),
-        ({"methods": {"tfidf": 1}}, r"methods\.tfidf: expected dict, found 1"),
+        ({"runner": "fast"}, r"runner: expected one of auto, stacked, trl, found 'fast'"),
+        ({"methods": ["tfidf"]}, r"methods: expected a mapping"),
+        ({"methods": {"tfidf": 1}}, r"methods\.tfidf: expected a mapping, found 1"),
         ({"attribution": {"scales": [1, "2"]}}, r"attribution\.scales\[1\]: expected float"),
         ({"attribution": {"cheap": [8]}}, r"attribution\.cheap\[0\]: expected str"),
-        ({"selection": {"budgets": [100]}}, r"selection\.budgets: expected dict"),
-        ({"selection": {"budgets": {"present": 9}}}, r"selection\.budgets\.present: expected list"),
-        ({"selection": {"budgets": {"present": ["9"]}}}, r"budgets\.present\[0\]: expected int"),
-        ({"selection": {"sources": "a"}}, r"selection\.sources: expected list"),
-        ({"selection": {"evaluate_on": "dev"}}, r"evaluate_on: 'dev' is unknown; choose test, val"),
+        ({"selection": {"budgets": [100]}}, r"selection\.budgets: expected a mapping"),
+        (
+            {"selection": {"budgets": {"present": 9}}},
+            r"selection\.budgets\.present: expected a list",
+        ),
+        (
+            {"selection": {"budgets": {"present": ["9"]}}},
+            r"budgets\.present\[0\]: expected one of int, auto, found '9'",
+        ),
+        ({"selection": {"sources": "a"}}, r"selection\.sources: expected a list"),
+        (
+            {"selection": {"evaluate_on": "dev"}},
+            r"evaluate_on: expected one of test, validation, found",
+        ),
         ({"selection": {"accuracy": 3}}, r"selection\.accuracy: expected a mapping"),
     ],
 )
@@ -117,7 +126,7 @@ def test_unknown_settings_and_wrong_kinds_are_named(changes, message):
 
 
 def test_all_that_is_missing_is_named():
-    with pytest.raises(ArgumentError, match=r"the config: a setting is missing: 'targets' and 't"):
+    with pytest.raises(ArgumentError, match=r"^'targets' is missing"):
         read_config({"model": "lm", "pool": "p"})
     with pytest.raises(ArgumentError, match=r"expected a mapping of settings, found \[\]"):
         read_config([])
@@ -126,31 +135,34 @@ def test_all_that_is_missing_is_named():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stack": 0}, r"^stack: expected 1 or more, found 0"),
-        ({"seed": -1}, r"^seed: expected 0 or more"),
+        ({"stack": 0}, r"^stack: expected int >= 1, found 0"),
+        ({"seed": -1}, r"^seed: expected int >= 0"),
         ({"attribution": None, "selection": None}, r"nothing to measure"),
         ({"selection": None}, r"methods: expected one or more"),
-        ({"recipe": {"epochs": 0}}, r"recipe: epochs is 0"),
-        ({"attribution": {"subsets": 2}}, r"attribution\.subsets: expected 3 or more"),
-        ({"attribution": {"validation_subsets": 0}}, r"validation_subsets: expected 3 or more"),
-        ({"attribution": {"repeats": 0}}, r"attribution\.repeats: expected 1 or more"),
-        ({"attribution": {"scales": []}}, r"attribution\.scales: expected one number above 0"),
-        ({"attribution": {"scales": [1, 0]}}, r"attribution\.scales: expected one number above 0"),
+        ({"recipe": {"epochs": 0}}, r"recipe\.epochs: expected int >= 1, found 0"),
+        ({"attribution": {"subsets": 2}}, r"attribution\.subsets: expected int >= 3"),
+        ({"attribution": {"validation_subsets": 0}}, r"validation_subsets: expected int >= 3"),
+        ({"attribution": {"repeats": 0}}, r"attribution\.repeats: expected int >= 1"),
+        ({"attribution": {"scales": []}}, r"attribution\.scales: expected a list of length >= 1"),
+        ({"attribution": {"scales": [1, 0]}}, r"attribution\.scales\[1\]: expected float > 0\.0"),
         ({"attribution": {"cheap": ["lots"]}}, r"trainable 'lots' is not understood"),
         ({"attribution": {"cheap": ["all"]}}, r"cheap: 'all' is what the recipe trains anyway"),
-        ({"selection": {"seeds": 0}}, r"selection\.seeds: expected 1 or more"),
-        ({"selection": {"targets": 0}}, r"selection\.targets: expected 1 or more"),
-        ({"selection": {"budgets": {}}}, r"selection\.budgets: expected one setting or more"),
+        ({"selection": {"seeds": 0}}, r"selection\.seeds: expected int >= 1"),
+        ({"selection": {"targets": 0}}, r"selection\.targets: expected int >= 1"),
+        ({"selection": {"budgets": {}}}, r"selection\.budgets: expected a mapping of length >= 1"),
         ({"selection": {"budgets": {"removed": ["auto"]}, "scorers": []}}, "auto is the size that"),
-        ({"selection": {"steps": 0}}, r"selection\.steps: expected 1 or more, found 0"),
-        ({"selection": {"budgets": {"removed": []}}}, r"selection\.budgets: expected one"),
-        ({"selection": {"budgets": {"removed": [9, 0]}}}, r"selection\.budgets: expected one"),
-        ({"selection": {"accuracy": {"rows": 0}}}, r"selection\.accuracy\.rows: expected 1"),
-        ({"selection": {"wrong_share": 0}}, r"wrong_share: expected a share in \(0, 1\]"),
-        ({"selection": {"wrong_share": 1.1}}, r"wrong_share: expected a share in \(0, 1\]"),
+        ({"selection": {"steps": 0}}, r"selection\.steps: expected int >= 1, found 0"),
+        ({"selection": {"budgets": {"removed": []}}}, r"budgets\.removed: expected a list of len"),
+        ({"selection": {"budgets": {"removed": [9, 0]}}}, r"budgets\.removed\[1\]: expected int"),
+        ({"selection": {"accuracy": {"rows": 0}}}, r"selection\.accuracy\.rows: expected int"),
+        ({"selection": {"wrong_share": 0}}, r"wrong_share: expected float > 0\.0, found 0"),
+        ({"selection": {"wrong_share": 1.1}}, r"wrong_share: expected float <= 1\.0, found 1\.1"),
         ({"selection": {"selectors": ["random"]}}, r"give both or neither"),
         ({"selection": {"selectors_with": ["tfidf"]}}, r"give both or neither"),
-        ({"selection": {"budgets": {"gone": [9]}}}, r"setting 'gone' is unknown; choose from pres"),
+        (
+            {"selection": {"budgets": {"gone": [9]}}},
+            r"budgets: expected one of present, .*, found 'gone'",
+        ),
         (
             {"selection": {"budgets": {"templates_held_out": [9]}}},
             r"templates_held_out needs template_field",

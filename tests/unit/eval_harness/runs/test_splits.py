@@ -131,7 +131,7 @@ def test_too_little_for_the_splits(pool, examples, size):
      ("repeats", 0)],
 )  # fmt: skip
 def test_settings_out_of_range(setting, value):
-    with pytest.raises(ArgumentError, match=rf"supervision\.{setting}: expected . or more, found"):
+    with pytest.raises(ArgumentError, match=rf"supervision\.{setting}: expected int >= ., found"):
         SupervisionConfig(**{setting: value})
 
 
