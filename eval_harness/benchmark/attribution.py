@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from airrep.disk.atomic import write_json
+from airrep.pooling_kind import Pooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan
 from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.benchmark.methods import Method, ScoreFiles
+from eval_harness.benchmark.plots import plot_attribution
 from eval_harness.benchmark.problems import sample
+from eval_harness.benchmark.tables import attribution_markdown, cheap_markdown, differences_markdown
+from eval_harness.files.outputs import can_draw, write_table
 from eval_harness.measures.datamodeling import lds_difference, lds_of_predictions
 from eval_harness.measures.predictions import group_predictions
 from eval_harness.measures.rank_statistics import Interval
@@ -29,7 +35,10 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """The part's set-up: plan, examples and where things are kept."""
+    """The part's set-up: plan, examples and where things are kept.
+
+    Examples and subsets have a role each, "validation" or "test".
+    """
 
     config: AttributionConfig
     plan: SubsetPlan
@@ -50,19 +59,10 @@ class Attribution:
         """Draw evaluation examples and subsets; the first subsets are those for validation."""
         validation = sample(targets, config.validation, seed)
         evaluation = [*validation, *sample(test, config.targets, seed)]
-        roles = {
-            "validation": np.arange(len(validation)),
-            "test": np.arange(len(validation), len(evaluation)),
-        }
-        count = config.validation_subsets + config.subsets
-        plan = draw_plan(
-            pool,
-            evaluation,
-            [(Uniform(config.size), count)],
-            repeats=config.repeats,
-            seed=seed,
-            roles=roles,
-        )
+        positions = np.arange(len(evaluation))
+        roles = {"validation": positions[: len(validation)], "test": positions[len(validation) :]}
+        draws = [(Uniform(config.size), config.validation_subsets + config.subsets)]
+        plan = draw_plan(pool, evaluation, draws, repeats=config.repeats, seed=seed, roles=roles)
         return cls(config, plan, pool, evaluation, directory)
 
     def record(self, runner: Runner, *, progress: bool) -> SubsetLosses:
@@ -81,16 +81,91 @@ class Attribution:
         positions, subsets = self.part(role)
         return measured.values[subsets][:, :, positions]
 
-    def predictions(self, scores: Scores, role: str, pooling: Any, scale: float) -> Float64:  # noqa: ANN401
+    def predictions(self, scores: Scores, role: str, pooling: Pooling, scale: float) -> Float64:
         """(S, T) predicted influence of the role's subsets on its examples."""
         positions, subsets = self.part(role)
-        return group_predictions(
-            scores.values()[positions], self.plan.subsets[subsets], pooling, scale
+        values = scores.values()[positions]
+        return group_predictions(values, self.plan.subsets[subsets], pooling, scale)
+
+
+@dataclass(frozen=True)
+class AttributionReport:
+    """What the part found.
+
+    Attributes:
+        rows: A row per method: LDS with interval, cost.
+        against: The method that the others are compared with.
+        differences: A row per other method: its LDS minus that method's, with interval.
+        ceiling: Columns of the noise ceiling; None with a single repeat.
+        cheap: Rows of `cheap_truth`.
+        markdown: The tables.
+    """
+
+    rows: list[dict[str, Any]]
+    against: str
+    differences: list[dict[str, Any]]
+    ceiling: dict[str, float] | None
+    cheap: Sequence[dict[str, Any]]
+    markdown: str = field(repr=False)
+
+    def write(self, directory: Path) -> None:
+        """Write attribution.parquet, attribution.json and, where it can be drawn, a picture.
+
+        Raises:
+            OutputError: The directory cannot be written to.
+        """
+        write_table(pd.DataFrame(self.rows), directory / "attribution.parquet")
+        differences = {"against": self.against, "rows": self.differences}
+        write_json(
+            directory / "attribution.json",
+            {"ceiling": self.ceiling, "cheap": list(self.cheap), "differences": differences},
         )
+        if can_draw():
+            plot_attribution(self.rows, self.ceiling, directory / "attribution.png")
+
+
+def report_attribution(
+    part: Attribution,
+    measured: SubsetLosses,
+    methods: Sequence[Method],
+    files: ScoreFiles,
+    *,
+    against: str | None = None,
+    cheap: Sequence[dict[str, Any]] = (),
+) -> AttributionReport:
+    """Evaluate methods.
+
+    Args:
+        part: Plan and examples.
+        measured: Its runs.
+        methods: What is compared.
+        files: Where scores are kept.
+        against: The method that the others are compared with; default the one that does best on
+            validation.
+        cheap: Rows of `cheap_truth`.
+    """
+    rows, predicted = evaluate_methods(part, measured, methods, files)
+    against = against or max(rows, key=lambda row: row["validation"])["method"]
+    losses = part.losses(measured, "test")
+    gaps = [
+        {"method": name} | _columns("difference", lds_difference(guess, predicted[against], losses))
+        for name, guess in predicted.items()
+        if name != against
+    ]
+    ceiling = None
+    if (found := noise_ceiling(losses)) is not None:
+        ceiling = _columns("single", Interval(found.single, found.low, found.high))
+        ceiling |= {"corrected": found.corrected, "attainable": found.attainable}
+    texts = [attribution_markdown(rows, ceiling)]
+    if gaps:
+        texts.append(differences_markdown(gaps, against))
+    if cheap:
+        texts.append(cheap_markdown(cheap))
+    return AttributionReport(rows, against, gaps, ceiling, cheap, "\n\n".join(texts))
 
 
 def evaluate_methods(
-    attribution: Attribution, measured: SubsetLosses, methods: Sequence[Method], files: ScoreFiles
+    part: Attribution, measured: SubsetLosses, methods: Sequence[Method], files: ScoreFiles
 ) -> tuple[list[dict[str, Any]], dict[str, Float64]]:
     """LDS of every method: with sums, and with attention at the scale that validation prefers.
 
@@ -98,20 +173,19 @@ def evaluate_methods(
         A row per method, and each method's predictions on the test subsets (attention).
     """
     rows, predicted = [], {}
-    validation, test = (attribution.losses(measured, role) for role in ("validation", "test"))
+    validation, test = (part.losses(measured, role) for role in ("validation", "test"))
     for method in methods:
-        scores, cost = files.get(method, attribution.evaluation, attribution.pool)
-
-        def lds_at(scale: float, scores: Scores = scores) -> float:
-            guess = attribution.predictions(scores, "validation", "attention", scale)
-            if not np.ptp(guess, axis=0).any():  # so sharp that all subsets look alike
-                return -np.inf
-            return lds_of_predictions(guess, validation, draws=0).mean
-
-        tried = {scale: lds_at(scale) for scale in attribution.config.scales}
+        scores, cost = files.get(method, part.evaluation, part.pool)
+        tried = {}
+        for scale in part.config.scales:
+            guess = part.predictions(scores, "validation", "attention", scale)
+            # so sharp that all subsets look alike, it has no LDS
+            told_apart = np.ptp(guess, axis=0).any()
+            found = lds_of_predictions(guess, validation, draws=0).mean if told_apart else -np.inf
+            tried[scale] = found
         scale = max(tried, key=lambda s: tried[s])
-        predicted[method.name] = attribution.predictions(scores, "test", "attention", scale)
-        plain = attribution.predictions(scores, "test", "sum", 1.0)
+        predicted[method.name] = part.predictions(scores, "test", "attention", scale)
+        plain = part.predictions(scores, "test", "sum", 1.0)
         rows.append(
             {
                 "method": method.name,
@@ -126,43 +200,15 @@ def evaluate_methods(
     return rows, predicted
 
 
-def ceiling_row(attribution: Attribution, measured: SubsetLosses) -> dict[str, float] | None:
-    """The noise ceiling of the test part, or None with a single repeat."""
-    result = noise_ceiling(attribution.losses(measured, "test"))
-    if result is None:
-        return None
-    return {
-        "single": result.single,
-        "single_low": result.low,
-        "single_high": result.high,
-        "corrected": result.corrected,
-        "attainable": result.attainable,
-    }
-
-
-def cheap_truth(
-    attribution: Attribution, full: SubsetLosses, cheap: SubsetLosses
-) -> dict[str, float]:
+def cheap_truth(part: Attribution, full: SubsetLosses, cheap: SubsetLosses) -> dict[str, float]:
     """How well cheaper training ranks subsets: the LDS of its losses against the recipe's."""
-    test = attribution.losses(full, "test")
-    guess = -attribution.losses(cheap, "test").mean(axis=1)
+    guess = -part.losses(cheap, "test").mean(axis=1)
     return {
-        **_columns("agreement", lds_of_predictions(guess, test)),
+        **_columns("agreement", lds_of_predictions(guess, part.losses(full, "test"))),
         "seconds_per_run": float(cheap.seconds.mean()),
         "full_seconds_per_run": float(full.seconds.mean()),
     }
 
 
-def differences(
-    predicted: Mapping[str, Float64], losses: Float64, against: str
-) -> dict[str, Interval]:
-    """LDS of each method minus that of one of them, on the same resamples."""
-    return {
-        name: lds_difference(guess, predicted[against], losses)
-        for name, guess in predicted.items()
-        if name != against
-    }
-
-
-def _columns(name: str, result: Interval) -> dict[str, float]:
-    return {name: result.mean, f"{name}_low": result.low, f"{name}_high": result.high}
+def _columns(name: str, found: Interval) -> dict[str, Any]:
+    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}

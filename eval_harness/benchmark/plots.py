@@ -47,11 +47,10 @@ def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> N
     from matplotlib.figure import Figure
 
     panels = list(summary.groupby(["setting", "budget"], sort=False))
-    rows = max(len(part) for _, part in panels)
     columns = min(2, len(panels))
     height = -(-len(panels) // columns)
-    size = (6.2 * columns, height * (1.0 + _HEIGHT * rows))
-    figure = Figure(figsize=size, layout="constrained")
+    inches = 1.0 + _HEIGHT * max(len(part) for _, part in panels)
+    figure = Figure(figsize=(6.2 * columns, height * inches), layout="constrained")
     grid = list(figure.subplots(height, columns, squeeze=False).flat)
     for axes, ((setting, budget), part) in zip(grid, panels, strict=False):
         ordered = part.sort_values("vs", ascending=False)

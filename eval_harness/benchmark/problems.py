@@ -45,6 +45,7 @@ class Rows:
         """Positions of a source's rows."""
         return np.array([i for i, e in enumerate(self.examples) if e.source == source], dtype=int)
 
+    @cached_property
     def groups(self) -> list[str]:
         """Source and template of each row: rows that share their possible answers."""
         pairs = zip(self.examples, self.templates, strict=True)
@@ -102,6 +103,11 @@ class Problems:
             )
         return enough
 
+    @property
+    def evaluated(self) -> Rows:
+        """The file whose rows are evaluated on."""
+        return self.test if self.config.evaluate_on == "test" else self.targets
+
     def pool_of(self, setting: str) -> Sequence[Example]:
         """The setting's pool; positions in `Problem.pool` refer to it."""
         return self.wrong_pool[0] if setting == "wrong_labels" else self.pool.examples
@@ -117,16 +123,14 @@ class Problems:
         Raises:
             ArgumentError: The setting leaves no pool, no targets or nothing to evaluate on.
         """
-        held_out = self.config.evaluate_on == "test"
-        evaluated = self.test if held_out else self.targets
         candidates, pool = self.targets.of_source(source), np.arange(len(self.pool))
-        evaluation = evaluated.of_source(source)
+        evaluation = self.evaluated.of_source(source)
         if setting == "removed":
             pool = np.setdiff1d(pool, self.pool.of_source(source))
         if setting == "templates_held_out":
             kept = self._targets_templates(source)
             candidates = _with_template(self.targets, candidates, kept)
-            evaluation = _with_template(evaluated, evaluation, kept)
+            evaluation = _with_template(self.evaluated, evaluation, kept)
             own = self.pool.of_source(source)
             pool = np.setdiff1d(pool, _with_template(self.pool, own, kept))
         rng = np.random.default_rng([self.seed, seed, self.sources.index(source)])
@@ -134,7 +138,7 @@ class Problems:
             raise ArgumentError(f"{setting}, {source}: too few targets, or no pool, is left.")
         count = min(self.config.targets, len(candidates))
         targets = np.sort(rng.choice(candidates, count, replace=False))
-        if not held_out:
+        if self.evaluated is self.targets:
             evaluation = np.setdiff1d(evaluation, targets)
         if not len(evaluation):
             raise ArgumentError(f"{setting}, {source}: nothing is left to evaluate on.")

@@ -12,8 +12,7 @@ import pandas as pd
 from airrep.disk.atomic import check_writable
 from airrep.disk.paths import user_path
 from airrep.language_model.model import LanguageModel
-from eval_harness.benchmark.attribution import Attribution, cheap_truth
-from eval_harness.benchmark.attribution_report import report_attribution
+from eval_harness.benchmark.attribution import Attribution, cheap_truth, report_attribution
 from eval_harness.benchmark.config import BenchmarkConfig
 from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.plots import plot_trials

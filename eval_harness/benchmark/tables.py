@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import sem
 from scipy.stats import t as student
 
 from airrep.console.wording import counted
@@ -15,6 +16,7 @@ from eval_harness.files.markdown import escaped, table
 from selection.selectors.base import AUTO
 
 _METRICS = ("loss", "exact", "f1", "own_source", "wrong")
+_PAIRED = {"loss": "vs", "f1": "f1_vs"}  # metrics whose differences to a baseline are shown
 
 
 def interval(
@@ -39,8 +41,7 @@ def interval(
     mean = float(table.mean())
     if len(sample) == 1:
         return mean, math.nan, math.nan
-    error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    half = float(student.ppf((1 + confidence) / 2, len(sample) - 1)) * error
+    half = float(student.ppf((1 + confidence) / 2, len(sample) - 1) * sem(sample))
     return mean, mean - half, mean + half
 
 
@@ -51,7 +52,7 @@ def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") 
         trials: Rows of `Trials.run`.
         against: The arm that losses are compared with, problem by problem.
     """
-    frame = pd.DataFrame([{k: v for k, v in row.items() if k != "losses"} for row in trials])
+    frame = _frame(trials)
     rows = []
     for (setting, budget), part in frame.groupby(["setting", "budget"], sort=False):
         base = part[part["arm"] == against].set_index(["source", "seed"])
@@ -59,17 +60,21 @@ def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") 
             mine = own.set_index(["source", "seed"])
             row: dict[str, Any] = {"setting": setting, "budget": budget, "arm": arm}
             row |= {"scorer": own["scorer"].iloc[0], "selector": own["selector"].iloc[0]}
-            row["loss"], row["loss_low"], row["loss_high"] = interval(own, "loss")
-            for metric, name in (("loss", "vs"), ("f1", "f1_vs")):
-                if metric in own and own[metric].notna().all():
+            intervals = {"loss": interval(own, "loss")}
+            known = [m for m in _METRICS if m in own and own[m].notna().all()]
+            for metric, name in _PAIRED.items():
+                if metric in known:
                     paired = (mine[metric] - base[metric]).rename("difference").reset_index()
-                    found = interval(paired, "difference")
-                    row[name], row[f"{name}_low"], row[f"{name}_high"] = found
-            for metric in _METRICS[1:]:
-                if metric in own and own[metric].notna().all():
-                    row[metric] = float(own[metric].mean())
+                    intervals[name] = interval(paired, "difference")
+            for name, found in intervals.items():
+                row |= zip((name, f"{name}_low", f"{name}_high"), found, strict=True)
+            row |= {metric: float(own[metric].mean()) for metric in known[1:]}
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _frame(trials: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(trials).drop(columns="losses", errors="ignore")
 
 
 def rows_of(budget: Any) -> str:  # noqa: ANN401 (an int, of whatever kind pandas makes it)
@@ -90,8 +95,7 @@ def trials_markdown(summary: pd.DataFrame, against: str = "random") -> str:
             cells = [escaped(row["arm"]), f"{row['loss']:.3f}", _signed(row, "vs", against)]
             if answered:
                 cells += [_share(row["exact"]), _share(row["f1"]), _signed(row, "f1_vs", against)]
-            cells += [_share(row.get("own_source"))]
-            cells += [_share(row.get("wrong"))] if setting == "wrong_labels" else []
+            cells += [_share(row.get(name)) for name in ("own_source", "wrong")][: len(extra)]
             lines.append(cells)
         parts.append(f"**{setting}, {rows_of(budget)}**\n\n" + table(head, lines))
     return "\n\n".join(parts)
@@ -103,7 +107,7 @@ def selectors_markdown(trials: Sequence[dict[str, Any]], scorer: str, selector: 
     A row per setting and budget, and one over all of them, in which every problem of a source
     counts alike.
     """
-    frame = pd.DataFrame([{k: v for k, v in row.items() if k != "losses"} for row in trials])
+    frame = _frame(trials)
     frame = frame[frame["scorer"] == scorer]
     keys = ["setting", "budget", "source", "seed"]
     losses = frame.pivot(index=keys, columns="selector", values="loss")
@@ -114,9 +118,10 @@ def selectors_markdown(trials: Sequence[dict[str, Any]], scorer: str, selector: 
         by_problem = part.groupby(["source", "seed"]).mean().reset_index()
         return [_difference(interval(by_problem, name)) for name in gaps]
 
-    lines = []
-    for (setting, budget), part in gaps.groupby(["setting", "budget"], sort=False):
-        lines.append([f"{setting}, {rows_of(budget)}", *cells(part)])
+    lines = [
+        [f"{setting}, {rows_of(budget)}", *cells(part)]
+        for (setting, budget), part in gaps.groupby(["setting", "budget"], sort=False)
+    ]
     lines.append(["all", *cells(gaps)])
     return table([f"loss − {selector}", *gaps.columns], lines)
 

@@ -232,8 +232,7 @@ class Trials:
         problem = self.problems.make(setting, source, seed)
         size = self._size(problem, budget)
         pool = self.problems.pool_of(setting)
-        evaluated = self._evaluated.examples
-        evaluation = [evaluated[i] for i in problem.evaluation]
+        evaluation = [self.problems.evaluated.examples[i] for i in problem.evaluation]
         common = {
             "setting": setting,
             "source": source,
@@ -242,13 +241,26 @@ class Trials:
             "rows": size,
         }
         wrong = set(self.problems.wrong_pool[1].tolist()) if setting == "wrong_labels" else set()
-        picks: list[Indices] = []
-        rows: list[dict[str, Any]] = []
+        runs: list[TrainingRun] = []
+        rows: list[dict[str, Any]] = [
+            {
+                **common,
+                "scorer": "none",
+                "selector": "none",
+                "arm": "no fine-tuning",
+                "own_source": None,
+                "wrong": None,
+                "select_seconds": 0.0,
+                "train_seconds": 0.0,
+                "losses": completion_losses(self.runner.model, evaluation).tolist(),
+                **self._answers(self.runner.model, problem),
+            }
+        ]
         for arm in self.arms:
             scores = None if arm.scorer in CONTROLS else self._scores(problem, arm.scorer)
             start = time.perf_counter()
             chosen = self._picks(problem, arm, size, scores)
-            picks.append(chosen)
+            runs.append(TrainingRun([pool[i] for i in chosen], seed))
             rows.append(
                 {
                     **common,
@@ -260,31 +272,17 @@ class Trials:
                     "select_seconds": round(time.perf_counter() - start, 4),
                 }
             )
-        runs = [TrainingRun([pool[i] for i in chosen], seed) for chosen in picks]
-        untouched: dict[str, Any] = {
-            **common,
-            "scorer": "none",
-            "selector": "none",
-            "arm": "no fine-tuning",
-            "own_source": None,
-            "wrong": None,
-            "select_seconds": 0.0,
-            "train_seconds": 0.0,
-            "losses": completion_losses(self.runner.model, evaluation).tolist(),
-            **self._answers(self.runner.model, problem),
-        }
         measured = self._train_and_measure(runs, evaluation, problem)
-        for row, facts in zip(rows, measured, strict=True):
+        for row, facts in zip(rows[1:], measured, strict=True):
             row.update(facts)
-        for row in (all_rows := [untouched, *rows]):
-            loss = float(np.mean(row["losses"]))
-            if not np.isfinite(loss):
+        for row in rows:
+            row["loss"] = float(np.mean(row["losses"]))
+            if not np.isfinite(row["loss"]):
                 raise LossError(
                     f"{setting}, {source}, {row['arm']}, seed {seed}: the loss after fine-tuning "
-                    f"is {loss}; lower the learning rate."
+                    f"is {row['loss']}; lower the learning rate."
                 )
-            row["loss"] = loss
-        return all_rows
+        return rows
 
     def _train_and_measure(
         self, runs: Sequence[TrainingRun], evaluation: Sequence[Example], problem: Problem
@@ -302,26 +300,17 @@ class Trials:
                     **self._answers(model, problem),
                 }
 
-    @property
-    def _evaluated(self) -> Any:  # noqa: ANN401 (Rows)
-        on_test = self.config.evaluate_on == "test"
-        return self.problems.test if on_test else self.problems.targets
-
-    @cached_property
-    def _groups(self) -> list[str]:
-        return self._evaluated.groups()
-
     def _answers(self, model: LanguageModel, problem: Problem) -> dict[str, float]:
         if self.config.accuracy is None:
             return {}
         shown = problem.evaluation[: self.config.accuracy.rows].tolist()
-        known = [self.problems.pool, self.problems.targets]
+        known, asked = [self.problems.pool, self.problems.targets], self.problems.evaluated
         found = accuracy(
             model,
-            [self._evaluated.examples[i] for i in shown],
-            groups=[self._groups[i] for i in shown],
+            [asked.examples[i] for i in shown],
+            groups=[asked.groups[i] for i in shown],
             reference=[e for rows in known for e in rows.examples],
-            reference_groups=[g for rows in known for g in rows.groups()],
+            reference_groups=[g for rows in known for g in rows.groups],
             max_new_tokens=self.config.accuracy.max_new_tokens,
         )
         return {

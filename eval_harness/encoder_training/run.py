@@ -26,8 +26,7 @@ from airrep.machine.processes import processes
 from airrep.pooling import GroupPooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
-from eval_harness.benchmark.attribution import Attribution
-from eval_harness.benchmark.attribution_report import AttributionReport, report_attribution
+from eval_harness.benchmark.attribution import Attribution, AttributionReport, report_attribution
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from eval_harness.benchmark.problems import Rows
 from eval_harness.encoder_training.card import model_card

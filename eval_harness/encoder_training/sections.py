@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from airrep.console.wording import counted
 from airrep.disk.paths import user_path
 from airrep.supervision import SubsetLosses, SubsetPlan
-from eval_harness.benchmark.attribution_report import AttributionReport
+from eval_harness.benchmark.attribution import AttributionReport
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.learning import Learned
 from eval_harness.encoder_training.rows import TrainingRows, used_subsets

@@ -8,7 +8,7 @@ import yaml
 
 from airrep.records import Example
 from airrep.supervision import SubsetLosses
-from eval_harness.benchmark.attribution_report import AttributionReport
+from eval_harness.benchmark.attribution import AttributionReport
 from eval_harness.benchmark.tables import attribution_markdown, differences_markdown
 from eval_harness.encoder_training.card import model_card
 from eval_harness.encoder_training.config import EncoderTrainingConfig
