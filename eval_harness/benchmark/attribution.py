@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from airrep.disk.atomic import write_json
-from airrep.pooling_kind import Pooling
+from airrep.pooling import GroupPooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan
 from eval_harness.benchmark.config import AttributionConfig
@@ -20,7 +20,7 @@ from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.plots import plot_attribution
 from eval_harness.benchmark.problems import sample
 from eval_harness.benchmark.tables import attribution_markdown, cheap_markdown, differences_markdown
-from eval_harness.files.outputs import can_draw, write_table
+from eval_harness.files.outputs import write_table
 from eval_harness.measures.datamodeling import lds_difference, lds_of_predictions
 from eval_harness.measures.predictions import group_predictions
 from eval_harness.measures.rank_statistics import Interval
@@ -81,7 +81,9 @@ class Attribution:
         positions, subsets = self.part(role)
         return measured.values[subsets][:, :, positions]
 
-    def predictions(self, scores: Scores, role: str, pooling: Pooling, scale: float) -> Float64:
+    def predictions(
+        self, scores: Scores, role: str, pooling: GroupPooling, scale: float
+    ) -> Float64:
         """(S, T) predicted influence of the role's subsets on its examples."""
         positions, subsets = self.part(role)
         values = scores.values()[positions]
@@ -120,8 +122,7 @@ class AttributionReport:
             directory / "attribution.json",
             {"ceiling": self.ceiling, "cheap": list(self.cheap), "differences": differences},
         )
-        if can_draw():
-            plot_attribution(self.rows, self.ceiling, directory / "attribution.png")
+        plot_attribution(self.rows, self.ceiling, directory / "attribution.png")
 
 
 def report_attribution(

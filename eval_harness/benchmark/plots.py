@@ -1,8 +1,9 @@
-"""Pictures of a benchmark's tables (extra `plots`)."""
+"""Pictures of a benchmark's tables, drawn where matplotlib is there (extra `plots`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def plot_attribution(
     rows: Sequence[dict[str, Any]], ceiling: dict[str, float] | None, file: Path
 ) -> None:
     """LDS of every method with its interval, and what a perfect predictor would reach."""
+    if find_spec("matplotlib") is None:
+        return
     from matplotlib.figure import Figure
 
     ordered = sorted(rows, key=lambda row: row["attention"])
@@ -44,6 +47,8 @@ def plot_attribution(
 
 def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> None:
     """Change in held-out loss against a baseline, a panel per setting and budget."""
+    if find_spec("matplotlib") is None:
+        return
     from matplotlib.figure import Figure
 
     panels = list(summary.groupby(["setting", "budget"], sort=False))

@@ -21,7 +21,6 @@ from eval_harness.benchmark.tables import selectors_markdown, summarise_trials, 
 from eval_harness.benchmark.trials import Trials
 from eval_harness.files.outputs import (
     CHECKSUMS,
-    can_draw,
     check_own,
     claim,
     write_checksums,
@@ -111,14 +110,8 @@ def run_benchmark(
     files = ScoreFiles(directory / "scores")
     part = trials = None
     if config.attribution is not None:
-        part = Attribution.draw(
-            config.attribution,
-            pool.examples,
-            targets.examples,
-            test.examples,
-            directory,
-            config.seed,
-        )
+        examples = (pool.examples, targets.examples, test.examples)
+        part = Attribution.draw(config.attribution, *examples, directory, config.seed)
     if config.selection is not None:
         problems = Problems(pool, targets, test, config.selection, config.seed)
         trials = Trials(config.selection, problems, methods, files, runner, directory)
@@ -157,16 +150,11 @@ def run_benchmark(
         if report is not None:
             report.write(directory)
         if trials is not None:
-            _write_trials(tried, summary, directory)
+            write_table(tried, directory / "trials.parquet")
+            plot_trials(summary, directory / "trials.png")
         write_text(markdown, directory / "results.md")
         write_checksums(directory, [directory / name for name in _RESULTS])
     return BenchmarkResult(directory, [] if report is None else report.rows, tried, markdown)
-
-
-def _write_trials(tried: pd.DataFrame, summary: pd.DataFrame, directory: Path) -> None:
-    write_table(tried, directory / "trials.parquet")
-    if can_draw():
-        plot_trials(summary, directory / "trials.png")
 
 
 def _stated(config: BenchmarkConfig) -> dict[str, Any]:

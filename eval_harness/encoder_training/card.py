@@ -12,12 +12,7 @@ from airrep.console.wording import counted
 from airrep.disk.paths import user_path
 from airrep.encoder import DEFAULT_CHECKPOINT
 from airrep.version import __version__
-from eval_harness.encoder_training.config import (
-    BUILT_IN,
-    PATHS,
-    EncoderTrainingConfig,
-    TeacherConfig,
-)
+from eval_harness.encoder_training.config import BUILT_IN, PATHS, EncoderTrainingConfig
 from eval_harness.encoder_training.sections import (
     Facts,
     cost_section,
@@ -46,7 +41,7 @@ def model_card(facts: Facts) -> str:
     """The whole README.md."""
     config = facts.config
     known = _known(config)
-    head: dict[str, Any] = {
+    head = {
         "library_name": "airrep-curate",
         "pipeline_tag": "sentence-similarity",
         "tags": _TAGS,
@@ -108,32 +103,22 @@ def _language_model(facts: Facts) -> str:
 def _training(facts: Facts) -> str:
     config, training = facts.config, facts.config.training
     backbone = config.encoder.backbone
-    start = (
-        "the language model itself"
-        if backbone is None
-        else "the built-in encoder"
-        if backbone == BUILT_IN
-        else escaped(shown(backbone))
-    )
+    named = {None: "the language model itself", BUILT_IN: "the built-in encoder"}
+    start = named.get(backbone) or escaped(shown(str(backbone)))
     if config.encoder.token_pooling == "gradient":
         start += ", by its gradients in the metric of Adam's steps"
     teacher = ""
     if config.teaches is not None:
-        teacher = f" The cosines of {_taught_by(config.teaches)} were learned from as well"
-        if training.start == "teacher":
-            teacher += ", first of all, by regression"
-        teacher += "."
+        of = f"gradients of the language model (rank {config.teaches.rank})"
+        if config.teaches.encoder is not None:
+            of = f"the encoder {escaped(shown(config.teaches.encoder))}"
+        first = ", first of all, by regression" if training.start == "teacher" else ""
+        teacher = f" The cosines of {of} were learned from as well{first}."
     return (
         f"Backbone: {start}; {counted(training.dim, 'dimension')}; trained weights: "
         f"{escaped(training.trainable)}; up to {counted(training.steps, 'step')}, stopped by the "
         f"LDS on validation; learned from {counted(facts.learned.rows, 'different text')}.{teacher}"
     )
-
-
-def _taught_by(teacher: TeacherConfig) -> str:
-    if teacher.encoder is not None:
-        return f"the encoder {escaped(shown(teacher.encoder))}"
-    return f"gradients of the language model (rank {teacher.rank})"
 
 
 def _limits(facts: Facts) -> str:
@@ -146,7 +131,8 @@ def _limits(facts: Facts) -> str:
         [
             f"* One language model, {escaped(shown(facts.config.model))}, and one recipe. Nothing "
             "here says how well it foresees the training of another.",
-            f"* Subsets of {subset_rows(facts)} rows. Much smaller or larger ones were not tried.",
+            f"* Subsets of {subset_rows([*facts.losses, facts.measured])} rows. Much smaller or "
+            "larger ones were not tried.",
             f"* It learned from rows of {counted(len(seen), 'source')}. The "
             f"test examples are {where}; {new:,} of their {counted(len(tested), 'source')} "
             f"{'is' if new == 1 else 'are'} new to it.",

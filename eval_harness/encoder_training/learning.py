@@ -148,10 +148,11 @@ def learn(
                 teacher, teacher_seconds = _teacher(
                     config.teaches, model, examples, file, progress=progress
                 )
-            supervision = [
-                _supervision(split, recorded, config.use)
-                for split, recorded in zip(splits, losses, strict=True)
-            ]
+            supervision = []
+            for split, recorded in zip(splits, losses, strict=True):
+                used = used_subsets(split.plan, config.use)
+                subsets, values = [split.plan.subsets[i] for i in used], recorded.values[used]
+                supervision.append(Supervision(split.pool, split.evaluation, subsets, values))
             validation = _validation(evaluation, measured, config.training.source_share)
             resumed = (place / "training.safetensors").exists()
             began = time.perf_counter()
@@ -174,12 +175,6 @@ def learn(
             write_sealed(record, asdict(found))
     known = read_sealed(record, "delete it, and the same command trains on")
     return Learned(**{field.name: known[field.name] for field in fields(Learned)})
-
-
-def _supervision(split: Split, losses: SubsetLosses, use: Sequence[str] | None) -> Supervision:
-    used = used_subsets(split.plan, use)
-    subsets = [split.plan.subsets[i] for i in used]
-    return Supervision(split.pool, split.evaluation, subsets, losses.values[used])
 
 
 def _validation(evaluation: Attribution, measured: SubsetLosses, source_share: float) -> Validation:

@@ -65,13 +65,23 @@ def share_out_rows(
         *(drawn[name] if name in drawn else files[name] for name in FILES[3:]),
     )
     asked = config.evaluation.attribution
-    for name, wanted, found, origin in (
-        ("size", asked.size, rows.held_out, "pool"),
-        ("validation", asked.validation, rows.validation, "targets"),
-        ("targets", asked.targets, rows.test, "test"),
+    for name, wanted, found, own, origin in (
+        ("size", asked.size, rows.held_out, FILES[2], "pool"),
+        ("validation", asked.validation, rows.validation, FILES[3], "targets"),
+        ("targets", asked.targets, rows.test, FILES[4], "targets"),
     ):
         if wanted > len(found):
-            raise ArgumentError(_too_few(name, wanted, len(found), origin, files, share))
+            have = counted(len(found), "row")
+            raise ArgumentError(
+                f"evaluation.attribution.{name} is {wanted:,}, but "
+                + (
+                    f"{own} has {have}; ask for fewer, or give more rows."
+                    if own in files
+                    else f"{have} {'is' if len(found) == 1 else 'are'} held out of the "
+                    f"{len(files[origin]):,} of {origin} (evaluation.share {share:g}); ask for "
+                    f"fewer, hold out more, or name a file as {own}."
+                )
+            )
     return rows
 
 
@@ -109,22 +119,3 @@ def draw_all(
 def used_subsets(plan: SubsetPlan, use: Sequence[str] | None) -> list[int]:
     """Positions of a plan's subsets that are learned from."""
     return [i for i, kind in enumerate(plan.kinds) if use is None or kind in use]
-
-
-def _too_few(
-    name: str,
-    wanted: int,
-    found: int,
-    origin: str,
-    files: Mapping[str, Sequence[Example]],
-    share: float,
-) -> str:
-    message = f"evaluation.attribution.{name} is {wanted:,}, but "
-    if (own := f"evaluation.{origin}") in files:
-        return message + f"{own} has {counted(found, 'row')}; ask for fewer, or give more rows."
-    held = "pool" if origin == "pool" else "targets"
-    return message + (
-        f"{counted(found, 'row')} {'is' if found == 1 else 'are'} held out of the "
-        f"{len(files[held]):,} of {held} (evaluation.share "
-        f"{share:g}); ask for fewer, hold out more, or name a file as {own}."
-    )

@@ -122,17 +122,10 @@ def train_and_test(
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "training")
 
-    losses = [
-        run_subsets(
-            split.plan,
-            split.pool,
-            split.evaluation,
-            runner,
-            directory / f"split-{number}",
-            progress=progress,
-        )
-        for number, split in enumerate(splits)
-    ]
+    losses = []
+    for i, split in enumerate(splits):
+        given = (split.plan, split.pool, split.evaluation, runner, directory / f"split-{i}")
+        losses.append(run_subsets(*given, progress=progress))
     measured = evaluation.record(runner, progress=progress)
     learned = learn(
         config, model, splits, losses, evaluation, measured, directory, progress=progress

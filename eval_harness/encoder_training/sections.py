@@ -52,17 +52,10 @@ def shown(name: str) -> str:
 
 def results_markdown(facts: Facts) -> str:
     """What is printed, and written as results.md."""
-    parts = [
-        "## Runs",
-        runs_section(facts),
-        "## Training",
-        training_section(facts),
-        "## Test",
-        test_section(facts),
-        "## Cost",
-        cost_section(facts),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return (
+        f"## Runs\n\n{runs_section(facts)}\n\n## Training\n\n{training_section(facts)}\n\n"
+        f"## Test\n\n{test_section(facts)}\n\n## Cost\n\n{cost_section(facts)}\n"
+    )
 
 
 def runs_section(facts: Facts) -> str:
@@ -80,11 +73,9 @@ def runs_section(facts: Facts) -> str:
 def _runs(losses: SubsetLosses, use: Sequence[str] | None) -> list[str]:
     plan = losses.plan
     return [
-        f"{len(plan.pool):,}",
-        f"{len(plan.evaluation):,}",
-        f"{len(plan.subsets):,}",
+        *(f"{len(each):,}" for each in (plan.pool, plan.evaluation, plan.subsets)),
         _kinds(plan, use),
-        _sizes([plan]),
+        subset_rows([losses]),
         f"{len(plan.runs):,}",
         f"{losses.seconds.mean():.2f}",
     ]
@@ -99,14 +90,10 @@ def _kinds(plan: SubsetPlan, use: Sequence[str] | None) -> str:
     )
 
 
-def _sizes(plans: Sequence[SubsetPlan]) -> str:
-    found = sorted({len(subset) for plan in plans for subset in plan.subsets})
+def subset_rows(recorded: Sequence[SubsetLosses]) -> str:
+    """How many rows a subset has."""
+    found = sorted({len(subset) for losses in recorded for subset in losses.plan.subsets})
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
-
-
-def subset_rows(facts: Facts) -> str:
-    """Rows of a subset, of all parts."""
-    return _sizes([losses.plan for losses in (*facts.losses, facts.measured)])
 
 
 def training_section(facts: Facts) -> str:
@@ -126,24 +113,19 @@ def training_section(facts: Facts) -> str:
 
 def test_section(facts: Facts) -> str:
     """LDS on the test part, with the noise ceiling, the comparison, and what it says."""
-    ceiling = ""
-    if facts.report.ceiling is None:
-        ceiling = (
-            "\n\nWhat a perfect predictor would reach is not known: every subset was run once "
-            "(evaluation.attribution.repeats)."
-        )
-    return f"{facts.report.markdown}{ceiling}\n\n{_verdict(facts.report)}"
+    unknown = (
+        "What a perfect predictor would reach is not known: every subset was run once "
+        "(evaluation.attribution.repeats).\n\n"
+    )
+    ceiling = unknown if facts.report.ceiling is None else ""
+    return f"{facts.report.markdown}\n\n{ceiling}{_verdict(facts.report)}"
 
 
 def _verdict(report: AttributionReport) -> str:
     sides: dict[str, list[str]] = {"better than": [], "worse than": [], "not told apart from": []}
     for row in report.differences:  # other method minus the trained encoder
-        if row["difference_high"] < 0:
-            side = "better than"
-        elif row["difference_low"] > 0:
-            side = "worse than"
-        else:
-            side = "not told apart from"
+        better, worse = row["difference_high"] < 0, row["difference_low"] > 0
+        side = "better than" if better else "worse than" if worse else "not told apart from"
         sides[side].append(escaped(row["method"]))
     parts = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
     return f"By these 95% intervals the trained encoder is {parts}."
@@ -160,17 +142,11 @@ def data_section(facts: Facts) -> str:
         ("validation examples", held.targets, config.targets, rows.validation),
         ("test examples", held.test, config.targets, rows.test),
     )
-    lines = [
-        [
-            what,
-            f"held out of {escaped(shown(origin))}"
-            if file is None and origin
-            else escaped(shown(file or "")),
-            f"{len(examples):,}",
-            f"{len({e.source for e in examples}):,}",
-        ]
-        for what, file, origin, examples in parts
-    ]
+    lines = []
+    for what, file, origin, examples in parts:
+        name = escaped(shown(file or origin or ""))
+        place = f"held out of {name}" if file is None else name
+        lines.append([what, place, f"{len(examples):,}", f"{len({e.source for e in examples}):,}"])
     counts = [Counter(e.source for e in part) for part in (rows.pool, rows.targets, rows.test)]
     sources = sorted({*counts[0], *counts[1], *counts[2]}, key=lambda s: (-counts[0][s], s))
     by_source = [
@@ -194,16 +170,13 @@ def cost_section(facts: Facts) -> str:
     (trained,) = [row for row in facts.report.rows if row["method"] == facts.report.against]
     runs = sum(float(losses.seconds.sum()) for losses in facts.losses)
     teacher = learned.teacher_seconds
+    known = learned.seconds is not None
+    seconds = f"{learned.seconds:,.0f} s" if known else "not known: it was interrupted"
     lines = [
         ["runs to learn from, all processes together", f"{runs:,.0f} s"],
         ["runs of the evaluation", f"{facts.measured.seconds.sum():,.0f} s"],
         *([["gradients of the teacher", f"{teacher:,.0f} s"]] if teacher is not None else []),
-        [
-            "training of the encoder",
-            "not known: it was interrupted"
-            if learned.seconds is None
-            else f"{learned.seconds:,.0f} s",
-        ],
+        ["training of the encoder", seconds],
         ["encoding a row", f"{1000 * trained['seconds_per_row']:.2f} ms"],
         ["a row's embedding, float32", f"{trained['bytes_per_row']:,} bytes"],
     ]

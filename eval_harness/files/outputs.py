@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +159,3 @@ def write_text(text: str, file: Path) -> None:
     """Write UTF-8, whole or not at all."""
     with atomic_file(file) as temporary:
         temporary.write_text(text, "utf-8")
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there (the extra `plots`)."""
-    return find_spec("matplotlib") is not None
