@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -311,7 +311,7 @@ def _write_findings(guard: GuardReport, file: Path) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for warned, found in ((False, guard.removed), (True, guard.warned)):
             for removal in found:
-                line = {**removal.to_dict(), "warned": warned}
+                line = {**asdict(removal), "warned": warned}
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

@@ -14,8 +14,9 @@ are those of a pass that nobody disturbed, bit for bit.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -86,8 +87,8 @@ def discard(
         needed: Whether a part with rows of these keys is to stay.
     """
     for file in Place(Path(directory), name).files():
-        read = _read(file)
-        if read is None or not needed(read.keys):
+        found = _read(file)
+        if found is None or "keys" not in found[1] or not needed(_keys(found[1])):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
 
@@ -147,12 +148,13 @@ class KeptRows(Rows):
         self._due = Due()
         wanted = set(keys)
         for file in place.files():
-            part = _read(file)
-            if part is None or part.made_by != made_by or part.values.shape[1:] != shape[1:]:
+            told, part = _read(file) or ([], {})
+            if told != [made_by] or part["values"].shape[1:] != shape[1:]:
                 continue
-            for key, row in zip(part.keys, part.values, strict=True):
-                if key in wanted and part.values.dtype == self.values.dtype:
-                    self._found[key] = row
+            if part["values"].dtype != self.values.dtype:
+                continue
+            found = zip(_keys(part), part["values"], strict=True)
+            self._found |= {key: row for key, row in found if key in wanted}
         self._any = bool(self._found)
 
     def find(self, members: npt.NDArray[np.int64]) -> bool:
@@ -184,12 +186,10 @@ class KeptRows(Rows):
             return
         members = np.concatenate(self._waiting)
         with self._due.writing():
-            _write(
-                self._place,
-                self._made_by,
-                [self._keys[i] for i in members],
-                np.ascontiguousarray(self.values[members]),
-            )
+            names = np.frombuffer(b"".join(self._keys[i] for i in members), dtype=np.uint8)
+            part = {"keys": names.reshape(-1, _KEY_BYTES), "values": self.values[members]}
+            file = self._place.directory / f".{self._place.name}.{uuid4().hex[:8]}.part"
+            _write(file, [self._made_by], part)
         self._waiting = []
         self._any = True
 
@@ -257,16 +257,11 @@ class KeptSteps(Steps):
 
     def find(self) -> tuple[int, list[npt.NDArray[Any]]]:
         """See `Steps`."""
-        try:
-            with safe_open(self._file, framework="numpy") as opened:
-                told = opened.metadata()
-                arrays = [opened.get_tensor(str(i)) for i in range(len(opened.keys()))]
-            made_by, done = told["made_by"], int(told["done"])
-            if made_by != self._made_by or told["digest"] != self._digest(done, arrays):
-                return 0, []
-        except _BROKEN:
+        found = _read(self._file)
+        if found is None or found[0][0] != self._made_by:
             return 0, []
-        return done, arrays
+        (_, done), arrays = found
+        return int(done), [arrays[str(i)] for i in range(len(arrays))]
 
     def put(self, done: int, size: int, arrays: Callable[[], Sequence[npt.NDArray[Any]]]) -> None:
         """See `Steps`; very large arrays are not kept.
@@ -277,17 +272,8 @@ class KeptSteps(Steps):
         if size > _LARGEST or not self._due:
             return
         with self._due.writing():
-            kept = [np.ascontiguousarray(array) for array in arrays()]
-            told = {"made_by": self._made_by, "done": str(done), "digest": self._digest(done, kept)}
-            with atomic_file(self._file) as temporary:
-                save_file({str(i): array for i, array in enumerate(kept)}, temporary, told)
-
-    def _digest(self, done: int, arrays: Sequence[npt.NDArray[Any]]) -> str:
-        about = [f"{array.dtype}\0{array.shape}" for array in arrays]
-        return content_digest(
-            "\0".join([self._made_by, str(done), *about]).encode(),
-            *(array.tobytes() for array in arrays),
-        )
+            kept = {str(i): array for i, array in enumerate(arrays())}
+            _write(self._file, [self._made_by, str(done)], kept)
 
 
 def kept_steps(made_by: Callable[[], str]) -> Steps:
@@ -305,33 +291,32 @@ def _signed(made_by: str) -> str:
     return content_digest(f"{made_by}\0{__version__}\0{version('torch')}".encode())
 
 
-@dataclass(frozen=True)
-class _Part:
-    made_by: str
-    keys: list[bytes]
-    values: npt.NDArray[Any]
+def _write(file: Path, told: Sequence[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    about = {"told": json.dumps(told), "digest": _digest(told, kept)}
+    with atomic_file(file) as temporary:
+        save_file(kept, temporary, about)
 
 
-def _write(place: Place, made_by: str, keys: Sequence[bytes], values: npt.NDArray[Any]) -> None:
-    names = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, _KEY_BYTES)
-    told = {"made_by": made_by, "digest": _digest(made_by, names, values)}
-    with atomic_file(place.directory / f".{place.name}.{uuid4().hex[:8]}.part") as temporary:
-        save_file({"keys": names, "values": values}, temporary, told)
-
-
-def _read(file: Path) -> _Part | None:
-    """A part; None if it is damaged, or gone: what it held is computed again."""
+def _read(file: Path) -> tuple[list[str], dict[str, npt.NDArray[Any]]] | None:
+    """What `_write` was given; None if it is damaged, or gone: what it held is computed again."""
     try:
         with safe_open(file, framework="numpy") as opened:
-            told = opened.metadata()
-            names, values = opened.get_tensor("keys"), opened.get_tensor("values")
-        if told["digest"] != _digest(told["made_by"], names, values):
-            return None
+            about = opened.metadata()
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        told: list[str] = json.loads(about["told"])
+        return (told, arrays) if about["digest"] == _digest(told, arrays) else None
     except _BROKEN:
         return None
-    return _Part(told["made_by"], [name.tobytes() for name in names], values)
 
 
-def _digest(made_by: str, names: npt.NDArray[np.uint8], values: npt.NDArray[Any]) -> str:
-    about = f"{made_by}\0{values.dtype}\0{values.shape}".encode()
-    return content_digest(about, names.tobytes(), values.tobytes())
+def _digest(told: Sequence[str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    named = sorted(arrays.items())
+    about = [[name, str(array.dtype), array.shape] for name, array in named]
+    return content_digest(
+        json.dumps([told, about]).encode(), *(array.tobytes() for _, array in named)
+    )
+
+
+def _keys(part: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
+    return [name.tobytes() for name in part["keys"]]

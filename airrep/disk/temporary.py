@@ -38,7 +38,7 @@ def temporary_directory(home: Path, name: str) -> Iterator[Path]:
     try:
         for later in count(number):
             other = home / f".{name}.{later}.tmp"
-            if not _exists(other) or not remove_leftover(other):
+            if not os.path.lexists(other) or not remove_leftover(other):
                 break
         yield path
     finally:
@@ -75,23 +75,20 @@ def remove_leftover(path: Path) -> bool:
         OSError: It cannot be removed.
     """
     try:
-        held = os.open(path, os.O_RDONLY)
+        with _opened(path) as held:
+            if not lock_opened(held):
+                return False
+            if _is_at(held, path):
+                _remove(path)
     except FileNotFoundError:
-        return True
-    try:
-        if not lock_opened(held):
-            return False
-        if _is_at(held, path):
-            _remove(path)
-        return True
-    finally:
-        os.close(held)
+        pass
+    return True
 
 
 def _make(path: Path) -> int | None:
     """Make it and lock it; None if a living process has this name."""
     while True:
-        if _exists(path) and not remove_leftover(path):
+        if os.path.lexists(path) and not remove_leftover(path):
             return None
         try:
             path.mkdir()
@@ -109,11 +106,17 @@ def _make(path: Path) -> int | None:
 
 def _is_dead(path: Path) -> bool:
     try:
-        held = os.open(path, os.O_RDONLY)
+        with _opened(path) as held:
+            return lock_opened(held)
     except OSError:
         return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    held = os.open(path, os.O_RDONLY)
     try:
-        return lock_opened(held)
+        yield held
     finally:
         os.close(held)
 
@@ -126,12 +129,5 @@ def _is_at(held: int, path: Path) -> bool:
         return False
 
 
-def _exists(path: Path) -> bool:
-    return os.path.lexists(path)
-
-
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

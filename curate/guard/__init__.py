@@ -4,9 +4,7 @@ Two texts are compared by the word triples that they share. What many texts shar
 counts for nothing (`overlap`); what is left has to be found again, word by word (`likeness`).
 """
 
-from curate.guard.duplicates import near_duplicates
 from curate.guard.findings import Findings, check_settings, examine
-from curate.guard.leaks import find_leaks
 from curate.guard.report import Cluster, Duplicates, GuardReport, Leakage, Removal
 
 __all__ = [
@@ -18,6 +16,4 @@ __all__ = [
     "Removal",
     "check_settings",
     "examine",
-    "find_leaks",
-    "near_duplicates",
 ]

@@ -45,15 +45,10 @@ class Corpus:
         """The words of one text, as numbers."""
         return self.numbers[self.starts[text] : self.starts[text + 1]].tolist()
 
-    def prompt_numbers(self) -> Int64:
-        """(S,) a number for each text's prompt, equal for equal words."""
-        return self._numbers_of(self.starts[:-1], self.starts[:-1] + self.prompts)
-
-    def completion_numbers(self) -> Int64:
-        """(S,) a number for each text's completion, equal for equal words."""
-        return self._numbers_of(self.starts[:-1] + self.prompts, self.starts[1:])
-
-    def _numbers_of(self, starts: Int64, stops: Int64) -> Int64:
+    def part_numbers(self, *, completions: bool) -> Int64:
+        """(S,) a number for each text's prompt, or its completion: equal for equal words."""
+        middles = self.starts[:-1] + self.prompts
+        starts, stops = (middles, self.starts[1:]) if completions else (self.starts[:-1], middles)
         known: dict[bytes, int] = {}
         bounds = zip(starts.tolist(), stops.tolist(), strict=True)
         found = [known.setdefault(self.numbers[a:b].tobytes(), len(known)) for a, b in bounds]

@@ -10,16 +10,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from airrep.records import Example
-from curate.guard.corpus import Corpus, Int64, read_corpus
-from curate.guard.likeness import (
-    LONG_COMPLETION,
-    Match,
-    Texts,
-    check_share,
-    may_stand_in,
-    near_duplicate,
-)
-from curate.guard.overlap import Bools, Overlap, find_overlap
+from curate.guard.corpus import Corpus, Int64
+from curate.guard.likeness import LONG_COMPLETION, Match, Texts, may_stand_in, near_duplicate
+from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Cluster, Removal
 from curate.guard.spans import shared_span
 
@@ -29,35 +22,11 @@ DUPLICATE_SHARE = 0.8
 Links = Mapping[int, Mapping[int, Match]]
 
 
-def near_duplicates(
-    examples: Sequence[Example], *, threshold: float = DUPLICATE_SHARE
-) -> tuple[Cluster, ...]:
-    """Groups of rows that are the same but for case, punctuation, layout and a few words.
-
-    Args:
-        examples: Rows in any order; which rows form a cluster does not depend on it.
-        threshold: How much of either row has to be found again in the other.
-
-    Returns:
-        Clusters of two rows or more, by first position. The first row of each stays, and any
-        other that is no near-duplicate of a row that stays.
-
-    Raises:
-        ArgumentError: `threshold` is not above 0 and at most 1.
-    """
-    check_share("threshold", threshold)
-    corpus = read_corpus(examples)
-    every = np.ones(len(corpus), dtype=bool)
-    overlap = find_overlap(corpus, every, ~every, within_pool=True)
-    links = find_links(corpus, overlap, every, threshold)
-    return settle(examples, corpus, links, np.arange(len(examples)))[0]
-
-
 def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> Links:
     """All near-duplicates among some texts, (S,)."""
     first, second = overlap.pairs.T
     wanted = among[first] & among[second]
-    completions = corpus.completion_numbers()
+    completions = corpus.part_numbers(completions=True)
     lengths = np.diff(corpus.starts) - corpus.prompts
     wanted &= (completions[first] == completions[second]) | (
         np.minimum(lengths[first], lengths[second]) >= LONG_COMPLETION

@@ -8,38 +8,14 @@ from itertools import groupby
 import numpy as np
 
 from airrep.records import Example
-from curate.guard.corpus import Corpus, read_corpus
-from curate.guard.likeness import Match, Texts, check_share, may_stand_in, same_prompt, stands_in
-from curate.guard.overlap import Bools, Overlap, find_overlap
+from curate.guard.corpus import Corpus
+from curate.guard.likeness import Match, Texts, may_stand_in, same_prompt, stands_in
+from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Removal
 from curate.guard.spans import shared_span
 
 LEAK_SHARE = 0.5
 _PROMPT_WORDS = 5  # a shorter prompt says too little to be recognised by itself
-
-
-def find_leaks(
-    pool: Sequence[Example], against: Mapping[str, Sequence[Example]], *, share: float = LEAK_SHARE
-) -> tuple[Removal, ...]:
-    """Pool rows in which a target or a test example stands, verbatim or lightly edited.
-
-    Args:
-        pool: Rows that may be trained on.
-        against: Name of a collection to examples that the model is meant for or tested on.
-        share: How much of an example's own words (those that are no boilerplate) has to be found
-            again in the row. Short examples have to be found as a whole.
-
-    Returns:
-        One entry for each leak, by position in `pool`, with the example that it repeats most of.
-
-    Raises:
-        ArgumentError: `share` is not above 0 and at most 1.
-    """
-    check_share("share", share)
-    corpus = read_corpus(pool, *against.values())
-    tests = in_tests(corpus)
-    overlap = find_overlap(corpus, corpus.holds(0), tests, within_pool=False)
-    return tuple(leaks(corpus, overlap, pool, against, share).values())
 
 
 def in_tests(corpus: Corpus) -> Bools:
@@ -57,14 +33,18 @@ def leaks(
     against: Mapping[str, Sequence[Example]],
     share: float,
 ) -> dict[int, Removal]:
-    """Find leaks as `find_leaks` does: position in the pool -> what is said of that row.
+    """Pool rows in which a target or a test example stands, verbatim or lightly edited.
 
     Args:
         corpus: The pool's texts, then those of `against`.
         overlap: What they share.
-        pool: See `find_leaks`; as are `against` and `share`.
-        against: Examples that nothing in the pool should be like.
-        share: How much of an example has to be found again.
+        pool: Rows that may be trained on.
+        against: Name of a collection to examples that the model is meant for or tested on.
+        share: How much of an example's own words (those that are no boilerplate) has to be found
+            again in the row. Short examples have to be found as a whole.
+
+    Returns:
+        Position in `pool`, ascending, to the example that the row repeats most of.
     """
     examples: dict[int, tuple[str, Example]] = {}  # the first with each text
     for (name, rows), texts in zip(against.items(), corpus.texts[1:], strict=True):
@@ -99,7 +79,7 @@ def _matches(
     }
     rows, tests = np.concatenate([overlap.pairs, overlap.pairs[:, ::-1]]).T
     shared = np.concatenate([overlap.shared, overlap.shared])
-    prompts = corpus.prompt_numbers()
+    prompts = corpus.part_numbers(completions=False)
     wanted = in_pool[rows] & (rank[rows] < 0) & (rank[tests] >= 0)
     wanted &= may_stand_in(overlap, tests, shared, share) | (prompts[rows] == prompts[tests])
     rows, tests, shared = rows[wanted], tests[wanted], shared[wanted]

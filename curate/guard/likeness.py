@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from airrep.errors import ArgumentError
 from curate.guard.corpus import Corpus, Int64
 from curate.guard.overlap import GRAM, Overlap
 
@@ -49,8 +48,7 @@ class Text:
         self._numbers, self._triples = corpus.numbers[place], overlap.triples[place]
         self.words: list[int] = self._numbers.tolist()
         self.prompt = int(corpus.prompts[number])
-        self._runs: dict[int, list[int]] = {}
-        self._run_sets: dict[int, frozenset[int]] = {}
+        self._runs: dict[int, tuple[list[int], frozenset[int]]] = {}
         self.own = _positions((~overlap.boilerplate[place]).tobytes())
 
     def __len__(self) -> int:
@@ -61,24 +59,19 @@ class Text:
         """Its words, in no order."""
         return frozenset(self.words)
 
-    def runs(self, size: int) -> list[int]:
-        """A number for each of its runs of two or three words, in order."""
+    def runs(self, size: int) -> tuple[list[int], frozenset[int]]:
+        """A number for each of its runs of two or three words, in order and as a set."""
         if size not in self._runs:
             runs = self._triples[: 1 - GRAM]
             if size == _PAIR:
                 runs = self._numbers[:-1].astype(np.int64) << 32 | self._numbers[1:]
-            self._runs[size] = runs.tolist()
+            listed: list[int] = runs.tolist()
+            self._runs[size] = listed, frozenset(listed)
         return self._runs[size]
-
-    def run_set(self, size: int) -> frozenset[int]:
-        """The same, in no order."""
-        if size not in self._run_sets:
-            self._run_sets[size] = frozenset(self.runs(size))
-        return self._run_sets[size]
 
     def found_in(self, other: Text, size: int) -> int:
         """Positions of the words that stand in a run of `size` words which `other` has too."""
-        begins = _positions(map(other.run_set(size).__contains__, self.runs(size)))
+        begins = _positions(map(other.runs(size)[1].__contains__, self.runs(size)[0]))
         found = begins
         for offset in range(1, size):
             found |= begins << 8 * offset
@@ -117,16 +110,6 @@ class Match:
     share: float
     start: int
     stop: int
-
-
-def check_share(name: str, share: float) -> None:
-    """Refuse a share that no text can have.
-
-    Raises:
-        ArgumentError: Not above 0 and at most 1.
-    """
-    if not 0 < share <= 1:
-        raise ArgumentError(f"{name} should be above 0 and at most 1, found {share!r}.")
 
 
 def stands_in(text: Text, other: Text, share: float) -> Match | None:

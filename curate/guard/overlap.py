@@ -80,7 +80,7 @@ def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool
         triple_at[begins] = triples + numbered
         numbered += int(triples[-1]) + 1 if len(triples) else 0
         times = np.diff(np.flatnonzero(once), append=len(once))
-        _raise(repeats, texts[once & ~common], times[~common[once]])
+        np.maximum.at(repeats, texts[once & ~common], times[~common[once]])
         keys, counts = _pairs(triples[once & ~common], texts[once & ~common], limit, len(corpus))
         first, second = keys // len(corpus), keys % len(corpus)
         wanted = (pool[first] & tests[second]) | (tests[first] & pool[second])
@@ -122,12 +122,6 @@ def _sorted(codes: UInt64, texts: Int64) -> tuple[Int64, Int64, Int64]:
     new = np.zeros(len(codes), dtype=np.int64)
     new[1:] = codes[1:] != codes[:-1]
     return np.cumsum(new), texts[order], order
-
-
-def _raise(repeats: Int64, texts: Int64, times: Int64) -> None:
-    """Make `repeats` of each text at least as large as its `times`."""
-    several = times > 1
-    np.maximum.at(repeats, texts[several], times[several])
 
 
 def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, Int64]:

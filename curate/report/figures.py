@@ -125,7 +125,7 @@ def score_histogram(insight: Insight) -> Histogram:
     before_median, after_median = float(np.median(pool)), float(np.median(chosen))
     return Histogram(
         bars,
-        _linear_ticks(low, high),
+        _ticks(low, high, 6),
         [Tick(100 - height(power), f"{power:,}") for power in powers],
         100 * (before_median - low) / (high - low),
         100 * (after_median - low) / (high - low),
@@ -216,7 +216,7 @@ def objective_figure(insight: Insight) -> ObjectiveFigure | None:
         value = float(values[n - 1])
         best = Dot(x(n - 1), y(value), True, f"best after {counted(n, 'row')}: {number(value)}")
         what += f" It is best after {counted(n, 'row')}: {number(value)}."
-    return ObjectiveFigure(lines, best, _rank_ticks(k), _value_ticks(bottom, top), what)
+    return ObjectiveFigure(lines, best, _rank_ticks(k), _ticks(bottom, top, 5, falling=True), what)
 
 
 def _powers(gains: npt.NDArray[np.float64], unit: float) -> list[float]:
@@ -244,16 +244,14 @@ def _sample(values: npt.NDArray[np.float64], opens: npt.NDArray[np.bool_]) -> li
     return sorted(kept)
 
 
-def _linear_ticks(low: float, high: float, wanted: int = 6) -> list[Tick]:
-    """Round numbers along a horizontal axis."""
+def _ticks(low: float, high: float, wanted: int, *, falling: bool = False) -> list[Tick]:
+    """Round numbers along an axis; a vertical one counts its places from the top, falling."""
     values, places = _round_numbers(low, high, wanted)
-    return [Tick(100 * (v - low) / (high - low), fixed(v, places)) for v in values]
-
-
-def _value_ticks(bottom: float, top: float, wanted: int = 5) -> list[Tick]:
-    """Round numbers along a vertical axis."""
-    values, places = _round_numbers(bottom, top, wanted)
-    return [Tick(100 - 100 * (v - bottom) / (top - bottom), fixed(v, places)) for v in values]
+    shares = [100 * (v - low) / (high - low) for v in values]
+    return [
+        Tick(100 - share if falling else share, fixed(v, places))
+        for v, share in zip(values, shares, strict=True)
+    ]
 
 
 def _rank_ticks(k: int) -> list[Tick]:

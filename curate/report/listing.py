@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.report.composition import NO_SOURCE
 from curate.report.coverage import TargetCoverage, coverage
@@ -22,13 +23,19 @@ _HELPED = 3
 
 
 @dataclass(frozen=True)
-class Helped:
-    """A target, and a row's score for it."""
+class ListedScore:
+    """A target and a row's score for it; or a row as a target sees it, with the rank if chosen."""
 
-    target: int
     id: str
     label: str
     score: float
+    rank: int | None
+
+    @classmethod
+    def of(cls, text: RowText, score: float, rank: int = -1) -> ListedScore:
+        """Cut what is long; a rank below 0 is none."""
+        label = on_a_line(text.label, _AMONG_OTHERS)
+        return cls(cut(text.id, _NAME), label, score, rank if rank >= 0 else None)
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,7 @@ class ListedRow:
     score: float
     gain: float
     layer: int
-    helps: Sequence[Helped]
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A pool row as seen from a target; its rank counts from 0, None if it was not chosen."""
-
-    id: str
-    label: str
-    score: float
-    rank: int | None
+    helps: Sequence[ListedScore]
 
 
 @dataclass(frozen=True)
@@ -67,24 +64,9 @@ class ListedTarget:
     label: str
     text: str
     coverage: TargetCoverage
-    most: Sequence[Neighbour]
-    left: Sequence[Neighbour]
-    least: Sequence[Neighbour]
-
-
-@dataclass(frozen=True)
-class ListedRemoval:
-    """A row that was taken out or warned of, with the passage that it shares."""
-
-    id: str
-    source: str
-    reason: str
-    warned: bool
-    of: str
-    share: float
-    before: str
-    span: str
-    after: str
+    most: Sequence[ListedScore]
+    left: Sequence[ListedScore]
+    least: Sequence[ListedScore]
 
 
 def listed_rows(insight: Insight) -> list[ListedRow]:
@@ -113,15 +95,7 @@ def listed_rows(insight: Insight) -> list[ListedRow]:
                 float(chosen.scores[rank]),
                 float(chosen.gains[rank]),
                 int(chosen.layers[rank]),
-                [
-                    Helped(
-                        x,
-                        cut(insight.targets[x].id, _NAME),
-                        on_a_line(insight.targets[x].label, _AMONG_OTHERS),
-                        float(scores[x]),
-                    )
-                    for x in helped
-                ],
+                [ListedScore.of(insight.targets[x], float(scores[x])) for x in helped],
             )
         )
     return rows
@@ -131,22 +105,17 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
     """The targets in the order of `coverage`, at most `TARGETS`."""
     ranks = insight.ranks()
 
-    def neighbours(rows: Sequence[int], scores: Sequence[float]) -> list[Neighbour]:
-        texts = [insight.texts[row] for row in rows]
+    def neighbours(
+        rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]
+    ) -> list[ListedScore]:
         return [
-            Neighbour(
-                cut(t.id, _NAME),
-                on_a_line(t.label, _AMONG_OTHERS),
-                score,
-                int(ranks[row]) if ranks[row] >= 0 else None,
-            )
-            for t, row, score in zip(texts, rows, scores, strict=True)
+            ListedScore.of(insight.texts[row], score, int(ranks[row]))
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
 
     listed = []
     for each in coverage(insight)[:TARGETS]:
         x, left = each.target, insight.overview.best_left
-        best, worst = insight.best(x, _NEIGHBOURS), insight.worst(x, _NEIGHBOURS)
         target = insight.targets[x]
         listed.append(
             ListedTarget(
@@ -154,38 +123,35 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
                 on_a_line(target.label, _TWO_LINES),
                 "\n→ ".join(part for part in _texts(target, 1200) if part),
                 each,
-                neighbours(best[0].tolist(), best[1].tolist()),
-                neighbours(
-                    left.rows[x, :_NEIGHBOURS].tolist(), left.scores[x, :_NEIGHBOURS].tolist()
-                ),
-                neighbours(worst[0].tolist(), worst[1].tolist()),
+                neighbours(*insight.best(x, _NEIGHBOURS)),
+                neighbours(left.rows[x, :_NEIGHBOURS], left.scores[x, :_NEIGHBOURS]),
+                neighbours(*insight.worst(x, _NEIGHBOURS)),
             )
         )
     return listed
 
 
-def listed_removals(removed: Sequence[Removed]) -> list[ListedRemoval]:
-    """The removals and warnings, at most `REMOVED`."""
-    return [_removal(each) for each in removed[:REMOVED]]
+def listed_removals(removed: Sequence[Removed]) -> list[tuple[Removed, tuple[str, str, str]]]:
+    """The removals and warnings, at most `REMOVED`, each with the passage and what is around it."""
+    return [
+        (
+            replace(
+                each,
+                id=cut(each.id, _NAME),
+                source=cut(each.source, _NAME),
+                of=cut(each.of, 2 * _LABEL),
+            ),
+            _passage(each),
+        )
+        for each in removed[:REMOVED]
+    ]
 
 
-def _removal(each: Removed) -> ListedRemoval:
+def _passage(each: Removed) -> tuple[str, str, str]:
     place = passage_in(each.text, each.span)
-    before, span, after = "", each.span, ""
-    if place is not None:
-        before, after = each.text[: place.start], each.text[place.stop :]
-        span = each.text[place]
-    return ListedRemoval(
-        cut(each.id, _NAME),
-        cut(each.source, _NAME),
-        each.reason,
-        each.warned,
-        cut(each.of, 2 * _LABEL),
-        each.share,
-        before,
-        span,
-        after,
-    )
+    if place is None:
+        return "", each.span, ""
+    return each.text[: place.start], each.text[place], each.text[place.stop :]
 
 
 def _texts(text: RowText, size: int) -> tuple[str, str]:

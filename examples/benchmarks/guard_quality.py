@@ -21,7 +21,7 @@ import random
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -32,7 +32,7 @@ from reporting import Report, Spread, Table, find_data, machine, parser, peak_mi
 from scipy.sparse import csr_array
 
 from airrep import Example
-from curate.guard import examine, find_leaks, near_duplicates
+from curate.guard import Removal, examine
 from curate.guard.words import words
 
 PEERS = (13, 8)
@@ -42,6 +42,13 @@ RELATED = (
     {"duorc_SelfRC", "duorc_ParaphraseRC"},
     {"adversarial_qa_dbert", "adversarial_qa_dbidaf", "adversarial_qa_droberta"},
 )
+
+
+def find_leaks(
+    pool: Sequence[Example], against: Mapping[str, Sequence[Example]]
+) -> tuple[Removal, ...]:
+    """What the guard removes as leaks."""
+    return examine(pool, against, duplicates="off").settle()[0].removed
 
 
 @dataclass(frozen=True)
@@ -328,9 +335,8 @@ def duplicate_table(draws: Sequence[Sequence[Example]], seeds: Sequence[int], co
             rng = random.Random(f"duplicates {kind} {seed}")
             originals = rng.sample(list(pool), count)
             mixed = planted(pool, originals, kind, rng)
-            cluster_of = {
-                row: cluster for cluster in near_duplicates(mixed) for row in cluster.rows
-            }
+            clusters = examine(mixed, {}, leakage="off").settle()[0].clusters
+            cluster_of = {row: cluster for cluster in clusters for row in cluster.rows}
             row_of = {example.id: example.row for example in mixed}
             pairs = [
                 (row_of[f"planted {number}"], row_of[example.id])

@@ -44,7 +44,7 @@ _FOLDER, _ROWS, _TARGETS, _REMOVED = "insight", "rows.parquet", "targets.parquet
 INSIGHT_FILES = tuple(f"{_FOLDER}/{name}" for name in (_ROWS, _TARGETS, _REMOVED))
 _VERSION = 1
 _KEY = b"curate"
-_KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+_KINDS = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _TEXTS = ("prompt", "completion", "prompt_characters", "completion_characters")
 
 
@@ -146,7 +146,8 @@ def _target_columns(insight: Insight) -> dict[str, Any]:
 def _removed_columns(insight: Insight) -> dict[str, Any]:
     return {
         field.name: pa.array(
-            [getattr(each, field.name) for each in insight.removed], _KINDS[str(field.type)]
+            [getattr(each, field.name) for each in insight.removed],
+            _KINDS.get(str(field.type), pa.string()),
         )
         for field in fields(Removed)
     }

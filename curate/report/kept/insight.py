@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from airrep.console.wording import whole_words
 from airrep.records import Example
-from curate.guard import GuardReport
-from selection.overview import ScoreOverview
+from curate.guard import GuardReport, Removal
+from selection.overview import ScoreOverview, TargetRows
 from selection.result import Selection
 from selection.selectors.lowest_mean import LOWEST_MEAN
 from selection.weights import target_weights
@@ -67,27 +67,16 @@ class RowText:
 
 
 @dataclass(frozen=True)
-class Removed:
+class Removed(Removal):
     """A pool row that the guard took out before anything was scored, or warned of.
 
     Attributes:
-        id: Id of the row.
-        row: Its position in the user's rows.
-        reason: "leak" or "duplicate".
-        of: What it repeats: "row 7" of the pool, or a collection and an id there: "targets 3".
-        share: How much of that is found again in the row, 0 to 1.
-        span: The longest passage that they share, perhaps cut.
+        of: As in `Removal`, but "row 7" for a row of the pool.
         warned: Whether the row stayed in the pool, the user only being warned.
         source: Where the row comes from, or "".
         text: Its text around the passage, on one line, where it is kept.
     """
 
-    id: str
-    row: int
-    reason: str
-    of: str
-    share: float
-    span: str
     warned: bool = False
     source: str = ""
     text: str = ""
@@ -103,16 +92,11 @@ def guarded(guard: GuardReport, example_at: Callable[[int], Example]) -> tuple[R
     found: list[Removed] = []
     for warned, removals in ((False, guard.removed), (True, guard.warned)):
         for each in removals:
-            of = f"row {each.of}" if each.reason == "duplicate" else each.of
-            source = text = ""
+            more = {"of": f"row {each.of}" if each.reason == "duplicate" else each.of}
             if len(found) < REMOVED_TEXTS:
                 example = example_at(each.row)
-                source, text = example.source, _around(each.span, example)
-            found.append(
-                Removed(
-                    each.id, each.row, each.reason, of, each.share, each.span, warned, source, text
-                )
-            )
+                more |= {"source": example.source, "text": _around(each.span, example)}
+            found.append(Removed(**{**asdict(each), **more}, warned=warned))
     return tuple(found)
 
 
@@ -202,24 +186,17 @@ class Insight:
             target: Position of the target.
             n: No more than the overview keeps of the rows that were not chosen.
         """
-        left = self.overview.best_left
-        return self._first(left.rows[target], left.scores[target], target, n, sign=1)
+        return self._first(self.overview.best_left, target, n, sign=1)
 
     def worst(self, target: int, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The n pool rows that score lowest for a target, lowest first, and their scores."""
-        left = self.overview.worst_left
-        return self._first(left.rows[target], left.scores[target], target, n, sign=-1)
+        return self._first(self.overview.worst_left, target, n, sign=-1)
 
     def _first(
-        self,
-        left: npt.NDArray[np.int64],
-        left_scores: npt.NDArray[np.float32],
-        target: int,
-        n: int,
-        sign: int,
+        self, left: TargetRows, target: int, n: int, sign: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        rows = np.concatenate([self.selection.indices, left])
-        scores = np.concatenate([self.overview.chosen[:, target], left_scores])
+        rows = np.concatenate([self.selection.indices, left.rows[target]])
+        scores = np.concatenate([self.overview.chosen[:, target], left.scores[target]])
         order = np.lexsort((rows, -sign * scores))[:n]
         return rows[order], scores[order]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from curate.guard import check_settings, examine, find_leaks, near_duplicates
+from curate.guard import check_settings, examine
 from curate.guard import overlap as overlap_module
 
 LEAK, DOUBLE = "leak", "duplicate"
@@ -105,11 +105,12 @@ def test_one_examination_can_be_settled_several_times(pool, against):
     assert findings.settle(np.array([0, 0, 0, 1, 0]))[1].tolist() == best.tolist()
 
 
-def test_it_finds_what_its_parts_find(pool, against):
-    report, _ = examine(pool, against, duplicates="off").settle()
-    assert report.removed == find_leaks(pool, against)
-    report, _ = examine(pool, {}).settle()
-    assert report.clusters == near_duplicates(pool)
+def test_leaks_and_duplicates_are_found_alone_as_they_are_together(pool, against):
+    together, _ = examine(pool, against, leakage="warn", duplicates="warn").settle()
+    leaks, _ = examine(pool, against, duplicates="off").settle()
+    assert leaks.removed == tuple(r for r in together.warned if r.reason == "leak") != ()
+    duplicates, _ = examine(pool, {}, leakage="off").settle()
+    assert duplicates.clusters == together.clusters != ()
 
 
 def test_it_finds_the_same_each_time_and_however_much_is_done_at_once(pool, against, monkeypatch):

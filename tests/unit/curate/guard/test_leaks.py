@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airrep.errors import ArgumentError
 from airrep.records import Example
-from curate.guard import find_leaks
 from curate.guard import overlap as overlap_module
+from curate.guard.corpus import read_corpus
+from curate.guard.leaks import LEAK_SHARE, in_tests, leaks
+from curate.guard.overlap import find_overlap
 
 LINES = [
     "The heron waited by the frozen canal until a boy threw it half of his sandwich.",
@@ -22,6 +23,13 @@ LINES = [
     "Nobody told the night porter that the circus would be sleeping in the ballroom.",
     "Two rivers meet below the mill, one green with copper and the other nearly black.",
 ]
+
+
+def find_leaks(pool, against, *, share=LEAK_SHARE):
+    """As `examine` does, which has one share."""
+    corpus = read_corpus(pool, *against.values())
+    overlap = find_overlap(corpus, corpus.holds(0), in_tests(corpus), within_pool=False)
+    return tuple(leaks(corpus, overlap, pool, against, share).values())
 
 
 def _flagged(pool, against, **options):
@@ -198,12 +206,6 @@ def test_a_larger_share_finds_no_more(mixed):
     assert all(more >= less for more, less in itertools.pairwise(found))
 
 
-@pytest.mark.parametrize("share", [0, -1, 1.01, 2, float("nan"), float("inf")])
-def test_a_share_that_no_text_can_have_is_refused(as_examples, share):
-    with pytest.raises(ArgumentError, match="share should be above 0 and at most 1"):
-        find_leaks(as_examples(["a"]), {}, share=share)
-
-
 def test_nothing_leaks_into_nothing(as_examples):
     pool = as_examples(LINES)
     assert find_leaks(pool, {}) == ()
@@ -229,9 +231,9 @@ def test_any_text_goes_through_and_equal_rows_always_leak(pool_rows, test_rows):
         [Example(str(i), p, c, "", i) for i, (p, c) in enumerate(rows)]
         for rows in (pool_rows, test_rows)
     )
-    leaks = find_leaks([*pool, *test], {"test": test})
-    assert {leak.row for leak in leaks[-len(test) :]} == set(range(len(test))) or not test
-    assert all(0 < leak.share <= 1 for leak in leaks)
+    found = find_leaks([*pool, *test], {"test": test})
+    assert {leak.row for leak in found[-len(test) :]} == set(range(len(test))) or not test
+    assert all(0 < leak.share <= 1 for leak in found)
 
 
 @settings(max_examples=150, deadline=None)

@@ -18,7 +18,7 @@ def _said(explanation):
     return " ".join(str(explanation).split())
 
 
-LEAK = Removed("gone", 99, "leak", "targets 3", 0.93, "the very same words", source="web")
+LEAK = Removed(99, "gone", "leak", "targets 3", 0.93, "the very same words", source="web")
 
 
 def test_a_chosen_row_has_its_rank_gain_and_the_targets_that_it_helps_most(insight):

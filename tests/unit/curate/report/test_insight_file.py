@@ -14,8 +14,8 @@ from curate.report.kept.insight import Removed
 from curate.report.page import render
 
 REMOVED = [
-    Removed("a", 70, "leak", "targets t1", 0.9, "same words", source="web", text="the same words"),
-    Removed("3", 3, "duplicate", "row 2", 1.0, "other words", warned=True),
+    Removed(70, "a", "leak", "targets t1", 0.9, "same words", source="web", text="the same words"),
+    Removed(3, "3", "duplicate", "row 2", 1.0, "other words", warned=True),
 ]
 
 

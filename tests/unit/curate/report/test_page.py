@@ -106,7 +106,7 @@ def test_text_from_anywhere_stays_text(make_insight):
     insight = make_insight(
         np.eye(3), 2, ids=[NASTY, "b", "c"], prompts=[NASTY] * 3, completions=[NASTY] * 3,
         sources=[NASTY, "", NASTY + "2"], target_prompts=[NASTY] * 3,
-        removed=[Removed(NASTY, 9, "leak", NASTY, 1.0, NASTY, source=NASTY, text=NASTY * 2)],
+        removed=[Removed(9, NASTY, "leak", NASTY, 1.0, NASTY, source=NASTY, text=NASTY * 2)],
     )  # fmt: skip
     manifest = {**insight.manifest, "arguments": {"pool": NASTY}}
     manifest["inputs"] = {"pool": {"name": NASTY}, "targets": {"name": NASTY}}
