@@ -80,11 +80,10 @@ def run_benchmark(
 
     Args:
         config: What to compare.
-        pool: Rows to choose from.
-        targets: Rows that targets and validation examples are drawn from.
-        test: Rows that figures are reported on.
-        directory: For runs, scores, trials and the results: attribution.parquet, trials.parquet,
-            results.md, and plots where matplotlib is installed.
+        pool: See `BenchmarkConfig`; as are `targets` and `test`.
+        targets: Rows of the targets file.
+        test: Rows of the test file.
+        directory: For runs, scores, trials and results (`curate.benchmark` lists them).
         progress: Show progress bars on standard error.
 
     Raises:

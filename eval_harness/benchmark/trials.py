@@ -102,9 +102,7 @@ class Trials:
         """Do the jobs that are not done, and return the results of all: a row per arm.
 
         Raises:
-            ArgumentError: An arm names a method that the config does not or that is called as a
-                control is, a scale is for no arm, a problem cannot be made, or a budget is larger
-                than a pool.
+            ArgumentError: See `check`.
             LossError: A loss after fine-tuning is NaN or infinite.
         """
         self.check()
@@ -112,7 +110,7 @@ class Trials:
 
         def do(name: str) -> None:
             with kept_in(place, name):
-                rows = self._run(*self.jobs[name])
+                rows = self._run(name)
             write_sealed(place / f"{name}.json", {"format": FORMAT, "rows": rows})
             discard(place, name)
 
@@ -133,7 +131,9 @@ class Trials:
         """Refuse, before any training, what cannot be run.
 
         Raises:
-            ArgumentError: See `run`.
+            ArgumentError: An arm names a method that the config does not or that is called as a
+                control is, a scale is for no arm, a problem cannot be made, or a budget is larger
+                than a pool.
         """
         wanted = [*self.config.scorers, *self.config.selectors_with]
         for name in wanted:
@@ -211,26 +211,24 @@ class Trials:
     @cached_property
     def _sizes(self) -> dict[str, int]:
         """Rows of every job."""
-        return {
-            name: self._size(self.problems.make(setting, source, seed), budget)
-            for name, (setting, source, seed, budget) in self.jobs.items()
-        }
+        sizes: dict[str, int] = {}
+        for name, (setting, source, seed, budget) in self.jobs.items():
+            if budget == AUTO:
+                selector, first = self._sizing, self.config.scorers[0]
+                assert isinstance(selector, SizesItself), "checked before"
+                problem = self.problems.make(setting, source, seed)
+                budget = len(selector.select_best_size(self._scores(problem, first)))
+            sizes[name] = budget
+        return sizes
 
     def _runner_for(self, size: int) -> Runner:
         if self.config.steps is None:
             return self.runner
         return with_epochs(self.runner, self.runner.recipe.epochs_for(self.config.steps, size))
 
-    def _size(self, problem: Problem, budget: Budget) -> int:
-        if budget != AUTO:
-            return budget
-        selector = self._sizing
-        assert isinstance(selector, SizesItself), "checked before"
-        return len(selector.select_best_size(self._scores(problem, self.config.scorers[0])))
-
-    def _run(self, setting: str, source: str, seed: int, budget: Budget) -> list[dict[str, Any]]:
+    def _run(self, name: str) -> list[dict[str, Any]]:
+        (setting, source, seed, budget), size = self.jobs[name], self._sizes[name]
         problem = self.problems.make(setting, source, seed)
-        size = self._size(problem, budget)
         pool = self.problems.pool_of(setting)
         evaluation = [self.problems.evaluated.examples[i] for i in problem.evaluation]
         common = {

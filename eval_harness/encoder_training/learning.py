@@ -50,23 +50,14 @@ from selection.scorers.gradient import GradientScorer, unit, whiten
 
 @dataclass(frozen=True)
 class Learned:
-    """What the stage found.
+    """What the stage found."""
 
-    Attributes:
-        history: Step, loss since the validation before, and LDS of every validation.
-        best: The step that the encoder is of.
-        rows: Different texts learned from.
-        seconds: Time that the training took; None if it was interrupted, so that nobody knows.
-        teacher_seconds: Time that the teacher's gradients took; None without a teacher.
-        precision: Precision of the checkpoint's weights.
-    """
-
-    history: list[dict[str, Any]]
-    best: int
-    rows: int
-    seconds: float | None
-    teacher_seconds: float | None
-    precision: str
+    history: list[dict[str, Any]]  # step, loss since the validation before, LDS of each validation
+    best: int  # the step that the encoder is of
+    rows: int  # different texts learned from
+    seconds: float | None  # that the training took; None if it was interrupted
+    teacher_seconds: float | None  # that the teacher's gradients took; None without a teacher
+    precision: str  # of the checkpoint's weights
 
 
 def start(config: EncoderTrainingConfig) -> AirRep:

@@ -20,21 +20,13 @@ FILES = ("pool", "targets", "evaluation.pool", "evaluation.targets", "evaluation
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """All rows, by what they are for.
+    """All rows, by what they are for."""
 
-    Attributes:
-        pool: Rows to train on.
-        targets: Examples whose losses are learned from.
-        held_out: Rows that the subsets of the evaluation are of.
-        validation: Examples that decide when training stops.
-        test: Examples that figures are reported on.
-    """
-
-    pool: Sequence[Example]
-    targets: Sequence[Example]
-    held_out: Sequence[Example]
-    validation: Sequence[Example]
-    test: Sequence[Example]
+    pool: Sequence[Example]  # to train on
+    targets: Sequence[Example]  # whose losses are learned from
+    held_out: Sequence[Example]  # that the subsets of the evaluation are of
+    validation: Sequence[Example]  # that decide when training stops
+    test: Sequence[Example]  # that figures are reported on
 
 
 def share_out_rows(

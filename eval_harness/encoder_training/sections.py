@@ -20,27 +20,16 @@ _MOST_SOURCES = 20
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """All that is said about a training.
-
-    Attributes:
-        config: What was asked for.
-        rows: What was learned from, and what was held out.
-        losses: Losses of each split.
-        measured: Results of the evaluation.
-        learned: The training itself.
-        as_saved: LDS on validation of the checkpoint, at its own scale.
-        report: The evaluation's test part.
-        note: Why models were not trained in stacks, if they could not be.
-    """
+    """All that is said about a training."""
 
     config: EncoderTrainingConfig
     rows: TrainingRows
-    losses: Sequence[SubsetLosses]
-    measured: SubsetLosses
+    losses: Sequence[SubsetLosses]  # of each split
+    measured: SubsetLosses  # of the evaluation
     learned: Learned
-    as_saved: float
-    report: AttributionReport
-    note: str
+    as_saved: float  # LDS on validation of the checkpoint, at its own scale
+    report: AttributionReport  # the evaluation's test part
+    note: str  # why models were not trained in stacks, if they could not be
 
 
 def shown(name: str) -> str:

@@ -1,8 +1,8 @@
 """Output directories: bind a directory to a run, write tables and text.
 
-Several processes may run one command on one directory. What takes long is shared out between them
-(`eval_harness.runs.jobs`); then each has all results, which are the same, and writes them while no
-other does (`written_alone`): what is there is of one process, with its digests.
+Several processes may run one command on one directory. They share what takes long
+(`eval_harness.runs.jobs`); then each writes the results, which are the same, while no other does
+(`written_alone`).
 """
 
 from __future__ import annotations
@@ -56,11 +56,7 @@ def _binds(file: Path) -> bool:
 
 @contextmanager
 def written_alone(directory: Path) -> Iterator[None]:
-    """Wait until no other process writes to an output directory, and keep others from it.
-
-    Raises:
-        OutputError: It cannot be locked.
-    """
+    """Wait until no other process writes to an output directory, and keep others from it."""
     with locked(directory / ".lock"):
         yield
 

@@ -25,13 +25,10 @@ def generate(
 ) -> list[str]:
     """The most likely completion of each prompt, token by token, up to the end of the text.
 
-    The prompt's tokens are those that `LanguageModel.tokenize` puts before the completion, so the
-    model sees what it saw in training; where prompt and answer would not fit its positions, the
-    front of the prompt goes. Nothing of the checkpoint's generation config is used but its
-    end-of-text tokens: no sampling, no penalties.
-
-    The texts are the same at every run. In float32 on a CPU they did not depend on `batch_size` or
-    order either; where the two best tokens are within rounding of each other, they could.
+    The model sees the prompt as in training; where prompt and answer would not fit its positions,
+    the front of the prompt goes. Of the checkpoint's generation config only the end-of-text tokens
+    are used: no sampling, no penalties. The texts are the same at every run; `batch_size` and order
+    matter only where the two best tokens are within rounding of each other.
 
     Args:
         model: Computes in the dtype of its weights; it is left as it was.

@@ -98,17 +98,11 @@ def attention_scale(scores: AnyScores, scale: float | None) -> float:
 
 @dataclass(frozen=True)
 class _Members:
-    """Who is in which subset, by pool position.
+    """Who is in which subset, by pool position."""
 
-    Attributes:
-        rows: (M,) pool positions of all subsets together, ascending.
-        owners: (M,) the subset of each.
-        sizes: (S,) rows in each subset.
-    """
-
-    rows: Int64
-    owners: Int64
-    sizes: Int64
+    rows: Int64  # (M,) pool positions of all subsets together, ascending
+    owners: Int64  # (M,) the subset of each
+    sizes: Int64  # (S,) rows in each subset
 
     @classmethod
     def read(cls, subsets: Subsets, pool: int) -> _Members:

@@ -52,17 +52,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class _Order:
-    """Where the values of one variable stand, each array (T, S).
+    """Where the values of one variable stand, each array (T, S)."""
 
-    Attributes:
-        order: Observations from the smallest value to the largest.
-        below: Per observation, how many values are smaller.
-        upto: Per observation, how many are smaller or equal (itself included).
-    """
-
-    order: Int64
-    below: Int64
-    upto: Int64
+    order: Int64  # observations from the smallest value to the largest
+    below: Int64  # per observation, how many values are smaller
+    upto: Int64  # per observation, how many are smaller or equal (itself included)
 
 
 def rank_correlations(
@@ -101,8 +95,7 @@ def estimate(
 ) -> tuple[Float64, Interval]:
     """A sum of terms per target (T,), and its mean over targets with an interval.
 
-    A target is NaN where one of its terms is undefined, and left out of the mean and of every
-    resample.
+    A target with an undefined term is NaN, and left out of the mean and of every resample.
 
     Args:
         variables: Arrays (S, T).
@@ -240,11 +233,7 @@ def _resampled(
 
 
 def _accumulate(values: npt.NDArray[np.floating]) -> None:
-    """Running sums down every column, in place.
-
-    A few whole-array additions, by doubled steps: ten times as fast as numpy's, which goes down
-    one column at a time. The order of the additions does not matter to whole numbers.
-    """
+    """Running sums of whole numbers down every column, in place; ten times as fast as numpy's."""
     step = 1
     while step < len(values):
         values[step:] += values[:-step]  # numpy copies what overlaps

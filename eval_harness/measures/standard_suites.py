@@ -1,7 +1,6 @@
 """Public benchmarks (MMLU, BBH, …) through EleutherAI's lm-evaluation-harness, an optional extra.
 
-Its tasks bring their own data from the hub, prompts and metrics; results are comparable with
-published ones. `accuracy` needs none of that and judges the user's own rows.
+Its tasks bring their own data, prompts and metrics; `accuracy` judges the user's own rows.
 """
 
 from __future__ import annotations

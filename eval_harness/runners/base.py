@@ -87,11 +87,11 @@ def check_runs(runs: Sequence[TrainingRun], stack: int) -> int:
 
 
 def check_model(model: LanguageModel) -> None:
-    """Refuse a model that cannot be trained as it is.
+    """Refuse weights that are not float32, and a tokenizer without padding or end-of-text token.
 
     Raises:
-        ArgumentError: Its weights are not float32.
-        CheckpointError: Its tokenizer has no padding or end-of-text token.
+        ArgumentError: The weights are the reason.
+        CheckpointError: The tokenizer is.
     """
     if model.network.dtype != torch.float32:
         raise ArgumentError(f"{model.name}: load the model in float32, not {model.network.dtype}.")

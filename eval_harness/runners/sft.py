@@ -52,8 +52,8 @@ def fine_tune(
 ) -> FineTuned:
     """Train `model` on `dataset`; the loss is on completions only.
 
-    The defaults are those of the AirRep paper (2 epochs, 2e-5, batches of 32). The tokenizer's
-    chat template is used for conversations; plain prompts and completions are joined as they are.
+    The defaults are those of the AirRep paper. The tokenizer's chat template is used for
+    conversations; plain prompts and completions are joined as they are.
 
     Args:
         dataset: What `TrainingSet.to_trl` returns: exactly one of TRL's layouts.

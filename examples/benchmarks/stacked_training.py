@@ -35,8 +35,10 @@ from reporting import (
 
 from airrep import normalise
 from airrep.language_model.model import LanguageModel
-from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
+from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
+from eval_harness.runners.stacked import StackedRunner
+from eval_harness.runners.trl import TrlRunner
 
 ROWS, EVALUATED, LONGEST = 100, 200, 96
 

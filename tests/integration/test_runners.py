@@ -25,11 +25,11 @@ from airrep.language_model.lora import first_down_projection
 from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from airrep.records import Example
 from curate import demo_pool
-from eval_harness import runners
 from eval_harness.measures.losses import completion_losses
-from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner
-from eval_harness.runners.base import provenance
+from eval_harness.runners.base import TrainingRun, provenance
 from eval_harness.runners.recipe import Recipe
+from eval_harness.runners.stacked import StackedRunner
+from eval_harness.runners.trl import TrlRunner
 
 TOLERANCE = 1e-4  # nats; stated in eval_harness/runners/stacked.py
 SPECIAL = {"vocab_size": 512, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
@@ -369,9 +369,3 @@ def test_training_is_silent(trainable, build, runs, capfd):
     for kind in (StackedRunner, TrlRunner):
         kind(build(), recipe(trainable=trainable)).train(runs[:1])
     assert capfd.readouterr() == ("", "")
-
-
-def test_no_other_runner():
-    assert all(hasattr(runners, name) for name in runners.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Other'"):
-        _ = runners.Other

@@ -17,8 +17,11 @@ from airrep.records import Example
 from airrep.supervision import SubsetLosses, run_file
 from curate import demo_pool
 from eval_harness.measures.losses import completion_losses
-from eval_harness.runners import StackedRunner, TrainingRun, TrlRunner, stacked
+from eval_harness.runners import stacked
+from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
+from eval_harness.runners.stacked import StackedRunner
+from eval_harness.runners.trl import TrlRunner
 from eval_harness.runs import jobs, subset_runs
 from eval_harness.runs.subset_runs import run_subsets
 from eval_harness.runs.subsets import Uniform, draw_plan
