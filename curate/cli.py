@@ -15,6 +15,7 @@ from typing import Any, NoReturn, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser, set_loader
+from jsonargparse.typing import restricted_string_type
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError, CurateError, FileFormatError, MissingInputError
@@ -53,6 +54,7 @@ _FLAGS = {
 }
 # Verbs that are given a config, not a file of options; and where it is explained.
 _CONFIG_FIRST = {"benchmark": "docs/evidence.md", "train": "docs/training.md"}
+NpyFile = restricted_string_type("NpyFile", r".*\.npy", "the name of a .npy file")
 # What a command line can hold of the types that also take Python objects.
 _AS_TEXT: Mapping[str, Any] = {
     "Source": str,
@@ -61,10 +63,12 @@ _AS_TEXT: Mapping[str, Any] = {
     "str | Path": str,
     "str | Path | None": str | None,
     "str | Path | AirRep | None": str | None,
-    "str | Path | Encoder | None": str | None,
+    "str | Path | Encoder | tuple[OwnArray, OwnArray] | None": "list[NpyFile] | str | None",
     "str | Path | LanguageModel | None": str | None,
     "str | Path | npt.NDArray[np.floating] | None": str | None,
-    "ScorerName | Sequence[ScorerName] | Scorer": "ScorerName | list[ScorerName]",
+    "ScorerName | Sequence[ScorerName] | OwnArray | Scorer": (
+        "ScorerName | NpyFile | list[ScorerName | NpyFile]"
+    ),
     "SelectorName | Selector | None": "SelectorName | None",
 }
 # Control characters but for tab and line break, and halves of surrogate pairs.

@@ -121,7 +121,9 @@ class SelectionRun:
     def _score(self, inputs: Inputs, guard: PoolGuard, workers: Engine) -> tuple[Scores, Selector]:
         """Scores of the rows that the guard lets through, and what will choose by them."""
         with self._timed("score"):
-            scorer = self.request.scoring.made(self.request.store, workers)
+            scorer = self.request.scoring.made(
+                (inputs.targets, inputs.pool.examples), self.request.store, workers
+            )
             selector = self.request.choice.chooser(scorer, len(guard.to_score))
             if "selector" in self.arguments and self.arguments["selector"] is None:
                 self.arguments["selector"] = selector.name

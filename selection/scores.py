@@ -71,7 +71,6 @@ class Scores(ABC):
     """
 
     embeddings: Embeddings | None = None
-    provenance: Provenance = ()
 
     def __init__(
         self,
@@ -80,11 +79,12 @@ class Scores(ABC):
         pool_ids: Sequence[str] | None,
         method: str,
         scale: float,
+        provenance: Provenance,
     ) -> None:
         """Check the shape (T, N), the ids, which default to positions, and the scale."""
         self.target_ids = _ids(target_ids, shape[0], "target_ids")
         self.pool_ids = _ids(pool_ids, shape[1], "pool_ids")
-        self.method, self.scale = method, scale
+        self.method, self.scale, self.provenance = method, scale, provenance
         if not len(self.target_ids):
             raise ArgumentError("no targets: give at least one example to select for.")
         if not len(self.pool_ids):
@@ -203,8 +203,8 @@ class DenseScores(Scores):
             raise EmbeddingError(f"scores: expected (targets, pool), found shape {array.shape}.")
         with np.errstate(over="ignore"):  # what float32 cannot hold is found below
             self._values: Float32 = array.astype(np.float32, copy=False)
-        self.embeddings, self.provenance = embeddings, provenance
-        super().__init__(array.shape, target_ids, pool_ids, method, scale)
+        self.embeddings = embeddings
+        super().__init__(array.shape, target_ids, pool_ids, method, scale, provenance)
         for start, block in self.blocks():
             check_finite(block, start)
 
@@ -274,9 +274,9 @@ class EmbeddingScores(Scores):
         with np.errstate(over="ignore"):
             queries = np.ascontiguousarray(targets, dtype=np.float32)
         check_finite(queries.T, 0, "target")
-        super().__init__((len(targets), pool.shape[0]), target_ids, pool_ids, method, scale)
-        self.embeddings = Embeddings(queries, pool)
-        self.workers, self.provenance = workers, provenance
+        shape = len(targets), pool.shape[0]
+        super().__init__(shape, target_ids, pool_ids, method, scale, provenance)
+        self.embeddings, self.workers = Embeddings(queries, pool), workers
         # In float32, BLAS sums in an order that depends on where a row stands: rows that are
         # exactly alike would get scores that are not.
         self._exact = queries.astype(np.float64)
@@ -309,9 +309,11 @@ class BlockScores(Scores):
         pool_ids: Sequence[str],
         method: str,
         scale: float = 1.0,
+        provenance: Provenance = (),
     ) -> None:
         """Take the function, which does what `block` says."""
-        super().__init__((len(target_ids), len(pool_ids)), target_ids, pool_ids, method, scale)
+        shape = len(target_ids), len(pool_ids)
+        super().__init__(shape, target_ids, pool_ids, method, scale, provenance)
         self._function = function
 
     def block(self, start: int, stop: int) -> Float32:

@@ -23,13 +23,13 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in call.items():
         if name in ("output", "overwrite", "progress", "engine"):
             continue
-        place = _place(value) if name in _PATHS and isinstance(value, str | Path) else None
-        if place is not None:
-            arguments[name] = str(place)
-        elif isinstance(value, str | int | float | None):
-            arguments[name] = value
-        elif name == "scorer" and isinstance(value, Sequence):
-            arguments[name] = list(value)
+        kept = _absolute(name, value)
+        if isinstance(kept, str | int | float | None):
+            arguments[name] = kept
+        elif name in ("scorer", "encoder") and isinstance(value, Sequence):
+            parts = [_absolute(name, each) for each in value]
+            if all(isinstance(each, str) for each in parts):
+                arguments[name] = parts
         elif name in ("columns", "target_columns"):
             arguments[name] = dict(value)
         elif name == "constraints":
@@ -37,6 +37,13 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "weights":
             arguments[name] = numbers(value, name)
     return arguments
+
+
+def _absolute(name: str, value: Any) -> Any:  # noqa: ANN401 (any argument)
+    """The value; where it is a path that leads somewhere, that place."""
+    path = isinstance(value, str | Path) and (name in _PATHS or str(value).endswith(".npy"))
+    place = _place(value) if path else None
+    return value if place is None else str(place)
 
 
 def _place(path: str | Path) -> Path | None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airrep.engines import check_engine
 from airrep.errors import ArgumentError
 from airrep.store import FingerprintedEncoder
-from curate.stages.scorer_choice import uses
+from curate.stages.scorer_choice import EncoderChoice, ScorerChoice, uses
 
 if TYPE_CHECKING:
-    from selection.scorers import Scorer
-    from selection.scorers.embedding import Encoder
+    pass
 
 
 def check_engine_for(
-    engine: str,
-    scorer: str | Sequence[str] | Scorer,
-    encoder: str | Path | Encoder | None,
-    store: str | Path | None,
+    engine: str, scorer: ScorerChoice, encoder: EncoderChoice | None, store: str | Path | None
 ) -> None:
     """Refuse an engine that is unknown or not there, or has nothing to do or nowhere to write.
 

@@ -25,10 +25,10 @@ from curate.stages.choosing import DEFAULT_K, AtMost, memory_of
 from curate.stages.destination import FileFormat, check_apart, check_directory, check_format
 from curate.stages.engine_choice import check_engine_for
 from curate.stages.inputs import Inputs, Source, read_inputs
+from curate.stages.own_scores import embedding_pair, is_own
 from curate.stages.pool_guard import PoolGuard
-from curate.stages.scorer_choice import check_scorer, make_scorer, uses
+from curate.stages.scorer_choice import EncoderChoice, ScorerChoice, check_scorer, make_scorer, uses
 from selection.constraints import Constraints
-from selection.scorers.registry import ScorerName
 from selection.selectors import (
     SelectorName,
     check_selector,
@@ -41,8 +41,8 @@ from selection.weights import target_weights
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
+    from airrep.records import Example
     from selection.scorers import Scorer
-    from selection.scorers.embedding import Encoder
     from selection.selectors import Selector
 
 
@@ -81,8 +81,8 @@ class GuardRequest:
 class ScoringRequest:
     """What scores are made with."""
 
-    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep"
-    encoder: str | Path | Encoder | None = None
+    scorer: ScorerChoice = "airrep"
+    encoder: EncoderChoice | None = None
     model: str | Path | LanguageModel | None = None
     store: str | Path | None = None
     tokens_per_batch: int = 4096
@@ -95,11 +95,18 @@ class ScoringRequest:
     def check(self, *, counts_tokens: bool = False) -> None:
         """Refuse an unknown scorer, and a model that is missing or of no use (`check_scorer`)."""
         check_scorer(self.scorer, self.model, counts_tokens=counts_tokens)
+        embedding_pair(self.encoder)
 
-    def made(self, store: Path | None = None, engine: Engine | None = None) -> Scorer:
+    def made(
+        self,
+        rows: tuple[Sequence[Example], Sequence[Example]],
+        store: Path | None = None,
+        engine: Engine | None = None,
+    ) -> Scorer:
         """The scorer.
 
         Args:
+            rows: All targets and pool rows, in the order of scores and embeddings of one's own.
             store: Where the pool's embeddings are kept, if that is not what was asked for.
             engine: Who encodes and scans; default this process.
         """
@@ -112,6 +119,7 @@ class ScoringRequest:
             tokens_per_batch=self.tokens_per_batch,
             progress=self.progress,
             engine=engine,
+            rows=rows,
         )
 
 
@@ -251,7 +259,9 @@ class SelectionRequest:
         replayable(self.given)  # refuses what no manifest could hold, before anything is made
         self.scoring.check(counts_tokens=self.choice.counts_tokens)
         check_engine_for(self.engine, self.scoring.scorer, self.scoring.encoder, self.store)
-        named = {"encoder": self.scoring.encoder, "model": self.scoring.model}
+        named: dict[str, Any] = {"encoder": self.scoring.encoder, "model": self.scoring.model}
+        if is_own(self.scoring.scorer):
+            named["scorer"] = self.scoring.scorer
         sources = {n: getattr(self.inputs, n) for n in ("pool", "targets", "test")}
         if self.scoring.store is not None and self.store is not None:
             check_apart(self.store, sources | named)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
 
 from airrep.disk.paths import user_path
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
 from airrep.store import EmbeddingStore, FingerprintedEncoder
+from curate.stages.own_scores import (
+    OwnArray,
+    OwnEmbeddings,
+    OwnScores,
+    Rows,
+    check_there,
+    embedding_pair,
+    is_own,
+)
 from selection import scorers
 from selection.scorers.registry import SCORERS
 
@@ -19,29 +30,38 @@ if TYPE_CHECKING:
     from selection.scorers.embedding import Encoder
 
 
+ScorerChoice: TypeAlias = "str | Sequence[str] | OwnArray | Scorer"
+EncoderChoice: TypeAlias = "str | Path | Encoder | tuple[OwnArray, OwnArray]"
+
+
 def make_scorer(
-    scorer: str | Sequence[str] | Scorer,
+    scorer: ScorerChoice,
     *,
-    encoder: str | Path | Encoder | None = None,
+    encoder: EncoderChoice | None = None,
     model: str | Path | LanguageModel | None = None,
     store: str | Path | None = None,
     seed: int = 0,
     tokens_per_batch: int = 4096,
     progress: bool = False,
     engine: Engine | None = None,
+    rows: Rows | None = None,
 ) -> Scorer:
     """Make a scorer.
 
     Args:
-        scorer: One of `ScorerName`; several, for the mean of their standardised scores; or a
-            scorer, which comes back as it is.
-        encoder: For airrep: directory, hub id or encoder; default the built-in one.
+        scorer: One of `ScorerName`; scores of one's own, an array or a .npy file; several names or
+            files, for the mean of their standardised scores; or a scorer, which comes back as it
+            is.
+        encoder: For airrep: directory, hub id or encoder, or embeddings of one's own, those of the
+            targets and those of the pool; default the built-in encoder.
         model: For rds and the gradient scorers: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
         seed: Seed of the random scorer, and of gradients' projections.
         tokens_per_batch: Padded tokens at once in an encoder or a model on a GPU.
         progress: Show a progress bar for the pool.
         engine: For airrep: who does the work; see `EmbeddingScorer`.
+        rows: The targets and the pool rows that scores or embeddings of one's own are of; see
+            `OwnScores`.
 
     Raises:
         ArgumentError: A name is unknown, or the model is missing or of no use.
@@ -49,28 +69,34 @@ def make_scorer(
         CheckpointError: It cannot be loaded, or does not fit the scorer.
     """
     check_scorer(scorer, model)
-    if not isinstance(scorer, str | Sequence):
-        return scorer
+    names = _names(scorer)
+    if names is None:
+        return cast("Scorer", scorer)
     loaded = None if model is None else load_model(model)  # once for all
     batches: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
-    made = [
-        _embedding_scorer(encoder, store, batches, engine)
-        if SCORERS[name].needs == "encoder"
-        else SCORERS[name].make(
-            *[loaded] * (SCORERS[name].needs == "model"), common={"seed": seed, **batches}
-        )
-        for name in _names(scorer)
-    ]
-    return made[0] if len(made) == 1 else scorers.ScoreAverage(made)
+
+    def made(name: Any) -> Scorer:  # noqa: ANN401 (a name or scores of one's own)
+        if is_own(name):
+            return OwnScores(name, rows)
+        if SCORERS[name].needs == "encoder":
+            return _embedding_scorer(encoder, store, batches, engine, rows)
+        needed = [loaded] if SCORERS[name].needs == "model" else []
+        return SCORERS[name].make(*needed, common={"seed": seed, **batches})
+
+    parts = [made(name) for name in names]
+    return parts[0] if len(parts) == 1 else scorers.ScoreAverage(parts)
 
 
 def _embedding_scorer(
-    encoder: str | Path | Encoder | None,
+    encoder: EncoderChoice | None,
     store: str | Path | None,
     batches: dict[str, Any],
     engine: Engine | None,
+    rows: Rows | None,
 ) -> Scorer:
-    loaded = load_encoder(encoder)
+    if pair := embedding_pair(encoder):
+        return OwnEmbeddings(*pair, rows)
+    loaded = load_encoder(cast("str | Path | Encoder | None", encoder))
     if not isinstance(loaded, FingerprintedEncoder):  # another library's, with options of its own
         return scorers.EmbeddingScorer(loaded, name=type(loaded).__name__)
     place = None if store is None else EmbeddingStore(store)
@@ -78,7 +104,7 @@ def _embedding_scorer(
 
 
 def check_scorer(
-    scorer: str | Sequence[str] | Scorer, model: object | None, *, counts_tokens: bool = False
+    scorer: ScorerChoice, model: object | None, *, counts_tokens: bool = False
 ) -> None:
     """Refuse an unknown scorer, a missing model, and one that would not be looked at.
 
@@ -89,55 +115,69 @@ def check_scorer(
 
     Raises:
         ArgumentError: One of these.
+        MissingInputError: There is no file of this name.
     """
-    if not isinstance(scorer, str | Sequence):
+    names = _names(scorer)
+    if names is None:
         if not callable(getattr(scorer, "score", None)):
             raise ArgumentError(
-                "scorer should be a name, a list of names or an object with a score method, found "
-                f"{type(scorer).__name__}."
+                "scorer should be a name, a list of names, scores (an array or a .npy file) or an "
+                f"object with a score method, found {type(scorer).__name__}."
             )
         return
-    known, names = ", ".join(SCORERS), _names(scorer)
     if not names:
-        raise ArgumentError(f"scorer: the list is empty; choose from {known}.")
+        raise ArgumentError(f"scorer: the list is empty; choose from {', '.join(SCORERS)}.")
     for name in names:
-        if not isinstance(name, str):
-            raise ArgumentError(
-                f"scorer: expected a list of names, found {type(name).__name__} in it; average "
-                "scorers of your own with selection.scorers.ScoreAverage([...])."
-            )
-        if name not in SCORERS:
-            raise ArgumentError(
-                f"scorer {name!r} is unknown; choose from {known}, or give a list of "
-                "several for the mean of their standardised scores."
-            )
+        if is_own(name) and (name is scorer or not isinstance(name, np.ndarray)):
+            check_there(name, "scorer")
+        else:
+            _check_name(name, model)
+    for name in names:
         if names.count(name) > 1:
             raise ArgumentError(
                 f"scorer: {name!r} is in the list {names.count(name)} times; each scorer has "
                 "the same weight. Name it once."
             )
-        if SCORERS[name].needs == "model" and model is None:
-            raise ArgumentError(
-                f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
-                "(--model ...)."
-            )
     if model is not None and not counts_tokens and not uses(scorer, "model"):
+        called = " + ".join("own scores" if isinstance(n, np.ndarray) else str(n) for n in names)
         raise ArgumentError(
-            f"scorer {' + '.join(names)!r} does not look at the language model that will be "
+            f"scorer {called!r} does not look at the language model that will be "
             f"fine-tuned, and there is no token budget to count; leave out model, or choose one of "
             f"{', '.join(name for name in SCORERS if uses(name, 'model'))}."
         )
 
 
-def uses(scorer: str | Sequence[str] | Scorer, needed: str) -> bool:
+def _check_name(name: object, model: object | None) -> None:
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"scorer: expected a list of names, found {type(name).__name__} in it; average "
+            "scorers of your own with selection.scorers.ScoreAverage([...])."
+        )
+    if name not in SCORERS:
+        raise ArgumentError(
+            f"scorer {name!r} is unknown; choose from {', '.join(SCORERS)}, or give a list of "
+            "several for the mean of their standardised scores."
+        )
+    if SCORERS[name].needs == "model" and model is None:
+        raise ArgumentError(
+            f"scorer {name!r} needs the language model that will be fine-tuned: model=... "
+            "(--model ...)."
+        )
+
+
+def uses(scorer: ScorerChoice, needed: str) -> bool:
     """Whether one of the names needs the "model" that will be fine-tuned, or an "encoder"."""
-    return isinstance(scorer, str | Sequence) and any(
-        name in SCORERS and SCORERS[name].needs == needed for name in _names(scorer)
+    return any(
+        isinstance(name, str) and name in SCORERS and SCORERS[name].needs == needed
+        for name in _names(scorer) or ()
     )
 
 
-def _names(scorer: str | Sequence[str]) -> list[str]:
-    return [scorer] if isinstance(scorer, str) else list(scorer)
+def _names(scorer: ScorerChoice) -> list[Any] | None:
+    """Names, and scores of one's own; None for an object that scores."""
+    if isinstance(scorer, str) or is_own(scorer):
+        return [scorer]
+    return list(scorer) if isinstance(scorer, Sequence) else None
 
 
 def load_encoder(encoder: str | Path | Encoder | None) -> Encoder:

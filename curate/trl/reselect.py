@@ -27,6 +27,7 @@ from selection.weights import target_weights
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
+    from curate.stages.own_scores import OwnArray
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.scorers.registry import ScorerName
@@ -63,9 +64,9 @@ class Reselect(TrainerCallback):
         power: float = 1.0,
         weights: Sequence[float] | None = None,
         rescore: Callable[[LanguageModel], Scorer] | None = None,
-        scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
+        scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "airrep",
         selector: SelectorName | Selector | None = None,
-        encoder: str | Path | Encoder | None = None,
+        encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
         model: str | Path | LanguageModel | None = None,
         scale: float | None = None,
         columns: Mapping[str, str] | None = None,
@@ -226,7 +227,7 @@ class Reselect(TrainerCallback):
             assert self._selector is not None, "layered_greedy, if no other was asked for"
             self._settings |= {"scorer": _name(self._rescore), "selector": self._selector.name}
             return
-        scorer = self._scoring.made()
+        scorer = self._scoring.made((self.targets, self.pool))
         self._selector = self._choice.chooser(scorer, len(self.pool))
         scores = scorer.score(self.targets, self.pool)
         known = [f"{each['fingerprint']} {each['dtype']}" for each in scores.provenance]

@@ -30,6 +30,7 @@ from selection.selectors.lowest_mean import LowestMean
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
+    from curate.stages.own_scores import OwnArray
     from selection.scorers import Scorer
 
 # What `select` asks for besides.
@@ -43,7 +44,7 @@ def harmful(
     k: int | None = None,
     *,
     test: Source | None = None,
-    scorer: ScorerName | Sequence[ScorerName] | Scorer = "gradient",
+    scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "gradient",
     model: str | Path | LanguageModel | None = None,
     weights: Sequence[float] | None = None,
     leakage: Leakage = "remove",
@@ -74,6 +75,7 @@ def harmful(
         scorer: How a row's influence on a target is predicted: gradient, gradient_cosine or
             gradient_adam, whose sign says whether a row helps or hurts. Others compare texts, and
             are refused. A scorer of your own has to have an attribute `signed` that is True.
+            Scores of your own, an array or a .npy file, are taken to be signed; see `select`.
         model: Directory or hub id of the causal language model whose gradients are taken; the
             scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
         weights: How much each target counts; default all the same.

@@ -24,9 +24,12 @@ from selection.scorers.registry import ScorerName
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
+    from curate.stages.own_scores import OwnArray
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.scores import Scores
+
+_EVALUATED = "evaluation row"
 
 
 def lds(
@@ -34,9 +37,9 @@ def lds(
     pool: Source,
     evaluation: Source,
     *,
-    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
+    scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "airrep",
     scores: str | Path | npt.NDArray[np.floating] | None = None,
-    encoder: str | Path | Encoder | None = None,
+    encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
     model: str | Path | LanguageModel | None = None,
     pooling: GroupPooling = "attention",
     scale: float | None = None,
@@ -101,9 +104,9 @@ def lds(
     everyone = np.arange(len(held_out))
     positions = recorded.plan.roles.get("test", everyone)  # all, unless drawn with other roles
     if scores is not None:
-        values: npt.NDArray[Any] | Scores = own_scores(scores, (len(held_out), len(examples)))[
-            positions
-        ]
+        values: npt.NDArray[Any] | Scores = own_scores(
+            scores, (len(held_out), len(examples)), _EVALUATED
+        )[positions]
     else:
         scorer = make_scorer(
             scorer,
@@ -111,9 +114,10 @@ def lds(
             model=loaded if by_model else None,
             seed=seed,
             progress=progress,
+            rows=(held_out, examples),
         )
         values = scorer.score([held_out[i] for i in positions.tolist()], examples)
-        check_shape(scorer.name, values.shape, (len(positions), len(examples)))
+        check_shape(scorer.name, values.shape, (len(positions), len(examples)), _EVALUATED)
     return lds_of_scores(
         values,
         recorded.plan.subsets,

@@ -28,6 +28,7 @@ from selection.selectors.base import Size
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
+    from curate.stages.own_scores import OwnArray
     from selection.scorers import Scorer
     from selection.scorers.embedding import Encoder
     from selection.selectors import Selector
@@ -39,9 +40,9 @@ def select(
     k: Size | None = None,
     *,
     test: Source | None = None,
-    scorer: ScorerName | Sequence[ScorerName] | Scorer = "airrep",
+    scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "airrep",
     selector: SelectorName | Selector | None = None,
-    encoder: str | Path | Encoder | None = None,
+    encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
     model: str | Path | LanguageModel | None = None,
     scale: float | None = None,
     weights: Sequence[float] | None = None,
@@ -75,12 +76,14 @@ def select(
             are not chosen for it: those that give it away are leaks.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
             language model's own states and gradients, rds, gradient, gradient_cosine or
-            gradient_adam. A list of several, [airrep, gradient], takes the mean of their
-            standardised scores.
+            gradient_adam. Or scores of your own: an array, or the name of a .npy file (targets ×
+            pool rows, in the order of the rows; larger helps more). A list of several, [airrep,
+            gradient], takes the mean of their standardised scores.
         selector: How scores become a set: herding, layered_greedy, plain_greedy, coverage,
             round_robin, top_k_max, top_k_mean or random. Default: herding for an encoder's scores
             (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
+            Or embeddings of your own, a pair of arrays or .npy files: of the targets, of the pool.
         model: Directory or hub id of the causal language model that will be fine-tuned, as it is
             before that; for rds and the gradient scorers, and for a token budget.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
