@@ -99,7 +99,8 @@ def demo(
             progress=progress,
         )
         scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
-        precision = _precision(chosen.pool, k, targets, seed, scorer)
+        left = [normalise(pool[i], index=i) for i in chosen.insight.rows.tolist()]
+        precision = _precision(left, k, targets, seed, scorer)
     return Demo(chosen, precision, _describe(directory, chosen, precision, k))
 
 

@@ -17,13 +17,14 @@ from airrep.errors import ArgumentError
 from airrep.machine.processes import rank, wait_for_everyone
 from curate.manifest.arguments import replayable
 from curate.manifest.provenance import Manifest, fingerprint, run_of
+from curate.selected_rows import check_columns
 from curate.stages.choosing import AtMost, Candidates, at_hand, memory_of
 from curate.stages.constraint_binding import bind
 from curate.stages.destination import check_run
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
-from curate.training_set import TrainingSet, check_columns
+from curate.training_set import TrainingSet
 from selection.constraints import standings
 from selection.overview import overview
 
@@ -77,16 +78,8 @@ class SelectionRun:
             chosen = self._choose(inputs, guard, scores, selector, share)
             with self._timed("overview"):
                 seen = overview(chosen.scores, chosen.selection.indices)
-        result = TrainingSet(
-            chosen.selection,
-            chosen.kept.rows,
-            inputs.targets,
-            chosen.kept.report,
-            self._manifest(inputs, chosen, share),
-            seen,
-            inputs.pool.rows.dataset,
-            self.request.inputs.columns,
-        )
+            manifest = self._manifest(inputs, chosen, share)
+            result = TrainingSet.of(chosen.selection, inputs, chosen.kept, manifest, seen)
         self._write(result)
         return result
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airrep.console.wording import counted, named, noun_for, shortened
-from airrep.records import Example
 from curate.guard import GuardReport
 from curate.manifest.provenance import Manifest
+from curate.report.kept.insight import Insight, RowText
 from curate.report.objective import best_size
 from eval_harness.files.markdown import code_block
 from selection.result import Selection
@@ -19,21 +19,16 @@ _MOST_LINES = 12
 _WIDTH = 60  # of a source's name and of a target's text
 
 
-def summarise(
-    selection: Selection,
-    pool: Sequence[Example],
-    targets: Sequence[Example],
-    guard: GuardReport,
-    manifest: Manifest,
-) -> str:
+def summarise(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
     """What was read, removed and chosen, from which sources, for which targets, in what time."""
+    selection = insight.selection
     sections = [
         _read(manifest),
         _guarded(guard),
         _encoded(manifest),
         _chosen(selection, manifest),
-        _sources(selection, pool),
-        _targets(selection, targets),
+        _sources(selection, insight.sources),
+        _targets(selection, insight.targets),
         _constraints(manifest),
         _time(manifest),
     ]
@@ -124,9 +119,9 @@ def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
     return lines
 
 
-def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
-    available = Counter(example.source or "(no source)" for example in pool)
-    chosen = Counter(pool[i].source or "(no source)" for i in selection.indices.tolist())
+def _sources(selection: Selection, sources: Sequence[str]) -> list[str]:
+    named = [source or "(no source)" for source in sources]
+    available, chosen = Counter(named), Counter(named[i] for i in selection.indices.tolist())
     ranked = sorted(available, key=lambda source: (-chosen[source], source))
     rows = [
         (
@@ -144,7 +139,7 @@ def _sources(selection: Selection, pool: Sequence[Example]) -> list[str]:
     return lines
 
 
-def _targets(selection: Selection, targets: Sequence[Example]) -> list[str]:
+def _targets(selection: Selection, targets: Sequence[RowText]) -> list[str]:
     earned = Counter(selection.targets.tolist())
     ranked = sorted(range(len(targets)), key=lambda x: (-earned[x], x))
     shown = ranked[:_MOST_LINES]

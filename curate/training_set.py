@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from datasets import Dataset, DatasetInfo
-from datasets.table import InMemoryTable
+from datasets import Dataset
 from huggingface_hub import DatasetCard
 from pandas import option_context
 
@@ -24,11 +20,20 @@ from airrep.disk.locks import locked
 from airrep.disk.paths import user_path
 from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError
-from airrep.records import Example, normalise, trl_record
+from airrep.records import normalise, trl_record
 from curate.guard import GuardReport
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, Manifest, identity
-from curate.report import Explanation, Insight, explain, gather, guarded, write_insight
+from curate.report import (
+    Explanation,
+    Insight,
+    explain,
+    gather,
+    guarded,
+    read_insight,
+    write_insight,
+)
 from curate.report.seal import reports_of_another
+from curate.selected_rows import read_selected, with_reasons, without_reasons, write_rows
 from curate.stages.destination import (
     LOCK,
     FileFormat,
@@ -39,6 +44,8 @@ from curate.stages.destination import (
     read_manifest,
     remember,
 )
+from curate.stages.inputs import Inputs
+from curate.stages.pool_guard import Kept
 from curate.summary import dataset_card, summarise
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -46,11 +53,7 @@ from selection.result import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMN_PREFIX = "curate_"
-_REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
-ADDED = tuple(COLUMN_PREFIX + reason for reason in _REASONS)
 _SHOWN, _SHOWN_WIDTH = 5, 80  # rows, and characters of a cell, in a notebook
-_EVERY_SELECTIONS = {*ADDED} - {"curate_objective"}  # which earlier versions did not add
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,24 +61,79 @@ class TrainingSet:
     """Chosen rows, best first.
 
     Attributes:
-        selection: Positions, gains and scores, as the selector returned them; positions count
-            `pool`.
-        pool: The pool rows that could be chosen, as examples: those that could be read and that the
-            guard did not remove. An example's `row` is its position in the user's rows.
-        targets: The targets, as examples.
+        dataset: The user's rows, untouched, in order of rank, with columns that say why each is in:
+            `curate_rank` (from 0), `curate_row` (position in the pool, from 0), `curate_target` (id
+            of the target that earned the row), `curate_score` (the row's score for that target),
+            `curate_gain` (by how much the row improved the selector's objective when it was
+            chosen, below 0 where it made it worse), `curate_objective` (the objective's value after
+            that; like the gain empty where the selector has none), `curate_layer` (from 0). Those
+            of an earlier selection, from which this one was made, are replaced; other columns of
+            yours never are.
+        insight: What is known of the pool rows that could be chosen (those that could be read and
+            that the guard did not remove), of the targets and of the scores.
         guard: Leaks and near-duplicates that were found, and what was done about them.
         manifest: Provenance; enough to repeat the run.
-        overview: What the scores say, as far as reports and explanations need it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(60), curate.demo_targets("email_reply", 2)
+        >>> chosen = curate.select(pool, targets, k=5, scorer="tfidf")
+        >>> len(chosen), chosen[0]["curate_rank"], len(chosen.to_trl())
+        (5, 0, 5)
     """
 
-    selection: Selection
-    pool: list[Example] = field(repr=False)
-    targets: list[Example] = field(repr=False)
+    dataset: Dataset = field(repr=False)
+    insight: Insight = field(repr=False)
     guard: GuardReport = field(repr=False)
     manifest: Manifest = field(repr=False)
-    overview: ScoreOverview = field(repr=False)
-    _rows: Dataset = field(repr=False)
-    _columns: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        selection: Selection,
+        inputs: Inputs,
+        kept: Kept,
+        manifest: Manifest,
+        seen: ScoreOverview,
+    ) -> TrainingSet:
+        """The training set of a selection.
+
+        Args:
+            selection: Positions, gains and scores; positions count `kept.rows`.
+            inputs: What was read.
+            kept: The pool rows that could be chosen.
+            manifest: Provenance.
+            seen: What the scores say, as far as reports and explanations need it.
+        """
+        rows, columns = inputs.pool.rows.dataset, manifest.arguments.get("columns")
+        removed = guarded(kept.report, lambda row: normalise(rows[row], index=row, columns=columns))
+        insight = gather(selection, kept.rows, inputs.targets, manifest.to_dict(), seen, removed)
+        return cls(with_reasons(rows, insight), insight, kept.report, manifest)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> TrainingSet:
+        """Read what `save` wrote; the pool is not needed.
+
+        The result can be used like the training set that was saved, with one exception: its
+        `guard` lists the rows that were removed, but not the clusters of near-duplicates.
+
+        Args:
+            directory: That `save` or `curate select --output` wrote.
+
+        Raises:
+            MissingInputError: The directory holds no selection, or a part of it is missing.
+            FileFormatError: A file is damaged, or belongs to another selection.
+        """
+        directory = user_path(directory, "directory")
+        insight = read_insight(directory)
+        manifest = Manifest.from_dict(insight.manifest)
+        rows = read_selected(directory, insight)
+        return cls(rows, insight, _guard_report(insight, manifest), manifest)
+
+    @property
+    def selection(self) -> Selection:
+        """Positions among `insight.ids`, gains and scores, as the selector returned them."""
+        return self.insight.selection
 
     def __len__(self) -> int:
         return len(self.selection)
@@ -91,8 +149,8 @@ class TrainingSet:
     def __repr__(self) -> str:
         chosen = self.manifest.chosen
         return (
-            f"TrainingSet({counted(len(self), 'row')} of {len(self.pool):,} for "
-            f"{counted(len(self.targets), 'target')}, by {chosen['selector']} of "
+            f"TrainingSet({counted(len(self), 'row')} of {len(self.insight.ids):,} for "
+            f"{counted(len(self.insight.targets), 'target')}, by {chosen['selector']} of "
             f"{chosen['scorer']} scores)"
         )
 
@@ -126,35 +184,6 @@ class TrainingSet:
         card.push_to_hub(repo_id)
         return str(commit.commit_url)
 
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The user's rows, untouched, in order of rank, with columns that say why each is in.
-
-        `curate_rank` (from 0), `curate_row` (position in the pool, from 0), `curate_target` (id
-        of the target that earned the row), `curate_score` (the row's score for that target),
-        `curate_gain` (by how much the row improved the selector's objective when it was chosen,
-        below 0 where it made it worse), `curate_objective` (the objective's value after that; like
-        the gain empty where the selector has none), `curate_layer` (from 0). Those of an earlier
-        selection, from which this one was made, are replaced; other columns of yours never are.
-        """
-        chosen = self.selection
-        positions = [self.pool[i].row for i in chosen.indices.tolist()]
-        rows = _flat(self._rows.select(positions))
-        rows = rows.remove_columns([name for name in rows.column_names if name in ADDED])
-        reasons = (
-            list(range(len(chosen))),
-            positions,
-            [self.targets[x].id for x in chosen.targets.tolist()],
-            chosen.scores.tolist(),
-            None if chosen.objective is None else chosen.gains.tolist(),
-            None if chosen.objective is None else chosen.objective.values.tolist(),
-            chosen.layers.tolist(),
-        )
-        for name, values in zip(ADDED, reasons, strict=True):
-            column: Any = pa.nulls(len(chosen), pa.float64()) if values is None else values
-            rows = rows.add_column(name, column)
-        return rows
-
     def to_trl(self) -> Dataset:
         """The chosen rows in exactly one layout that TRL's trainers read.
 
@@ -163,10 +192,8 @@ class TrainingSet:
         Raises:
             ArgumentError: The rows are of several layouts, which no trainer reads together.
         """
-        records = [
-            trl_record(self._rows[self.pool[i].row], columns=self._columns)
-            for i in self.selection.indices.tolist()
-        ]
+        columns = self.manifest.arguments.get("columns")
+        records = [trl_record(row, columns=columns) for row in without_reasons(self.dataset)]
         layouts = {tuple(record) for record in records}
         if len(layouts) > 1:
             found = " and ".join("+".join(layout) for layout in sorted(layouts))
@@ -178,7 +205,7 @@ class TrainingSet:
 
     def summary(self) -> str:
         """What was read, what was chosen, from which sources, for which targets, in what time."""
-        return summarise(self.selection, self.pool, self.targets, self.guard, self.manifest)
+        return summarise(self.insight, self.guard, self.manifest)
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Write a report: one HTML file that needs no network (docs/report.md).
@@ -194,7 +221,7 @@ class TrainingSet:
         """
         from curate.report.page import write_report  # here, because it brings a template engine
 
-        return write_report(self._insight, path)
+        return write_report(self.insight, path)
 
     def explain(self, name: str | int, *, target: bool = False) -> Explanation:
         """Why a pool row is in or not, or which rows help a target most and least; print it.
@@ -206,18 +233,7 @@ class TrainingSet:
         Raises:
             ArgumentError: No row has this id, or no target.
         """
-        return explain(self._insight, name, target=target)
-
-    @cached_property
-    def _insight(self) -> Insight:
-        removed = guarded(self.guard, self._example)
-        return gather(
-            self.selection, self.pool, self.targets, self.manifest.to_dict(), self.overview, removed
-        )
-
-    def _example(self, row: int) -> Example:
-        """One of the user's rows, perhaps of those that were removed."""
-        return normalise(self._rows[row], index=row, columns=self._columns)
+        return explain(self.insight, name, target=target)
 
     def save(
         self,
@@ -265,12 +281,12 @@ class TrainingSet:
         digests = {}
         for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
             with atomic_file(directory / f"{name}.{format}") as temporary:
-                _write(dataset, temporary, format)
+                write_rows(dataset, temporary, format)
                 digests[f"{name}.{format}"] = file_digest(temporary)
         with atomic_file(directory / "removed.jsonl") as temporary:
             _write_findings(self.guard, temporary)
             digests["removed.jsonl"] = file_digest(temporary)
-        digests |= write_insight(self._insight, directory)
+        digests |= write_insight(self.insight, directory)
         known = {} if earlier is None else earlier.get(FILES_KEY, {})
         same = earlier is not None and identity(earlier) == identity(manifest)
         # In another format, perhaps: the same rows.
@@ -282,29 +298,21 @@ class TrainingSet:
             self.report(file)
 
 
-def check_columns(names: Collection[str], where: str) -> None:
-    """Refuse rows with a column of one's own that is named like one which a selection adds.
-
-    Args:
-        names: Names of the columns. If all that a selection adds are there, an earlier selection's
-            are meant, which are replaced.
-        where: What the rows are called.
-
-    Raises:
-        ArgumentError: There are some of these columns, and not all.
-    """
-    found = [name for name in names if name in ADDED]
-    if found and not {*found} >= _EVERY_SELECTIONS:
-        raise ArgumentError(
-            f"{where}: the rows have the column {found[0]!r}, which a selection adds "
-            f"({', '.join(ADDED)}); yours would be lost. Rename it."
-        )
-
-
-def _flat(rows: Dataset) -> Dataset:
-    """The rows of a view, as a table of their own."""
-    table = rows.with_format("arrow")[:]
-    return Dataset(InMemoryTable(table), info=DatasetInfo(features=rows.features))
+def _guard_report(insight: Insight, manifest: Manifest) -> GuardReport:
+    """What the guard did, as far as it was saved."""
+    asked = manifest.arguments
+    found = {
+        warned: tuple(each.removal for each in insight.removed if each.warned is warned)
+        for warned in (False, True)
+    }
+    return GuardReport(
+        asked.get("leakage", "remove"),
+        asked.get("duplicates", "first"),
+        manifest.guard.get("rows", len(insight.ids)),
+        removed=found[False],
+        warned=found[True],
+        seconds=manifest.seconds.get("guard", 0.0),
+    )
 
 
 def _write_findings(guard: GuardReport, file: Path) -> None:
@@ -313,12 +321,3 @@ def _write_findings(guard: GuardReport, file: Path) -> None:
             for removal in found:
                 line = {**asdict(removal), "warned": warned}
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _write(dataset: Dataset, file: Path, format: FileFormat) -> None:  # noqa: A002
-    if format == "parquet":
-        pq.write_table(dataset.with_format("arrow")[:], file)
-        return
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
-        for row in dataset:
-            stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")

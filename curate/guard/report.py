@@ -120,7 +120,7 @@ class GuardReport:
         option = "leakage" if reason == "leak" else "duplicates"
         done = "only reported" if setting == "warn" else f'removed ({option}="warn" keeps them)'
         clusters = ""
-        if reason == "duplicate" and found:
+        if reason == "duplicate" and self.clusters:
             clusters = f" in {counted(len(self.clusters), 'cluster')}"
         lines = [f"        {counted(len(found), kind)}{clusters}" + (f", {done}" if found else "")]
         plainest = sorted(found, key=lambda removal: (-removal.share, removal.row))

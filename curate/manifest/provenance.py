@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +14,7 @@ from typing import Any
 from airrep.disk.digests import content_digest
 from airrep.records import Example
 from airrep.version import __version__
+from selection.constraints.standing import Standing
 
 MANIFEST_FILE = "manifest.json"
 FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
@@ -68,6 +69,15 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"manifest_version": MANIFEST_VERSION, "verb": self.verb, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Manifest:
+        """The manifest that plain values were made of; they are checked ones (`check_manifest`)."""
+        known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
+        inputs = {name: InputRecord(**each) for name, each in found["inputs"].items()}
+        standings = [Standing(**each) for each in found["chosen"].get("constraints") or ()]
+        chosen = {**found["chosen"], "constraints": standings}
+        return cls(**{"encoders": [], "guard": {}, **known, "inputs": inputs, "chosen": chosen})
 
 
 def run_of(

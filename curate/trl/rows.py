@@ -11,7 +11,7 @@ from datasets import Dataset
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
 from airrep.records import Example, trl_record
-from curate.training_set import COLUMN_PREFIX
+from curate.selected_rows import COLUMN_PREFIX
 
 # TRL leaves a column that it does not know alone; the trainer drops it when it makes batches.
 ROW_COLUMN = COLUMN_PREFIX + "row"

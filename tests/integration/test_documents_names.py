@@ -24,7 +24,7 @@ import yaml
 
 import curate
 from curate import cli
-from curate.training_set import COLUMN_PREFIX
+from curate.selected_rows import COLUMN_PREFIX
 from eval_harness.benchmark.config import BenchmarkConfig
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 

@@ -76,6 +76,7 @@ def test_a_manifest_chooses_the_same_rows(earlier, monkeypatch, dtype):
 def test_a_saved_selection_is_whole_and_explained(earlier):
     found = curate.verify(earlier / "selected")
     assert found.fine, found
+    assert len(curate.TrainingSet.load(earlier / "selected").to_trl()) == 5
     page = saved.report(earlier / "selected")
     assert "dialogue" in Path(page).read_text("utf-8")
     assert "1st of 5 rows" in str(saved.explain(earlier / "selected", "10"))

@@ -154,7 +154,7 @@ def test_columns_sort_both_ways_with_the_keyboard(page):
 @pytest.mark.slow
 def test_search_finds_words_ids_and_nothing(page, wait_until):
     browser, chosen, _ = page
-    source = chosen.pool[chosen.selection.indices[0]].source
+    source = chosen.insight.sources[chosen.selection.indices[0]]
     words = f"{source[:4].upper()} {chosen.selection.ids[0]}"
     _search(browser, words)
     wait_until(lambda: 0 < len(_shown(browser)) < 50, "the search for words and an id", 30)
@@ -174,7 +174,7 @@ def test_filters_show_a_sources_or_a_targets_rows(page):
     options = browser.find_elements(By.CSS_SELECTOR, "#source option")[1:]
     options[0].click()
     indices = chosen.selection.indices.tolist()
-    expected = sum(chosen.pool[i].source == options[0].text for i in indices)
+    expected = sum(chosen.insight.sources[i] == options[0].text for i in indices)
     assert _count(browser).startswith(
         f"{expected:,} of" if expected < len(chosen) else f"{expected}"
     )
@@ -211,7 +211,7 @@ def test_a_rows_target_leads_to_that_target_even_if_it_is_not_listed_yet(page, w
 
 def test_html_in_a_row_is_text(page, wait_until):
     browser, chosen, _ = page
-    if len(chosen.pool) > 1000:
+    if len(chosen.insight.ids) > 1000:
         pytest.skip("T0's rows hold no HTML of ours")
     _search(browser, "alert('ran')")
     wait_until(lambda: len(_shown(browser)) == 1, "the search for the row with HTML", 30)

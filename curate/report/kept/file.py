@@ -35,7 +35,7 @@ from curate.report.kept.insight import Insight, Removed, RowText
 from curate.rows.files import read_file
 from selection.objective import Objective, ObjectiveCurve
 from selection.overview import ScoreOverview, TargetRows
-from selection.result import Selection
+from selection.result import Certificate, Selection
 from selection.score_counts import ScoreCounts
 from selection.selectors.base import NO_GAIN
 from selection.selectors.lowest_mean import LOWEST_MEAN
@@ -168,6 +168,7 @@ def _assemble(
     chosen = rows.take(indices)
     names = targets["id"].to_pylist()
     gains, objective = _objective(about, chosen)
+    certificate = manifest["chosen"].get("certificate")
     selection = Selection(
         indices=indices,
         gains=gains,
@@ -179,6 +180,7 @@ def _assemble(
         method=about["selector"],
         objective=objective,
         shortlist=about["shortlist"],
+        certificate=None if certificate is None else Certificate(**certificate),
     )
     first, second = about["edges"]
     counts = _matrix(targets["counts"], np.int64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,14 @@ class Removed(Removal):
     warned: bool = False
     source: str = ""
     text: str = ""
+
+    @property
+    def removal(self) -> Removal:
+        """The same as the guard's report has it."""
+        duplicate = self.reason == "duplicate"
+        of = self.of.removeprefix("row ") if duplicate else self.of
+        reason: Literal["duplicate", "leak"] = "duplicate" if duplicate else "leak"
+        return Removal(self.row, self.id, reason, of, self.share, self.span)
 
 
 def guarded(guard: GuardReport, example_at: Callable[[int], Example]) -> tuple[Removed, ...]:

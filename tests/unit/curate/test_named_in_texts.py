@@ -18,7 +18,8 @@ import curate.trl
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.report import saved
-from curate.training_set import COLUMN_PREFIX, TrainingSet
+from curate.selected_rows import COLUMN_PREFIX
+from curate.training_set import TrainingSet
 
 ROOT = Path(curate.__file__).parents[1]
 PACKAGES = ("curate", "eval_harness", "selection", "airrep")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
+import shutil
+
 import pytest
 
 import curate
 from airrep import AirRep
+from airrep.errors import FileFormatError, MissingInputError
 from curate.training_set import DatasetCard
 from selection import DenseScores
 
@@ -76,3 +80,67 @@ def test_it_is_uploaded_with_a_card_that_quotes_what_it_says(chosen, monkeypatch
     assert sent["columns"] == ["prompt", "completion"]
     for part in ("license: mit", "# mine", "8 rows", '"selector": "round_robin"'):
         assert part in sent["card"]
+
+
+def _files(directory):
+    return sorted(
+        str(file.relative_to(directory)) for file in directory.rglob("*")
+        if file.is_file() and not file.name.startswith(".")
+    )  # fmt: skip
+
+
+POOL = [*curate.demo_pool(90), curate.demo_pool(90)[7]]
+KINDS = {
+    "constraints": {"selector": "layered_greedy", "constraints": {"include": ["3"]}},
+    "certified": {"selector": "layered_greedy"},
+    "objective": {"selector": "coverage", "columns": {"source": "task"}},
+    "none": {"selector": "top_k_max", "duplicates": "warn"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_set_is_loaded_as_it_was(kind, tmp_path, monkeypatch):
+    if kind == "certified":
+        monkeypatch.setattr("curate.stages.choosing.fits", lambda *_: False)
+    targets = curate.demo_targets("dialogue_summary", 3)
+    made = curate.select(POOL, targets, k=8, scorer="tfidf", **KINDS[kind])
+    saved = made.save(tmp_path / "saved")
+    loaded = curate.TrainingSet.load(saved)
+    assert loaded.dataset.to_list() == made.dataset.to_list()
+    assert loaded.dataset.features == made.dataset.features
+    assert loaded.to_trl().to_list() == made.to_trl().to_list()
+    assert loaded.manifest == made.manifest
+    assert loaded.summary() == made.summary()
+    assert repr(loaded) == repr(made)
+    assert loaded.guard.removed == made.guard.removed
+    assert loaded.guard.warned == made.guard.warned
+    assert str(loaded.explain(0)) == str(made.explain(0))
+    pages = [each.report(tmp_path / f"{n}.html") for n, each in enumerate((made, loaded))]
+    assert filecmp.cmp(*pages, shallow=False)
+    assert (loaded.selection.certificate is not None) == (kind == "certified")
+    again = loaded.save(tmp_path / "again")
+    assert _files(again) == _files(saved)
+    for name in _files(saved):
+        assert filecmp.cmp(saved / name, again / name, shallow=False), name
+
+
+def test_a_set_saved_as_jsonl_is_loaded(chosen, tmp_path):
+    loaded = curate.TrainingSet.load(chosen.save(tmp_path, format="jsonl"))
+    assert loaded.to_trl().to_list() == chosen.to_trl().to_list()
+    assert loaded["curate_row"] == chosen["curate_row"]
+
+
+def test_what_is_not_a_whole_selection_is_not_loaded(chosen, tmp_path):
+    with pytest.raises(MissingInputError, match="holds no selection"):
+        curate.TrainingSet.load(tmp_path)
+    saved = chosen.save(tmp_path / "saved")
+    (saved / "selection.parquet").unlink()
+    with pytest.raises(MissingInputError, match=r"no selection\.parquet or selection\.jsonl"):
+        curate.TrainingSet.load(saved)
+    (saved / "selection.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FileFormatError, match=r"selection\.parquet"):
+        curate.TrainingSet.load(saved)
+    other = curate.select(POOL, curate.demo_targets("email_reply", 3), k=8, scorer="tfidf")
+    shutil.copy(other.save(tmp_path / "other") / "selection.parquet", saved)
+    with pytest.raises(FileFormatError, match="holds other rows than"):
+        curate.TrainingSet.load(saved)

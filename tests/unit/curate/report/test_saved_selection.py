@@ -165,12 +165,14 @@ def test_scores_are_what_the_scorer_gave_whatever_fits_into_memory(rows, monkeyp
     parts = curate.select(*rows, 12, scorer="tfidf")
     assert parts.selection.certificate.certified
     for chosen in (whole, parts):
-        seen = chosen.overview
+        seen = chosen.insight.overview
         earned = seen.chosen[np.arange(12), chosen.selection.targets]
         np.testing.assert_array_equal(earned, chosen.selection.scores)
-    np.testing.assert_array_equal(whole.overview.top_scores, parts.overview.top_scores)
     np.testing.assert_array_equal(
-        whole.overview.distribution.counts, parts.overview.distribution.counts
+        whole.insight.overview.top_scores, parts.insight.overview.top_scores
+    )
+    np.testing.assert_array_equal(
+        whole.insight.overview.distribution.counts, parts.insight.overview.distribution.counts
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import curate
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.records import Example
+from airrep.records import Example, normalise
 from curate.stages.choosing import Candidates
 from curate.trl import Reselect, last_checkpoint, loss_weights
 from curate.trl.metrics import MOST_SOURCES, round_metrics
@@ -95,7 +95,8 @@ def test_a_round_says_what_changed():
 def test_the_fingerprint_is_that_of_a_manifest():
     pool = [{"prompt": e.prompt, "completion": e.completion} for e in POOL]
     chosen = curate.select(pool, pool[:2], 4, scorer="tfidf")
-    made = LiveSelection().begin(0, chosen.selection.indices, chosen.pool, [1, 1], None)
+    rows = [normalise(row, index=i) for i, row in enumerate(pool)]
+    made = LiveSelection().begin(0, chosen["curate_row"][:], rows, [1, 1], None)
     assert made.fingerprint == chosen.manifest.chosen["fingerprint"]
     assert made.shares == {NO_SOURCE: 1.0}
 

@@ -79,7 +79,7 @@ def test_the_gradient_scorer_against_its_own_scores(tiny_lm):
     model = LanguageModel.from_pretrained(tiny_lm)
     result = curate.harmful(pool, targets, 40 - 10, model=model)
     examples = [[normalise(row, index=i) for i, row in enumerate(rows)] for rows in (targets, pool)]
-    left = [examples[1][row.row] for row in result.pool]
+    left = [examples[1][row] for row in result.insight.rows.tolist()]
     means = GradientScorer(model).score(examples[0], left).values().astype(float).mean(axis=0)
     below = [i for i in np.argsort(means, kind="stable") if means[i] < 0][:30]
     assert result.dataset["curate_row"][:] == [left[i].row for i in below]

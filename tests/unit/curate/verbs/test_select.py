@@ -103,7 +103,7 @@ def test_the_same_rows_whatever_the_batch_size_and_the_store(few, targets, encod
     for other in (small, stored, again):
         assert _rows(other) == _rows(plain)
         np.testing.assert_array_equal(other.selection.gains, plain.selection.gains)
-    assert [each["encoded"] for each in stored.manifest.encoders] == [len(plain.pool)]
+    assert [each["encoded"] for each in stored.manifest.encoders] == [len(plain.insight.ids)]
     assert [each["encoded"] for each in again.manifest.encoders] == [0]
 
 
@@ -143,7 +143,7 @@ def test_the_dataset_says_what_the_selection_says(pool, targets):
     assert chosen.dataset["curate_objective"][:] == picks.objective.values.tolist()
     assert chosen.dataset["curate_score"][:] == picks.scores.tolist()
     assert chosen.dataset["curate_target"][:] == [str(x) for x in picks.targets.tolist()]
-    assert _rows(chosen) == [chosen.pool[i].row for i in picks.indices.tolist()]
+    assert _rows(chosen) == chosen.insight.rows[picks.indices].tolist()
 
 
 def test_positions_count_the_users_rows_when_some_are_skipped(targets):
@@ -234,8 +234,8 @@ def test_columns_settle_what_is_what(targets):
     pool = [{"q": f"question {i}", "a": f"answer {i}", "id": i, "set": "s"} for i in range(4)]
     columns = {"prompt": "q", "completion": "a", "id": "id", "source": "set"}
     chosen = curate.select(pool, targets, 2, scorer="tfidf", columns=columns, target_columns={})
-    assert [example.id for example in chosen.pool] == ["0", "1", "2", "3"]
-    assert {example.source for example in chosen.pool} == {"s"}
+    assert chosen.insight.ids == ["0", "1", "2", "3"]
+    assert set(chosen.insight.sources) == {"s"}
     assert chosen.to_trl()[0]["prompt"].startswith("question")
 
 
@@ -303,13 +303,13 @@ def test_where_the_scores_do_not_fit_the_default_selector_certifies_its_result(
 def test_k_auto_is_the_size_where_the_objective_is_best(few, targets, encoder, selector):
     given = {"encoder": encoder, "selector": selector}
     chosen = curate.select(few, targets, "auto", **given)
-    assert 1 <= len(chosen) <= len(chosen.pool)
+    assert 1 <= len(chosen) <= len(chosen.insight.ids)
     same = curate.select(few, targets, len(chosen), **given)
     assert _rows(chosen) == _rows(same)
     assert chosen.selection.best_size == len(chosen)
     assert chosen.manifest.arguments["k"] == "auto"
     if selector == "herding":
-        whole = curate.select(few, targets, len(chosen.pool), **given)
+        whole = curate.select(few, targets, len(chosen.insight.ids), **given)
         assert len(chosen) == np.argmin(whole.selection.objective.values) + 1
 
 
@@ -412,7 +412,7 @@ def test_a_full_disk_leaves_no_half_written_file(pool, targets, tmp_path, monkey
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("curate.training_set.pq.write_table", full)
+    monkeypatch.setattr("curate.selected_rows.pq.write_table", full)
     with pytest.raises(OutputError, match="No space left"):
         curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {".lock", ".files.json"}

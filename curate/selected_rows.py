@@ -1,0 +1,102 @@
+"""The chosen rows as a table: the user's own columns, and those that say why each row is in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetInfo
+from datasets.table import InMemoryTable
+
+from airrep.errors import ArgumentError, FileFormatError, MissingInputError
+from curate.manifest.provenance import MANIFEST_FILE
+from curate.report import Insight
+from curate.rows.files import read_file
+from curate.stages.destination import FileFormat
+
+COLUMN_PREFIX = "curate_"
+_REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
+ADDED = tuple(COLUMN_PREFIX + reason for reason in _REASONS)
+_EVERY_SELECTIONS = {*ADDED} - {"curate_objective"}  # which earlier versions did not add
+
+
+def check_columns(names: Collection[str], where: str) -> None:
+    """Refuse rows with a column of one's own that is named like one which a selection adds.
+
+    Args:
+        names: Names of the columns. If all that a selection adds are there, an earlier selection's
+            are meant, which are replaced.
+        where: What the rows are called.
+
+    Raises:
+        ArgumentError: There are some of these columns, and not all.
+    """
+    found = [name for name in names if name in ADDED]
+    if found and not {*found} >= _EVERY_SELECTIONS:
+        raise ArgumentError(
+            f"{where}: the rows have the column {found[0]!r}, which a selection adds "
+            f"({', '.join(ADDED)}); yours would be lost. Rename it."
+        )
+
+
+def without_reasons(rows: Dataset) -> Dataset:
+    """The rows without the columns that a selection adds."""
+    return rows.remove_columns([name for name in rows.column_names if name in ADDED])
+
+
+def with_reasons(rows: Dataset, insight: Insight) -> Dataset:
+    """The chosen rows as a table of their own, with the columns that say why each is in."""
+    chosen = insight.selection
+    positions = insight.rows[chosen.indices].tolist()
+    table = rows.select(positions).with_format("arrow")[:]
+    own = without_reasons(Dataset(InMemoryTable(table), info=DatasetInfo(features=rows.features)))
+    reasons = (
+        list(range(len(chosen))),
+        positions,
+        [insight.targets[x].id for x in chosen.targets.tolist()],
+        chosen.scores.tolist(),
+        None if chosen.objective is None else chosen.gains.tolist(),
+        None if chosen.objective is None else chosen.objective.values.tolist(),
+        chosen.layers.tolist(),
+    )
+    for name, values in zip(ADDED, reasons, strict=True):
+        column: Any = pa.nulls(len(chosen), pa.float64()) if values is None else values
+        own = own.add_column(name, column)
+    return own
+
+
+def write_rows(dataset: Dataset, file: Path, format: FileFormat) -> None:  # noqa: A002
+    """Write rows to a file."""
+    if format == "parquet":
+        pq.write_table(dataset.with_format("arrow")[:], file)
+        return
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        for row in dataset:
+            stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def read_selected(directory: Path, insight: Insight) -> Dataset:
+    """The rows that `TrainingSet.save` wrote.
+
+    Raises:
+        MissingInputError: The file is missing.
+        FileFormatError: It is damaged, or holds the rows of another selection.
+    """
+    files = [directory / f"selection.{ending}" for ending in get_args(FileFormat)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise MissingInputError(f"{directory}: there is no {files[0].name} or {files[1].name}.")
+    try:
+        table = read_file(file)
+        same = table[ADDED[1]].to_pylist() == insight.rows[insight.selection.indices].tolist()
+    except (OSError, LookupError, pa.ArrowException) as error:
+        raise FileFormatError(f"{file} is damaged ({error!r}); select again.") from error
+    if not same:
+        raise FileFormatError(
+            f"{file} holds other rows than {directory / MANIFEST_FILE} names; select again."
+        )
+    return Dataset(InMemoryTable(table))
