@@ -19,6 +19,7 @@ from airrep.disk.digests import content_digest
 from airrep.errors import CurateError, FileFormatError
 
 _KEY = "digest"
+_LONGEST = 300  # characters of another library's message
 ALTERED = "its content is not what was written"
 
 
@@ -87,7 +88,7 @@ def reading(
         raise
     except Exception as found:  # files that were cut or altered raise many kinds
         plain = isinstance(found, OSError | ValueError)  # their texts are meant for people
-        reason = str(found) if plain else repr(found)
+        reason = " ".join((str(found) if plain else repr(found)).split())[:_LONGEST]
         raise error(f"{problem} ({reason})", where=path, remedy=remedy) from found
 
 

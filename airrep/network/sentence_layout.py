@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from airrep.console.wording import shown
 from airrep.disk.atomic import atomic_directory
+from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 
@@ -56,7 +57,7 @@ def read_modules(directory: Path) -> Modules:
     file = directory / "modules.json"
     if not file.is_file():
         return Modules()
-    try:
+    with reading(file, None, CheckpointError, "cannot read the modules it lists"):
         listed = json.loads(file.read_text("utf-8"))
         kinds = [module["type"].rsplit(".", 1)[-1] for module in listed]
         segments = tuple(kinds[:2]) == _SEGMENTS
@@ -79,12 +80,6 @@ def read_modules(directory: Path) -> Modules:
         elif "Pooling" in kinds:
             token_pooling = _token_pooling(places["Pooling"] / "config.json")
         weight, bias = _dense(places["Dense"]) if "Dense" in kinds else (None, None)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a missing or damaged file, an absent or misplaced value
-        raise CheckpointError(
-            f"{file}: cannot read the modules it lists ({type(error).__name__}: {error})."
-        ) from error
     return Modules(token_pooling, "Normalize" in kinds, weight, bias, template)
 
 

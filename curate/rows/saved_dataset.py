@@ -11,7 +11,8 @@ from pathlib import Path
 
 from datasets import Dataset, load_from_disk
 
-from airrep.console.wording import shortened, shown
+from airrep.console.wording import shown
+from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
@@ -25,7 +26,7 @@ def read_saved(path: Path) -> Dataset:
         ArgumentError: It holds several splits.
         FileFormatError: It is damaged, or names files that are not its own.
     """
-    try:
+    with reading(path, "Save it again", FileFormatError, "a damaged saved dataset"):
         if (path / _SPLITS).is_file():
             splits = json.loads((path / _SPLITS).read_text("utf-8"))["splits"]
             raise ArgumentError(
@@ -41,13 +42,6 @@ def read_saved(path: Path) -> Dataset:
             _check_own(path, listed["filename"])
         dataset = load_from_disk(str(path))
         dataset.data.table.validate(full=True)
-    except (ArgumentError, FileFormatError, MissingInputError):
-        raise
-    except Exception as error:  # JSON, Arrow and datasets raise many kinds on damaged files
-        reason = shortened(error, 200)
-        raise FileFormatError(
-            f"{path}: a damaged saved dataset ({type(error).__name__}: {reason}). Save it again."
-        ) from error
     return dataset
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from airrep.console.wording import shown
 from airrep.disk.atomic import atomic_file
+from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
 from curate.manifest.provenance import fingerprint
@@ -128,22 +129,17 @@ def load_rounds(file: Path, settings: Mapping[str, Any]) -> list[Round]:
     Raises:
         CheckpointError: There is none, it cannot be read, or other settings made it.
     """
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        found, rounds = content["settings"], [_round(each) for each in content["rounds"]]
-        version = content["version"]
-    except FileNotFoundError as error:
+    if not file.exists():
         raise CheckpointError(
             f"{file.parent} holds no {file.name}: it was not written by a trainer with a live "
             "selection. Choose a checkpoint of this run, or start anew without it."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{file}: not the history of a live selection ({type(error).__name__}: {error}). "
-            "Choose an earlier checkpoint."
-        ) from error
+        )
+    remedy, problem = "Choose an earlier checkpoint", "not the history of a live selection"
+    with reading(file, remedy, CheckpointError, problem):
+        content = json.loads(file.read_text("utf-8"))
+        rounds = [_round(each) for each in content["rounds"]]
+        found = {**content["settings"], "version": content["version"]}
     wanted = {**json.loads(json.dumps(settings)), "version": _VERSION}
-    found = {**found, "version": version}
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise CheckpointError(
