@@ -49,7 +49,7 @@ from airrep.shards.files import (
     read_manifest,
     shard_name,
 )
-from airrep.shards.shard import PARTS, NewShard
+from airrep.shards.shard import PARTS, NewShard, TextEncoder
 from airrep.template import TextTemplate, text_fingerprint
 
 _SHARD_ROWS = 2048
@@ -58,7 +58,7 @@ _SHARDS_EACH = 4  # for every worker, where there are rows enough: who is slower
 
 
 @runtime_checkable
-class FingerprintedEncoder(Protocol):
+class FingerprintedEncoder(TextEncoder, Protocol):
     """What a store needs of an encoder: `AirRep`, without the import of torch."""
 
     name: str
@@ -77,10 +77,6 @@ class FingerprintedEncoder(Protocol):
     @property
     def dim(self) -> int:
         """Embedding size D."""
-        ...
-
-    def encode(self, inputs: Any, /, *, tokens_per_batch: int = ...) -> npt.NDArray[np.float32]:  # noqa: ANN401
-        """Texts to embeddings (n, D)."""
         ...
 
 

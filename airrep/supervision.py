@@ -33,7 +33,7 @@ from airrep.disk.digests import content_digest, file_digest
 from airrep.disk.locks import locked
 from airrep.disk.paths import not_ours, user_path
 from airrep.disk.sealed import ALTERED, check_format, reading
-from airrep.errors import ArgumentError, SupervisionError
+from airrep.errors import SupervisionError
 from airrep.records import Example
 from airrep.template import text_fingerprint
 
@@ -221,18 +221,6 @@ class SubsetLosses:
     values: npt.NDArray[np.float64] = field(repr=False)
     provenance: Mapping[str, Any]
     seconds: npt.NDArray[np.float64] = field(repr=False)
-
-    def of_role(self, role: str) -> npt.NDArray[np.float64]:
-        """Losses (S, R, examples of that role).
-
-        Raises:
-            ArgumentError: The plan has no such role.
-        """
-        if role not in self.plan.roles:
-            raise ArgumentError(
-                f"role {role!r} is unknown; the plan has {sorted(self.plan.roles)}."
-            )
-        return self.values[:, :, self.plan.roles[role]]
 
     @classmethod
     def load(cls, directory: str | Path, *, model: str | None = None) -> SubsetLosses:

@@ -119,18 +119,8 @@ def second_moments(
     with left_as_found(network), torch.inference_mode(False), torch.enable_grad():
         for weight in weights.values():
             weight.requires_grad_(True)
-        kept = kept_steps(
-            lambda: _made_by(
-                model,
-                tokens,
-                list(weights),
-                batch_size,
-                draws,
-                seed,
-                tokens_per_batch,
-                chosen_dtype(model, dtype),
-            )
-        )
+        options = (list(weights), batch_size, draws, seed, tokens_per_batch)
+        kept = kept_steps(lambda: _made_by(model, tokens, *options, chosen_dtype(model, dtype)))
         begun, found = kept.find()
         for total, array in zip(sums, found, strict=False):
             total.copy_(torch.from_numpy(array))
@@ -140,11 +130,9 @@ def second_moments(
                 drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), rows, replace=False))]
                 if number < begun:
                     continue
-                for total, gradient in zip(
-                    sums,
-                    _gradients(model, drawn, list(weights.values()), tokens_per_batch, dtype),
-                    strict=True,
-                ):
+                wanted = list(weights.values())
+                gradients = _gradients(model, drawn, wanted, tokens_per_batch, dtype)
+                for total, gradient in zip(sums, gradients, strict=True):
                     total += gradient.square() / draws
                 shown.advance()
                 size = sum(total.nbytes for total in sums)

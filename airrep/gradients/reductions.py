@@ -50,7 +50,10 @@ class Reduction(Protocol):
 
 
 class TwoSided:
-    """(Σ_t (P_out g_t)(P_in x_t)ᵀ): cheap, since no gradient of a whole weight ever exists."""
+    """(Σ_t (P_out g_t)(P_in x_t)ᵀ): cheap, since no gradient of a whole weight ever exists.
+
+    Where signs are given, its entries are multiplied by them and summed into `width` places.
+    """
 
     def __init__(
         self,
@@ -58,14 +61,26 @@ class TwoSided:
         sizes: tuple[int, int],
         out_of: torch.Tensor | None,
         into: torch.Tensor | None,
+        *,
+        drawn: torch.Tensor | None = None,
+        width: int | None = None,
     ) -> None:
-        """Project by matrices (rank, O) and (rank, I); None leaves a side as it is."""
+        """Project by matrices (rank, O) and (rank, I); None leaves a side as it is.
+
+        Args:
+            name: Name of the layer's module.
+            sizes: (O, I).
+            out_of: P_out.
+            into: P_in.
+            drawn: Signs of all entries, see `signs`.
+            width: Places for all entries; at least as many change nothing but the signs.
+        """
         self.name, self.sizes = name, sizes
-        self._out, self._in = out_of, into
+        self._out, self._in, self._drawn = out_of, into, drawn
         ranks = [
             size if p is None else len(p) for p, size in zip((out_of, into), sizes, strict=True)
         ]
-        self.width = ranks[0] * ranks[1]
+        self.width = min(ranks[0] * ranks[1], width or ranks[0] * ranks[1])
 
     @classmethod
     def random(cls, layer: ProjectedLayer, seed: int, device: torch.device) -> TwoSided:
@@ -79,7 +94,8 @@ class TwoSided:
     @property
     def identity(self) -> str:
         """See `Reduction`."""
-        return f"two-sided {self.name} {_digest(self._out)} {_digest(self._in)}"
+        folded = "" if self._drawn is None else f" {self.width} {_digest(self._drawn)}"
+        return f"two-sided {self.name} {_digest(self._out)} {_digest(self._in)}{folded}"
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
@@ -87,31 +103,8 @@ class TwoSided:
 
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
-        return (_project(gradients, self._out).mT.to(kept.dtype) @ kept).flatten(1)
-
-
-class Folded:
-    """Another reduction's features, with signs, summed into `width` places."""
-
-    def __init__(self, reduction: Reduction, drawn: torch.Tensor, width: int) -> None:
-        """Signs (reduction.width,), see `signs`; a width that is not smaller changes nothing."""
-        self.name, self.sizes = reduction.name, reduction.sizes
-        self.width = min(width, reduction.width)
-        self._reduction, self._signs = reduction, drawn
-
-    @property
-    def identity(self) -> str | None:
-        """See `Reduction`."""
-        inner = self._reduction.identity
-        return inner and f"folded {self.width} {_digest(self._signs)} {inner}"
-
-    def keep(self, inputs: torch.Tensor) -> torch.Tensor:
-        """See `Reduction`."""
-        return self._reduction.keep(inputs)
-
-    def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        """See `Reduction`."""
-        return _folded(self._reduction.reduce(kept, gradients), self._signs, self.width)
+        found = (_project(gradients, self._out).mT.to(kept.dtype) @ kept).flatten(1)
+        return found if self._drawn is None else _folded(found, self._drawn, self.width)
 
 
 class Sketch:

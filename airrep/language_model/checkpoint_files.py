@@ -64,15 +64,10 @@ def _check_index(directory: Path) -> None:
 
 def _check_sizes(config: dict[str, Any], stored: int, file: Path) -> None:
     """A number takes a byte or more, so that the weights bound what they can be the weights of."""
-    backbone = config.get("backbone")
-    parts = (
-        [config]
-        if not isinstance(backbone, dict)
-        else [
-            backbone,
-            {key: config[key] for key in ("projection_dim", "num_labels") if key in config},
-        ]
-    )
+    parts, backbone = [config], config.get("backbone")
+    if isinstance(backbone, dict):
+        heads = ("projection_dim", "num_labels")
+        parts = [backbone, {key: config[key] for key in heads if key in config}]
     for part in parts:
         for what, size in _sizes(part):
             if size > max(stored, _SLACK):

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
-from airrep.gradients.reductions import Folded, TwoSided, signs
+from airrep.gradients.reductions import TwoSided, signs
 from airrep.language_model.blocks import last_blocks
 from airrep.language_model.token_losses import mean_token_losses
 
@@ -68,10 +68,13 @@ class GradientPooling(nn.Module):
             # of a tensor from inference mode nothing may be remembered for a backward pass
             ids, mask, start = (tensor.clone() for tensor in (input_ids, mask, start))
             reductions = [
-                Folded(
-                    TwoSided(layer.name, layer.sizes, out_of.float(), into.float()),
-                    drawn.float(),
-                    _WIDTH,
+                TwoSided(
+                    layer.name,
+                    layer.sizes,
+                    out_of.float(),
+                    into.float(),
+                    drawn=drawn.float(),
+                    width=_WIDTH,
                 )
                 for layer, out_of, into, drawn in zip(
                     self.layers, self.out_of, self.into, self.signs, strict=True

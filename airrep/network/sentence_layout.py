@@ -19,12 +19,11 @@ from airrep.console.wording import shown
 from airrep.disk.atomic import atomic_directory
 from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, CheckpointError
+from airrep.network.modeling import AirRepConfig, AirRepModel
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from airrep.network.modeling import AirRepModel
 
 _PREFIX = "sentence_transformers.models"
 _PIPELINE = ("Transformer", "Pooling", "Dense", "Normalize")
@@ -178,15 +177,7 @@ def write_modules(
 
 def _as_bert(file: Path) -> dict[str, Any]:
     """A config of ours with the fields that only we know taken out, as plain BERT."""
-    ours = (
-        "backbone",
-        "projection_dim",
-        "token_pooling",
-        "normalize",
-        "attention_scale",
-        "template",
-        "separator",
-    )
+    ours = AirRepConfig.__annotations__
     config = json.loads(file.read_text("utf-8"))
     kept = {key: value for key, value in config.items() if key not in ours}
     return {**kept, "model_type": "bert", "architectures": ["BertModel"]}

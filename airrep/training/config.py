@@ -11,6 +11,7 @@ from airrep.errors import ArgumentError
 from airrep.pooling import GroupPooling
 from airrep.schema import Amount, Count, Natural, Positive, Share, check_fields
 
+Weighting = Literal["difference", "none"]
 Pair = Annotated[int, Meta(ge=2)]
 TRAINABLE = ("projector", "all", "lora:RANK")
 
@@ -58,7 +59,7 @@ class TrainConfig:
     ridge: Positive = 0.1
     pooling: GroupPooling = "attention"
     scale: Positive = 5.0
-    weighting: Literal["difference", "none"] = "difference"
+    weighting: Weighting = "difference"
     least: Amount = 0.1
     most: Positive = 5.0
     steps: Natural = 200

@@ -35,22 +35,13 @@ from airrep.errors import ArgumentError, LossError
 from airrep.language_model.lora import check_lora, with_adapters
 from airrep.machine.processes import rank, wait_for_everyone
 from airrep.network.modeling import AirRepModel
-from airrep.pooling import GroupPooling
-from airrep.training.cached_gradients import cached_backward
+from airrep.training.cached_gradients import Positions, cached_backward
 from airrep.training.config import TrainConfig
 from airrep.training.copies import copy_to_train
 from airrep.training.directions import fit_directions
 from airrep.training.objective import group_scores, pairwise_loss
 from airrep.training.regression import fit_regression
-from airrep.training.rows import (
-    Part,
-    Positions,
-    Supervision,
-    Teacher,
-    Texts,
-    Validation,
-    data_fingerprint,
-)
+from airrep.training.rows import Part, Supervision, Teacher, Texts, Validation, data_fingerprint
 from airrep.training.state import Progress, Validated, load_state, save_state
 from airrep.training.student import Student
 from airrep.training.whitening import fit_whitening
@@ -121,10 +112,10 @@ def train_encoder(
     teacher = None if teacher is None else teacher.shared(config.source_share)
     taught = np.zeros(0, dtype=np.int64) if teacher is None else texts.add(teacher.examples)
     learned = len(texts.all())
-    checked = Checked(validation, texts.add(validation.pool), texts.add(validation.targets))
+    checked_pool, checked_targets = texts.add(validation.pool), texts.add(validation.targets)
     run = blake2b(digest_size=16)
     run.update(repr(sorted(asdict(config).items())).encode() + encoder.fingerprint.encode())
-    others: list[npt.NDArray[Any]] = [taught, checked.pool, checked.targets, *validation.subsets]
+    others: list[npt.NDArray[Any]] = [taught, checked_pool, checked_targets, *validation.subsets]
     others += [] if teacher is None else [teacher.vectors]
     run.update(data_fingerprint(texts, parts, others).encode())
     frozen = config.trainable == "projector"
@@ -148,12 +139,14 @@ def train_encoder(
     with _in_training(model, config):
         student = Student(encoder, texts.all(), config, features if frozen else None)
         del features
-        trainer = _Trainer(student, parts, config, checked, taught, teacher)
+        checked = checked_targets, checked_pool
+        trainer = _Trainer(student, parts, config, validation, checked, taught, teacher)
         state = trainer.run(directory, run.hexdigest(), progress=progress)
         student.load_state_dict(state.weights, strict=False)
         student.fold()
     if rank() == 0:
         discard(directory, _PARTS)
+    encoder = AirRep(model, encoder.tokenizer, encoder.name)  # with a fingerprint of its own
     return Trained(encoder, state.history, state.best, learned)
 
 
@@ -231,34 +224,20 @@ def _put_projector(
     model.config.projection_dim = len(weight)
 
 
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """Validation by numbers of texts."""
-
-    given: Validation
-    pool: Positions
-    targets: Positions
-
-    def lds(self, student: Student, pooling: GroupPooling) -> float:
-        """The figure, of the student as it is."""
-        both = student.embed(np.concatenate([self.targets, self.pool]))
-        targets, pool = both.split([len(self.targets), len(self.pool)])
-        predicted = group_scores(targets, pool, self.given.subsets, pooling=pooling)
-        return self.given.measure(predicted.numpy())
-
-
 class _Trainer:
     def __init__(
         self,
         student: Student,
         parts: Sequence[Part],
         config: TrainConfig,
-        validation: Checked,
+        validation: Validation,
+        checked: tuple[Positions, Positions],
         taught: Positions,
         teacher: Teacher | None,
     ) -> None:
         self._student, self._parts, self._config = student, parts, config
-        self._validation, self._taught, self._teacher = validation, taught, teacher
+        self._validation, self._checked = validation, checked  # numbers of targets and pool
+        self._taught, self._teacher = taught, teacher
         self._trained = {n: p for n, p in student.named_parameters() if p.requires_grad}
         head = [student.matrix, student.log_scale]
         below = [p for n, p in self._trained.items() if n.startswith("backbone.")]
@@ -297,7 +276,11 @@ class _Trainer:
                 shown.advance()
 
     def _validate(self, state: Progress) -> None:
-        lds = self._validation.lds(self._student, self._config.pooling)
+        both = self._student.embed(np.concatenate(self._checked))
+        targets, pool = both.split([len(numbers) for numbers in self._checked])
+        subsets, pooling = self._validation.subsets, self._config.pooling
+        predicted = group_scores(targets, pool, subsets, pooling=pooling)
+        lds = self._validation.measure(predicted.numpy())
         if not np.isfinite(lds):
             raise LossError(
                 f"step {state.step}: the LDS on validation data is {lds}; the validation subsets "
@@ -330,11 +313,10 @@ class _Trainer:
             predicted = group_scores(
                 embeddings[torch.from_numpy(targets)], embeddings, members, pooling=config.pooling
             )
-            weighting: Any = config.weighting
             loss = pairwise_loss(
                 predicted,
                 labels.to(predicted),
-                weighting=weighting,
+                weighting=config.weighting,
                 least=config.least,
                 most=config.most,
             )

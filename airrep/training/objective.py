@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,14 @@ from torch.utils.checkpoint import checkpoint
 from airrep.console.wording import counted, shown
 from airrep.errors import ArgumentError, SupervisionError
 from airrep.pooling import GroupPooling, group_influence
+from airrep.training.config import Weighting
 
-Weighting = Literal["difference", "none"]
-
+LARGEST_LABEL = 10.0
 _PAIRS_AT_ONCE = 1 << 22  # pairs of subsets compared at once: 16 MiB of float32 a temporary
 _ROUNDING = 1e-12  # of a loss: a mean over repeats in another order differs by less
 
 
-def influence_labels(losses: npt.ArrayLike, clip: float = 10.0) -> npt.NDArray[np.float32]:
+def influence_labels(losses: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """How much better than the others each subset was for an example: (mean - loss) / std.
 
     Larger means that training on the subset lowered the example's loss more. Losses are averaged
@@ -38,13 +38,12 @@ def influence_labels(losses: npt.ArrayLike, clip: float = 10.0) -> npt.NDArray[n
 
     Args:
         losses: (S, R, E) nats.
-        clip: Labels stay within ±clip.
 
     Returns:
-        (S, E); 0 for examples that no subset changed.
+        (S, E), within ±10; 0 for examples that no subset changed.
 
     Raises:
-        ArgumentError: The shape is another, there are fewer than two subsets, or `clip` <= 0.
+        ArgumentError: The shape is another, or there are fewer than two subsets.
         SupervisionError: A loss is NaN or infinite.
     """
     values = np.asarray(losses, dtype=np.float64)
@@ -53,8 +52,6 @@ def influence_labels(losses: npt.ArrayLike, clip: float = 10.0) -> npt.NDArray[n
             "losses: expected (subsets, repeats, examples) with 2 subsets or more, found "
             f"{values.shape}."
         )
-    if not clip > 0:
-        raise ArgumentError(f"clip should be > 0, found {clip}.")
     broken = np.argwhere(~np.isfinite(values))
     if broken.size:
         subset, repeat, example = broken[0].tolist()
@@ -67,7 +64,7 @@ def influence_labels(losses: npt.ArrayLike, clip: float = 10.0) -> npt.NDArray[n
     gains, deviation = means.mean(axis=0) - means, means.std(axis=0)
     varies = deviation > _ROUNDING * np.abs(means).max(axis=0)
     labels = np.divide(gains, deviation, out=np.zeros_like(gains), where=varies)
-    return np.clip(labels, -clip, clip).astype(np.float32)
+    return np.clip(labels, -LARGEST_LABEL, LARGEST_LABEL).astype(np.float32)
 
 
 def group_scores(

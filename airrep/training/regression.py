@@ -17,7 +17,6 @@ from airrep.training.whitening import main_directions
 
 _CONSTANT = 1e-5  # of a feature's size: a smaller deviation is float32's rounding
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 
 def fit_regression(
@@ -44,6 +43,8 @@ def fit_regression(
         ArgumentError: Rows that do not match or fewer than two, `ridge` not above 0, or `dim` out
             of range.
     """
+    from sklearn.linear_model import ridge_regression  # here, because it takes a second to import
+
     count, size = features.shape
     most = min(size, vectors.shape[1])
     if count < 2 or len(vectors) != count or not ridge > 0 or not 1 <= dim <= most:
@@ -59,24 +60,9 @@ def fit_regression(
     per_deviation = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     standard = (features - mean) * per_deviation
     wanted = vectors - vectors.mean(axis=0, dtype=np.float64)
-    coefficients = _ridge(standard, wanted, ridge * count)
+    coefficients = ridge_regression(standard, wanted, ridge * count, solver="cholesky").T  # (F, P)
     foreseen = (standard @ coefficients).astype(np.float32)
     turned = coefficients @ main_directions(foreseen, dim).astype(np.float64)
     length = np.sqrt(np.square(standard @ turned).sum(axis=1).mean())
     weight = (turned * per_deviation[:, None] / max(length, np.finfo(np.float32).tiny)).T
     return weight.astype(np.float32), -(weight @ mean).astype(np.float32)
-
-
-def _ridge(inputs: Float64, outputs: Float64, penalty: float) -> Float64:
-    """(F, P) that minimise |outputs - inputs · W|² + penalty · |W|², by the smaller system."""
-    from scipy.linalg import solve  # here, because it takes half a second to import
-
-    count, size = inputs.shape
-    few = count < size
-    gram = inputs @ inputs.T if few else inputs.T @ inputs
-    gram[np.diag_indices_from(gram)] += penalty
-    if few:
-        found: Float64 = inputs.T @ solve(gram, outputs, assume_a="pos")
-    else:
-        found = solve(gram, inputs.T @ outputs, assume_a="pos")
-    return found

@@ -16,10 +16,9 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import TextTemplate, text_fingerprint
+from airrep.training.cached_gradients import Positions
 from airrep.training.objective import influence_labels
 from airrep.training.source_share import share_labels, share_vectors
-
-Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,28 +16,29 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from airrep.training.objective import LARGEST_LABEL
+
 _LEAST = 1e-6  # a standard deviation, or a length, below which nothing is left to scale up
 
 
 def share_labels(
-    labels: npt.NDArray[np.float32], sources: Sequence[str], share: float, clip: float = 10.0
+    labels: npt.NDArray[np.float32], sources: Sequence[str], share: float
 ) -> npt.NDArray[np.float32]:
     """Labels (S, E) mixed with their means over the examples of each source.
 
     Both have mean 0 and standard deviation 1 over the subsets before they are mixed, and what comes
-    out has as well, within ±clip.
+    out has as well, within the bounds of all labels.
 
     Args:
         labels: From `airrep.training.objective.influence_labels`.
         sources: Sources of the E examples.
         share: Weight of the mean, 0 to 1; 0 changes nothing.
-        clip: See `influence_labels`.
     """
     if share == 0:
         return labels
     common = _unit_deviation(_source_means(labels.T, sources).T)
     mixed = _unit_deviation((1 - share) * labels + share * common)
-    return np.clip(mixed, -clip, clip).astype(np.float32)
+    return np.clip(mixed, -LARGEST_LABEL, LARGEST_LABEL).astype(np.float32)
 
 
 def share_vectors(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import torch
 from torch import nn
 
 from airrep.encoder import AirRep
-from airrep.errors import ArgumentError, CheckpointError
-from airrep.language_model.checkpoint_files import SENTENCE_BACKBONES
+from airrep.errors import ArgumentError
+from airrep.language_model.checkpoint_files import SENTENCE_BACKBONES, read_config
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.model import LanguageModel
 from airrep.network.gradient_pooling import GradientPooling
@@ -48,7 +47,8 @@ def starting_point(
         ArgumentError: A pooling that this backbone does not have.
     """
     directory = find_checkpoint(backbone)
-    if _is_sentence_encoder(directory):
+    kind = read_config(directory).get("model_type")
+    if kind in (*SENTENCE_BACKBONES, AirRepConfig.model_type):
         encoder = AirRep.from_pretrained(directory, dtype="float32")
         known = encoder.model.config
         reads_as_model = known.token_pooling in LANGUAGE_MODEL_POOLINGS
@@ -89,15 +89,6 @@ def starting_point(
     nn.init.zeros_(model.projector.weight)
     nn.init.zeros_(model.projector.bias)
     return AirRep(model.to(network.device).eval(), tokenizer, str(backbone))
-
-
-def _is_sentence_encoder(directory: Path) -> bool:
-    file = directory / "config.json"
-    try:
-        kind = json.loads(file.read_text("utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file}: no model_type can be read ({error!r}).") from error
-    return kind in (*SENTENCE_BACKBONES, AirRepConfig.model_type)
 
 
 def _check(wanted: str, known: tuple[str, ...], backbone: str | Path) -> None:

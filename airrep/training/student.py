@@ -21,9 +21,9 @@ from airrep.encoder import AirRep
 from airrep.language_model.batching import plan_batches
 from airrep.machine.hardware import fastest_dtype
 from airrep.machine.processes import process_group, processes, rank
+from airrep.training.cached_gradients import Positions
 from airrep.training.config import TrainConfig
 
-Positions = npt.NDArray[np.int64]
 _ROWS_AT_ONCE = 8192  # of a cached base
 
 

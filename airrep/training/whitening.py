@@ -24,7 +24,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 def fit_whitening(
-    features: Float32, blocks: Sequence[int], dim: int, damping: float, seed: int = 0
+    features: Float32, blocks: Sequence[int], dim: int, damping: float
 ) -> tuple[Float32, Float32]:
     """Weight and bias with which the projector's output is the whitened features.
 
@@ -38,7 +38,6 @@ def fit_whitening(
         blocks: Widths of the parts.
         dim: D, at most F.
         damping: Larger keeps more of the parts' own proportions.
-        seed: Seed of the draw of rows, where there are very many.
 
     Returns:
         (D, F) and (D,).
@@ -53,7 +52,7 @@ def fit_whitening(
             f"{counted(len(features), 'row')}."
         )
     if len(features) > _ROWS:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         features = features[np.sort(rng.choice(len(features), _ROWS, replace=False))]
     mean = features.mean(axis=0, dtype=np.float64)
     centred = features - mean.astype(np.float32)

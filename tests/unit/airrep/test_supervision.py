@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import airrep
-from airrep.errors import ArgumentError, SupervisionError
+from airrep.errors import SupervisionError
 from airrep.records import Example
 from airrep.supervision import (
     SubsetLosses,
@@ -61,9 +61,6 @@ def test_a_round_trip(recorded):
     np.testing.assert_array_equal(found.values, LOSSES)
     assert found.provenance == PROVENANCE
     assert found.seconds.tolist() == [[0, 0.25], [1, 1.25], [2, 2.25]]
-    np.testing.assert_array_equal(found.of_role("train"), LOSSES[:, :, [1, 3, 4]])
-    with pytest.raises(ArgumentError, match=r"role 'other' is unknown; .*\['test', 'train'\]"):
-        found.of_role("other")
     plan = found.plan
     assert [rows.tolist() for rows in plan.subsets] == [[0, 3, 5], [1, 2], [4, 7, 9, 11]]
     assert (plan.kinds, plan.repeats, plan.seed) == (PLAN.kinds, 2, 3)

@@ -59,8 +59,6 @@ def test_labels_are_clipped():
     losses = np.zeros((401, 1, 2))
     losses[0, 0], losses[1:, 0, 1] = [-1, 1], 0
     assert influence_labels(losses)[0].tolist() == [10, -10]
-    assert influence_labels(losses, clip=3.0)[0].tolist() == [3, -3]
-    assert influence_labels(losses, clip=50.0)[0] == pytest.approx([20, -20])
 
 
 def test_an_example_that_nothing_changed_has_labels_of_zero():
@@ -85,8 +83,6 @@ def test_losses_that_are_no_numbers_are_refused():
     losses[2, 1, 0], losses[3, 1, 0] = np.nan, np.inf
     with pytest.raises(SupervisionError, match=r"2 of 24 .* example 0 after subset 2, repeat 1"):
         influence_labels(losses)
-    with pytest.raises(ArgumentError, match="clip should be > 0, found 0"):
-        influence_labels(np.zeros((4, 2, 3)), clip=0)
 
 
 SUBSETS = [[0, 3, 4], [5], [1, 2], [4, 3, 8], [2, 7], [], [0, 1, 2, 3, 4, 5, 6, 7, 8]]

@@ -108,15 +108,23 @@ def test_poolings_that_a_backbone_does_not_have(tiny_directory, tiny_lm):
             starting_point(tiny_lm, token_pooling=pooling)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '"bert"'])
-def test_a_config_that_says_nothing(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "config.json: not valid JSON"),
+        ("[]", "config.json: expected a JSON object, found list"),
+        ('"bert"', "config.json: expected a JSON object, found str"),
+        ("{}", "the weights could not be loaded"),
+    ],
+)
+def test_a_config_that_says_nothing(tmp_path, content, message):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"config.json: no model_type can be read"):
+    with pytest.raises(CheckpointError, match=message):
         starting_point(tmp_path)
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(CheckpointError, match="no model_type can be read"):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         starting_point(tmp_path)
     with pytest.raises(MissingInputError, match="is not a directory"):
         starting_point(tmp_path / "nowhere")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from airrep import AirRep
 from airrep.errors import ArgumentError
 from airrep.training.config import TrainConfig
 from airrep.training.loop import train_encoder
@@ -51,7 +52,9 @@ def test_it_starts_from_what_features_tell_of_the_teacher(
     other = make_encoder(token_pooling="segments")
     config = replace(config, start="whitened")
     blind, same = started(other, problem, tmp_path / "blind", config)
-    assert untrained == same == blind.encoder.fingerprint  # on_start shows what has learned nothing
+    assert untrained != encoder.fingerprint == AirRep(encoder.model, encoder.tokenizer).fingerprint
+    assert untrained == same, "on_start shows what has learned nothing"
+    assert blind.encoder.attention_scale == pytest.approx(7)
     assert outcome.history[0].lds > blind.history[0].lds + 0.2
 
 

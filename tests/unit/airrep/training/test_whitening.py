@@ -140,9 +140,9 @@ def test_the_signs_are_fixed(rows):
 def test_of_very_many_rows_some_are_drawn(monkeypatch):
     monkeypatch.setattr(whitening_module, "_ROWS", 64)
     features = features_of(1000)
-    first, again, other = (fit_whitening(features, BLOCKS, 5, 3.0, seed) for seed in (0, 0, 1))
+    first, again = (fit_whitening(features, BLOCKS, 5, 3.0) for _ in range(2))
     assert np.array_equal(first[0], again[0])
-    assert not np.array_equal(first[0], other[0])
+    assert not np.array_equal(first[0], fit_whitening(features[:64], BLOCKS, 5, 3.0)[0])
     length = (embed(fit_whitening(features, BLOCKS, SIZE, 3.0), features) ** 2).sum(axis=1)
     assert length.mean() == pytest.approx(1, abs=0.2)
 
