@@ -27,7 +27,7 @@ from curate.stages.destination import check_apart
 from curate.stages.inputs import Input, Source, read_input
 from curate.stages.recorded_model import remember_model
 from curate.stages.scorer_choice import load_model
-from eval_harness.measures.reliability import noise_ceiling
+from eval_harness.measures.reliability import FEWEST_SUBSETS, noise_ceiling
 from eval_harness.runners.choice import RunnerName, check_runner_name, choose_runner
 from eval_harness.runners.recipe import Precision, Recipe
 from eval_harness.runs.subsets import Draw, FewSources, Stratified, Uniform, draw_plan, subset_size
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel, Tokens
 
 SubsetKind = Literal["uniform", "stratified", "few_sources"]
-_FEWEST = 3  # subsets that can be ranked
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +149,10 @@ def record(
     """
     check_runner_name(runner)
     recipe = Recipe(epochs, learning_rate, batch_size, trainable, precision)
-    if subsets < _FEWEST or stack < 1:
+    if subsets < FEWEST_SUBSETS or stack < 1:
         raise ArgumentError(
-            f"expected at least {_FEWEST} subsets (LDS ranks them) and a stack of 1 or more, found "
-            f"{subsets} and {stack}."
+            f"expected at least {FEWEST_SUBSETS} subsets (LDS ranks them) and a stack of 1 or "
+            f"more, found {subsets} and {stack}."
         )
     check_seed(seed)
     directory = user_path(output, "output")

@@ -92,23 +92,14 @@ class Attribution:
 
 @dataclass(frozen=True)
 class AttributionReport:
-    """What the part found.
+    """What the part found."""
 
-    Attributes:
-        rows: A row per method: LDS with interval, cost.
-        against: The method that the others are compared with.
-        differences: A row per other method: its LDS minus that method's, with interval.
-        ceiling: Columns of the noise ceiling; None with a single repeat.
-        cheap: Rows of `cheap_truth`.
-        markdown: The tables.
-    """
-
-    rows: list[dict[str, Any]]
-    against: str
-    differences: list[dict[str, Any]]
-    ceiling: dict[str, float] | None
-    cheap: Sequence[dict[str, Any]]
-    markdown: str = field(repr=False)
+    rows: list[dict[str, Any]]  # a row per method: LDS with interval, cost
+    against: str  # the method that the others are compared with
+    differences: list[dict[str, Any]]  # a row per other method: its LDS minus that one's
+    ceiling: dict[str, float] | None  # None with a single repeat
+    cheap: Sequence[dict[str, Any]]  # rows of `cheap_truth`
+    markdown: str = field(repr=False)  # the tables
 
     def write(self, directory: Path) -> None:
         """Write attribution.parquet, attribution.json and, where it can be drawn, a picture.

@@ -20,6 +20,7 @@ from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import text_fingerprint
 from eval_harness.benchmark.config import SelectionConfig
+from eval_harness.runs.subsets import by_source
 
 Indices = npt.NDArray[np.int64]
 
@@ -56,22 +57,16 @@ class Rows:
 class Problem:
     """One selection problem.
 
-    Attributes:
-        setting: One of `SETTINGS`.
-        source: Source of the targets and of the evaluation rows.
-        seed: Seed of the draw of targets.
-        pool: Positions in the setting's pool that may be chosen. What scorers learn from a pool
-            (word weights, Fisher matrices) they learn from all of it, in every setting.
-        targets: Positions in the targets file.
-        evaluation: Positions in the file that is evaluated on.
+    What scorers learn from a pool (word weights, Fisher matrices) they learn from all of it, in
+    every setting.
     """
 
-    setting: str
-    source: str
-    seed: int
-    pool: Indices
-    targets: Indices
-    evaluation: Indices
+    setting: str  # one of `SETTINGS`
+    source: str  # of the targets and of the evaluation rows
+    seed: int  # of the draw of targets
+    pool: Indices  # positions in the setting's pool that may be chosen
+    targets: Indices  # positions in the targets file
+    evaluation: Indices  # positions in the file that is evaluated on
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +171,7 @@ def swap_completions(
     changed = list(examples)
     places: list[int] = []
     rng = np.random.default_rng([seed, len(examples)])
-    members: dict[str, list[int]] = {}
-    for i, example in enumerate(examples):
-        members.setdefault(example.source, []).append(i)
-    for source in sorted(members):
-        rows = members[source]
+    for rows in by_source(examples):
         drawn = rng.choice(rows, round(share * len(rows)), replace=False).tolist()
         # Sorted by completion and turned by the commonest one's count, no row meets its own,
         # unless one completion fills more than half.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from eval_harness.benchmark.problems import Problem, Problems
 from eval_harness.benchmark.trial_file import FORMAT, read_trial
 from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
-from eval_harness.runners.base import Runner, TrainingRun, with_epochs
+from eval_harness.runners.base import Runner, TrainingRun
 from eval_harness.runs.jobs import do_jobs
 from selection.capabilities import SelectorCapabilities
 from selection.scores import Scores
@@ -224,7 +225,9 @@ class Trials:
     def _runner_for(self, size: int) -> Runner:
         if self.config.steps is None:
             return self.runner
-        return with_epochs(self.runner, self.runner.recipe.epochs_for(self.config.steps, size))
+        other, recipe = copy(self.runner), self.runner.recipe
+        other.recipe = replace(recipe, epochs=recipe.epochs_for(self.config.steps, size))
+        return other
 
     def _run(self, name: str) -> list[dict[str, Any]]:
         (setting, source, seed, budget), size = self.jobs[name], self._sizes[name]

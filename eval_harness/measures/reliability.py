@@ -15,7 +15,7 @@ import numpy.typing as npt
 from airrep.errors import ArgumentError
 from eval_harness.measures.rank_statistics import Float64, Term, estimate
 
-_FEWEST = 3  # subsets: two can only agree or disagree
+FEWEST_SUBSETS = 3  # that can be ranked: two can only agree or disagree
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,10 @@ def read_losses(losses: npt.ArrayLike) -> Float64:
             "losses: expected (subsets, targets) or (subsets, repeats, targets), found shape "
             f"{np.shape(losses)}."
         )
-    if len(given) < _FEWEST:
-        raise ArgumentError(f"LDS ranks subsets; expected at least {_FEWEST}, found {len(given)}.")
+    if len(given) < FEWEST_SUBSETS:
+        raise ArgumentError(
+            f"LDS ranks subsets; expected at least {FEWEST_SUBSETS}, found {len(given)}."
+        )
     finite = np.isfinite(given)
     if not finite.all():
         subset, repeat, target = np.argwhere(~finite)[0]

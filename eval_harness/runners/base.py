@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,13 +59,6 @@ class Runner(Protocol):
             ArgumentError: No run, a run without rows, or runs of different sizes.
         """
         ...
-
-
-def with_epochs(runner: Runner, epochs: int) -> Runner:
-    """The same runner, with another number of passes over the rows."""
-    other = copy(runner)
-    other.recipe = replace(runner.recipe, epochs=epochs)
-    return other
 
 
 def check_runs(runs: Sequence[TrainingRun], stack: int) -> int:

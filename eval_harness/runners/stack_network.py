@@ -77,20 +77,13 @@ class LoraLinear(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class StackParts:
-    """The parts of a model for one kind of training.
+    """The parts of a model for one kind of training."""
 
-    Attributes:
-        network: What is trained and evaluated.
-        trained: Names of `network`'s parameters that move, and their name in the whole model (for
-            LoRA: of the adapted weight).
-        trunk: Frozen model whose hidden states feed `network`, or None: it is fed token ids.
-        depth: Blocks in the trunk.
-    """
-
-    network: CompletionNetwork
+    network: CompletionNetwork  # what is trained and evaluated
+    # names of `network`'s parameters that move, to their names in the whole model
     trained: dict[str, str]
-    trunk: PreTrainedModel | None
-    depth: int
+    trunk: PreTrainedModel | None  # frozen, its hidden states feed `network`; None: token ids do
+    depth: int  # blocks in the trunk
 
     def trunk_output(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Token ids (B, T) to the input of the first trained block, (B, T, H)."""

@@ -50,11 +50,10 @@ def hold_out(
     digests = [digest.tobytes() for digest in example_digests(examples)]
     different = list(dict.fromkeys(digests))
     order = np.random.default_rng(list(key)).permutation(len(different)).tolist()
-    bounds = np.cumsum([round(share * len(different)) for share in shares]).tolist()
-    part_of = {}
-    for place, i in enumerate(order):
-        number = next((n for n, bound in enumerate(bounds) if place < bound), -1)
-        part_of[different[i]] = number + 1
+    bounds = np.cumsum([round(share * len(different)) for share in shares])
+    places = np.searchsorted(bounds, np.arange(len(order)), side="right")
+    numbers = ((places + 1) % (len(shares) + 1)).tolist()  # past the last bound: what is left
+    part_of = {different[i]: number for i, number in zip(order, numbers, strict=True)}
     parts: list[list[Example]] = [[] for _ in range(len(shares) + 1)]
     for example, digest in zip(examples, digests, strict=True):
         parts[part_of[digest]].append(example)

@@ -120,13 +120,8 @@ def _run_stack(
                     f"the loss of evaluation example {i} (id {evaluation[i].id!r}) is {row[i]} "
                     f"after the run on {name}; lower the learning rate, or remove the example."
                 )
-            facts = {
-                "provenance": made_by,
-                "subset": subset,
-                "repeat": repeat,
-                "seed": run.seed,
-                "seconds": round(seconds, 4),
-            }
+            facts = {"provenance": made_by, "subset": subset, "repeat": repeat, "seed": run.seed}
+            facts["seconds"] = round(seconds, 4)
             write_run(run_file(directory, subset, repeat), plan, row, facts)
     discard(place, parts)
 

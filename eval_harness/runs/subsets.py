@@ -57,7 +57,7 @@ class Stratified(Draw):
 
     def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         size = _fitting(self.size, pool)
-        members = _by_source(pool)
+        members = by_source(pool)
         exact = np.array([len(rows) for rows in members]) * (size / len(pool))
         counts = np.floor(exact).astype(int)
         # the rows left over go to sources at random, likelier where more was rounded off
@@ -79,7 +79,7 @@ class FewSources(Draw):
 
     def _rows(self, pool: Sequence[Example], rng: np.random.Generator) -> Indices:
         size = _fitting(self.size, pool)
-        members = _by_source(pool)
+        members = by_source(pool)
         order = rng.permutation(len(members))
         wanted = int(rng.integers(1, min(self.most, len(members)) + 1))
         chosen = np.concatenate([members[i] for i in order[:wanted]])
@@ -182,7 +182,8 @@ def subset_size(size: float, rows: int) -> int:
     return int(count)
 
 
-def _by_source(pool: Sequence[Example]) -> list[Indices]:
+def by_source(pool: Sequence[Example]) -> list[Indices]:
+    """Positions of each source's rows, sources in the order of their names."""
     members: dict[str, list[int]] = {}
     for i, example in enumerate(pool):
         members.setdefault(example.source, []).append(i)

@@ -7,6 +7,7 @@ is an empty one.
 from __future__ import annotations
 
 import doctest
+import inspect
 from importlib import import_module
 from pathlib import Path
 
@@ -35,3 +36,17 @@ def test_examples_show_what_happens(name, model, tiny_lm, tmp_path, monkeypatch)
     given = {"model": model, "model_directory": tiny_lm}
     found = doctest.testmod(import_module(name), extraglobs=given)
     assert found.failed == 0, "doctest printed what differs"
+
+
+def test_every_measure_shows_what_it_gives():
+    measures = [name for name in MODULES if name.startswith("eval_harness.measures.")]
+    assert len(measures) == len(list((ROOT / "eval_harness" / "measures").glob("[a-z]*.py")))
+    exported = import_module("eval_harness")
+    found = [getattr(exported, name) for name in exported.__all__]
+    for module in map(import_module, measures):
+        found += [
+            each for name, each in vars(module).items()
+            if not name.startswith("_") and getattr(each, "__module__", "") == module.__name__
+        ]  # fmt: skip
+    missing = [f.__name__ for f in found if inspect.isfunction(f) and ">>> " not in f.__doc__]
+    assert not missing
