@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from selection.candidates import Ranked, top_rows
+from selection.candidates import top_rows
 from selection.constraints import Pass
 from selection.scores import Scores
+from selection.top import TargetRows
 
 _AT_ONCE = 1 << 13  # rows kept per target; more are looked for when these have been used up
 
@@ -43,7 +44,7 @@ class BestRows:
         self._steps = steps
         self._phase = -1
         self._place = np.zeros(scores.shape[0], dtype=np.int64)
-        self._ranked: Ranked
+        self._ranked: TargetRows
 
     def of(self, target: int) -> tuple[int, float]:
         """The open row of this target's largest score, the first of ties; and that score."""
@@ -54,11 +55,11 @@ class BestRows:
             self._look()
             row = self._next(target)
             assert row is not None, "asked for a row while none is open"
-        return row, float(self._ranked[1][target, self._place[target]])
+        return row, float(self._ranked.scores[target, self._place[target]])
 
     def _next(self, target: int) -> int | None:
         """The first row of the ranking that is open; rows above it stay closed in this phase."""
-        rows = self._ranked[0][target]
+        rows = self._ranked.rows[target]
         while self._place[target] < len(rows):
             row = int(rows[self._place[target]])
             if self._steps.is_open(row):

@@ -11,16 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from selection.scores import EmbeddingScores, Scores, check_finite
+from selection.top import TargetRows
 
 # From here on faiss finds the candidates of embedding scores; below, it would not pay.
 _FAISS_ROWS = 200_000
 _FAISS_CHUNK = 1 << 18
 _SPARE = 64  # rows asked of faiss beyond those wanted: room for its rounding, and for ties
 
-Ranked = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
-
-def top_rows(scores: Scores, n: int, among: npt.NDArray[np.bool_] | None = None) -> Ranked:
+def top_rows(scores: Scores, n: int, among: npt.NDArray[np.bool_] | None = None) -> TargetRows:
     """The n best rows of every target, at any size of the pool.
 
     Args:
@@ -41,7 +40,7 @@ def top_rows(scores: Scores, n: int, among: npt.NDArray[np.bool_] | None = None)
 
 def top_rows_of(
     scores: Scores, wanted: Sequence[tuple[npt.NDArray[np.bool_], int]]
-) -> list[Ranked]:
+) -> list[TargetRows]:
     """The best rows of every target among each of several sets of rows, in one reading.
 
     Args:
@@ -52,17 +51,15 @@ def top_rows_of(
         As `top_rows`, for each set.
     """
     parts = scores.scan(partial(_best_among, wanted=wanted))
-    return [
-        reduce(partial(_merge, n=n), (part[i] for part in parts)) for i, (_, n) in enumerate(wanted)
-    ]
+    return [_joined([part[i] for part in parts], n) for i, (_, n) in enumerate(wanted)]
 
 
 def shortlist(scores: Scores, n: int) -> npt.NDArray[np.int64]:
     """Positions, ascending, of the rows that are among the n best of some target."""
-    return np.unique(top_rows(scores, n)[0])
+    return np.unique(top_rows(scores, n).rows)
 
 
-def _scan(scores: Scores, n: int) -> Ranked:
+def _scan(scores: Scores, n: int) -> TargetRows:
     """Look at every score, a block at a time."""
     everything = np.ones(scores.shape[1], dtype=bool)
     return top_rows_of(scores, [(everything, n)])[0]
@@ -73,19 +70,18 @@ def _best_among(
     starts: Sequence[int],
     threads: int | None,
     wanted: Sequence[tuple[npt.NDArray[np.bool_], int]],
-) -> list[Ranked]:
+) -> list[TargetRows]:
     """See `Scores.scan`; what `top_rows_of` returns, of the blocks that start there."""
-    found = [_nothing(scores.shape[0]) for _ in wanted]
+    found = [TargetRows.nothing(scores.shape[0]) for _ in wanted]
     for start, block in scores.blocks(starts):
         for i, (among, n) in enumerate(wanted):
             inside = np.flatnonzero(among[start : start + block.shape[1]])
             if inside.size:
-                part = block[:, inside]
-                found[i] = _merge(found[i], (np.broadcast_to(start + inside, part.shape), part), n)
+                found[i] = found[i].joined(start + inside, block[:, inside], n)
     return found
 
 
-def _search(scores: EmbeddingScores, n: int) -> Ranked:
+def _search(scores: EmbeddingScores, n: int) -> TargetRows:
     """Ask faiss for candidates, score them exactly, and make sure that none was missed.
 
     A row that faiss left out of a chunk scores no more than the last one it returned, give or take
@@ -93,16 +89,16 @@ def _search(scores: EmbeddingScores, n: int) -> Ranked:
     """
     queries = scores.embeddings.targets
     parts = scores.scan(partial(_proposed, n=n), step=_FAISS_CHUNK)
-    ranked = reduce(partial(_merge, n=n), (part.ranked for part in parts))
+    ranked = _joined([part.ranked for part in parts], n)
     left_out = np.max([part.left_out for part in parts], axis=0)
     longest = max(part.longest for part in parts)
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
     rounding = queries.shape[1] * 2.0**-22 * lengths * longest
-    doubtful = np.flatnonzero(ranked[1][:, -1] <= left_out + rounding)
+    doubtful = np.flatnonzero(ranked.scores[:, -1] <= left_out + rounding)
     if doubtful.size:
         again = EmbeddingScores(queries[doubtful], scores.embeddings.pool, workers=scores.workers)
         scanned = _scan(again, n)
-        ranked[0][doubtful], ranked[1][doubtful] = scanned
+        ranked.rows[doubtful], ranked.scores[doubtful] = scanned
     return ranked
 
 
@@ -116,7 +112,7 @@ class _Proposed:
         longest: The largest norm of a row.
     """
 
-    ranked: Ranked
+    ranked: TargetRows
     left_out: npt.NDArray[np.float64]
     longest: float
 
@@ -126,7 +122,7 @@ def _proposed(scores: Scores, starts: Sequence[int], threads: int | None, n: int
     assert scores.embeddings is not None, "faiss compares embeddings"
     queries, pool = scores.embeddings
     exact = queries.astype(np.float64)
-    ranked = _nothing(len(queries))
+    ranked = TargetRows.nothing(len(queries))
     left_out = np.full(len(queries), -np.inf)
     longest = 0.0
     for start in starts:
@@ -136,26 +132,12 @@ def _proposed(scores: Scores, starts: Sequence[int], threads: int | None, n: int
         rough, found = faiss.knn(queries, chunk, asked, metric=faiss.METRIC_INNER_PRODUCT)
         found = found.astype(np.int64)
         values = np.array([chunk[rows] @ query for rows, query in zip(found, exact, strict=True)])
-        ranked = _merge(ranked, (found + start, values.astype(np.float32)), n)
+        ranked = ranked.joined(found + start, values.astype(np.float32), n)
         if asked < len(chunk):
             left_out = np.maximum(left_out, rough[:, -1])
         longest = max(longest, float(np.linalg.norm(chunk, axis=1).max()))
     return _Proposed(ranked, left_out, longest)
 
 
-def _nothing(targets: int) -> Ranked:
-    return np.empty((targets, 0), dtype=np.int64), np.empty((targets, 0), dtype=np.float32)
-
-
-def _merge(first: Ranked, second: Ranked, n: int) -> Ranked:
-    """Keep the n largest of each line of both, sorted; ties by row."""
-    rows, values = np.hstack([first[0], second[0]]), np.hstack([first[1], second[1]])
-    kept = min(n, values.shape[1])
-    best_rows = np.empty((len(rows), kept), dtype=np.int64)
-    best_values = np.empty((len(rows), kept), dtype=np.float32)
-    for x, line in enumerate(values):
-        last = np.partition(line, len(line) - kept)[len(line) - kept]
-        among = np.flatnonzero(line >= last)  # all rows that tie with the last one, too
-        order = among[np.lexsort((rows[x, among], -line[among]))][:kept]
-        best_rows[x], best_values[x] = rows[x, order], line[order]
-    return best_rows, best_values
+def _joined(parts: Sequence[TargetRows], n: int) -> TargetRows:
+    return reduce(lambda first, second: first.joined(*second, n), parts)

@@ -28,6 +28,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from selection.top import largest
+
 _LIMIT = 80.0  # exp(±80) is safe in float32, and 80 nats below the group is no weight at all
 _WINDOW = (-50.0, 40.0)  # how far the group's largest logit may be from ref
 _TILE = (32, 1 << 14)  # targets, candidates: wide enough for the memory, 2 MiB for the cache
@@ -146,8 +148,7 @@ class GroupInfluence:
         threshold = gains.max() - np.float32(_ROUNDING * self._largest)
         tied = np.flatnonzero((gains >= threshold) & ~self._taken)
         if len(tied) > _MOST_TIED:
-            best = tied[np.argsort(-gains[tied], kind="stable")[:_MOST_TIED]]
-            tied = np.union1d(best, self._may_gain(tied))
+            tied = np.union1d(tied[largest(gains[tied], _MOST_TIED)], self._may_gain(tied))
         exact = np.empty(len(tied))
         for start in range(0, len(tied), _TILE[1]):
             part = slice(start, start + _TILE[1])

@@ -16,22 +16,10 @@ import numpy.typing as npt
 
 from selection.score_counts import ScoreCounter, ScoreCounts
 from selection.scores import Float32, Scores
+from selection.top import TargetRows
 
 Int64 = npt.NDArray[np.int64]
 KEPT = 10
-
-
-@dataclass(frozen=True, eq=False)
-class TargetRows:
-    """For each target some pool rows, in order; of equal scores the first row comes first.
-
-    Attributes:
-        rows: (T, n) positions in the pool.
-        scores: (T, n) their scores for the target.
-    """
-
-    rows: Int64
-    scores: Float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +92,8 @@ class _Part:
     @classmethod
     def nothing(cls, targets: int, kept: int) -> _Part:
         """Of no blocks."""
-        return cls(kept, _nothing(targets), _nothing(targets), ScoreCounter(targets))
+        empty = TargetRows.nothing(targets)
+        return cls(kept, empty, empty, ScoreCounter(targets))
 
     def add(self, start: int, block: Float32, chosen: Int64) -> None:
         """Look at a block that comes after all others."""
@@ -115,14 +104,14 @@ class _Part:
         self.chosen.append((inside, block[:, chosen[inside] - start].T))
         numbers = np.delete(np.arange(start, stop), chosen[inside] - start)
         left = block[:, numbers - start]
-        self.best = _merged(self.best, numbers, left, self.kept)
-        self.worst = _merged(self.worst, numbers, -left, self.kept)
+        self.best = self.best.joined(numbers, left, self.kept)
+        self.worst = self.worst.joined(numbers, -left, self.kept)
 
     def join(self, other: _Part) -> None:
         """Add what another found in other blocks, but for `tops` and `chosen`."""
         self.counter.join(other.counter)
-        self.best = _joined(self.best, other.best, self.kept)
-        self.worst = _joined(self.worst, other.worst, self.kept)
+        self.best = self.best.joined(*other.best, self.kept)
+        self.worst = self.worst.joined(*other.worst, self.kept)
 
 
 def _look(
@@ -133,38 +122,3 @@ def _look(
     for start, block in scores.blocks(starts):
         found.add(start, block, chosen)
     return found
-
-
-def _nothing(targets: int) -> TargetRows:
-    empty = np.empty((targets, 0))
-    return TargetRows(empty.astype(np.int64), empty.astype(np.float32))
-
-
-def _merged(found: TargetRows, numbers: Int64, block: Float32, n: int) -> TargetRows:
-    """The n best of what was found and of a block's rows, all of which come later in the pool."""
-    targets, before = found.rows.shape
-    size = min(n, before + len(numbers))
-    rows = np.empty((targets, size), dtype=np.int64)
-    scores = np.empty((targets, size), dtype=np.float32)
-    for x, line in enumerate(block):
-        if before == n:  # full: only what is better than the last one gets in
-            among = np.flatnonzero(line > found.scores[x, -1])
-        elif len(line) > n:  # all that tie with the n-th best, too
-            among = np.flatnonzero(line >= np.partition(line, len(line) - n)[len(line) - n])
-        else:
-            among = np.arange(len(line))
-        candidates = np.concatenate([found.rows[x], numbers[among]])
-        values = np.concatenate([found.scores[x], line[among]])
-        order = np.lexsort((candidates, -values))[:size]
-        rows[x], scores[x] = candidates[order], values[order]
-    return TargetRows(rows, scores)
-
-
-def _joined(first: TargetRows, second: TargetRows, n: int) -> TargetRows:
-    """The n best of both."""
-    rows = np.hstack([first.rows, second.rows])
-    scores = np.hstack([first.scores, second.scores])
-    order = np.lexsort((rows, -scores), axis=-1)[:, :n]
-    return TargetRows(
-        np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    )

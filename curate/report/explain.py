@@ -19,6 +19,7 @@ from curate.report.explanation import (
     TargetExplanation,
 )
 from curate.report.kept.insight import Insight, Removed
+from selection.top import largest
 
 _SHOWN = 5
 _COMPARED = 10_000  # ids at most that a mistyped one is compared with
@@ -69,8 +70,8 @@ def _row(insight: Insight, row: int, removed: Removed | None) -> RowExplanation:
     curve = chosen.objective
     helped = [_helped(insight, x, score)]
     if rank >= 0:
-        best = np.argsort(-sign * seen.chosen[rank], kind="stable")[:_SHOWN].tolist()
-        helped = [_helped(insight, y, float(seen.chosen[rank, y])) for y in best]
+        most = largest(sign * seen.chosen[rank], _SHOWN).tolist()
+        helped = [_helped(insight, y, float(seen.chosen[rank, y])) for y in most]
     return RowExplanation(
         id=insight.ids[row],
         status="left out" if rank < 0 else "chosen",
@@ -111,8 +112,8 @@ def _removed(insight: Insight, removed: Removed) -> RowExplanation:
 def _target(insight: Insight, x: int) -> TargetExplanation:
     covered = coverage_of(insight, x)
     scores, rows = insight.overview.chosen[:, x], insight.selection.indices
-    best_first = np.lexsort((rows, -scores))[:_SHOWN]
-    worst_first = np.lexsort((rows, scores))[:_SHOWN]
+    best_first = largest(scores, _SHOWN, rows)
+    worst_first = largest(-scores, _SHOWN, rows)
     return TargetExplanation(
         id=insight.targets[x].id,
         text=insight.targets[x],

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.records import Example
+from selection.top import largest
 
 Indices = npt.NDArray[np.int64]
 Control = Callable[[Sequence[Example], Sequence[Example], int, np.random.Generator], Indices]
@@ -33,7 +34,7 @@ def length_matched(
     picks = []
     for target in rng.integers(len(targets), size=k).tolist():
         distance = np.abs(lengths - wanted[target]).sum(axis=1)
-        near = np.argsort(np.where(left, distance, np.inf), kind="stable")[:50]
+        near = largest(np.where(left, -distance, -np.inf), 50)
         pick = int(rng.choice(near[left[near]]))
         left[pick] = False
         picks.append(pick)

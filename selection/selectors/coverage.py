@@ -20,6 +20,7 @@ from selection.objective import Objective
 from selection.result import Selection
 from selection.scores import Scores, check_scale
 from selection.selectors.base import Picks, SizedByObjective, earner
+from selection.top import largest
 
 _LIKELY = 64  # runners-up of a pick; of the next one, they show what a row has to reach
 _AT_ONCE = 1 << 19  # scores taken through float64 at once
@@ -76,13 +77,13 @@ class Coverage(SizedByObjective):
 
         def best_for_one(needy: npt.NDArray[np.int64]) -> int:
             # what a row adds for one target grows with its score
-            rows = np.array([best.of(int(x))[0] for x in needy])
+            rows = np.array([of_target.of(int(x))[0] for x in needy])
             logits = scale * values[needy, rows].astype(np.float64) - covered[needy]
             return int(rows[np.argmax(share[needy] * _softplus(logits))])
 
         rounding = _ROUNDING * float(np.abs(values).max())
         bounds = gains_of(np.arange(pool))
-        best = BestRows(scores, steps)
+        of_target = BestRows(scores, steps)
         runners_up = np.empty(0, dtype=np.int64)
         picks = Picks()
         while not steps.done:
@@ -96,7 +97,7 @@ class Coverage(SizedByObjective):
                 bounds[fresh] = gains_of(fresh)
                 row = int(fresh[np.argmax(bounds[fresh])])
                 runners_up = fresh[fresh != row]
-                runners_up = runners_up[np.argsort(-bounds[runners_up])[:_LIKELY]]
+                runners_up = runners_up[largest(bounds[runners_up], _LIKELY)]
             else:
                 row = best_for_one(steps.needy)
                 bounds[row] = gains_of(np.array([row]))[0]

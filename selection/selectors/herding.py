@@ -41,6 +41,7 @@ from selection.objective import Objective, ObjectiveCurve
 from selection.result import Selection
 from selection.scores import BLOCK, Scores, check_finite
 from selection.selectors.base import Picks, SizedByObjective, earner, without_embeddings
+from selection.top import largest
 
 HERDING = "herding"
 _MEMORY = 1 << 29  # bytes of candidates kept between two readings; at 384 dimensions 175,000 rows
@@ -200,7 +201,7 @@ class _Found:
         embeddings = np.concatenate([self.embeddings, other.embeddings])
         left_out, longest = max(self.left_out, other.left_out), max(self.longest, other.longest)
         if len(rows) > size:
-            order = np.lexsort((rows, -gains))
+            order = largest(gains, size + 1, rows)
             left_out = max(left_out, float(gains[order[size]]))
             kept = order[:size]
             rows, gains, embeddings = rows[kept], gains[kept], embeddings[kept]

@@ -34,11 +34,12 @@ from curate.report.kept.check import check_insight, check_ranks
 from curate.report.kept.insight import Insight, Removed, RowText
 from curate.rows.files import read_file
 from selection.objective import Objective, ObjectiveCurve
-from selection.overview import ScoreOverview, TargetRows
+from selection.overview import ScoreOverview
 from selection.result import Certificate, Selection
 from selection.score_counts import ScoreCounts
 from selection.selectors.base import NO_GAIN
 from selection.selectors.lowest_mean import LOWEST_MEAN
+from selection.top import TargetRows
 
 _FOLDER, _ROWS, _TARGETS, _REMOVED = "insight", "rows.parquet", "targets.parquet", "removed.parquet"
 INSIGHT_FILES = tuple(f"{_FOLDER}/{name}" for name in (_ROWS, _TARGETS, _REMOVED))

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from airrep.console.wording import whole_words
 from airrep.records import Example
 from curate.guard import GuardReport, Removal
-from selection.overview import ScoreOverview, TargetRows
+from selection.overview import ScoreOverview
 from selection.result import Selection
 from selection.selectors.lowest_mean import LOWEST_MEAN
+from selection.top import TargetRows, largest
 from selection.weights import target_weights
 
 # Characters kept of a row's texts; what is left out is counted.
@@ -205,7 +206,7 @@ class Insight:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         rows = np.concatenate([self.selection.indices, left.rows[target]])
         scores = np.concatenate([self.overview.chosen[:, target], left.scores[target]])
-        order = np.lexsort((rows, -sign * scores))[:n]
+        order = largest(sign * scores, n, rows)
         return rows[order], scores[order]
 
 
