@@ -90,11 +90,12 @@ def hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401
 def _parts(value: object, kind: Any) -> Iterator[tuple[object, Any, str]]:  # noqa: ANN401
     """The values inside a value, with the kind and the name of each."""
     described = _dataclass_in(kind)
-    bare = next((each for each in _options(kind) if get_origin(each) in (list, dict)), None)
+    bare = next((each for each in _options(kind) if get_origin(each) in (list, tuple, dict)), None)
     if described is not None and isinstance(value, Mapping):
         known = hints(described)
+        yield from ((name, str, "") for name in value)
         yield from ((value[name], known[name], f".{name}") for name in known if name in value)
-    elif get_origin(bare) is list and isinstance(value, list | tuple):
+    elif get_origin(bare) in (list, tuple) and isinstance(value, list | tuple):
         yield from ((part, get_args(bare)[0], f"[{i}]") for i, part in enumerate(value))
     elif get_origin(bare) is dict and isinstance(value, Mapping):
         for name, part in value.items():

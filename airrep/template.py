@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
-from airrep.errors import CheckpointError
+from msgspec import Meta
+
+from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
+from airrep.schema import Count, check_fields
 
 _MARK = "\x1e"  # ASCII's record separator
 
@@ -32,22 +35,14 @@ class TextTemplate:
 
     prompt_prefix: str = "Question: "
     completion_prefix: str = "\nAnswer: "
-    prompt_words: int | None = 256
-    max_tokens: int = 512
+    prompt_words: Count | None = 256
+    max_tokens: Annotated[int, Meta(ge=3)] = 512
 
     def __post_init__(self) -> None:
-        for name in ("prompt_prefix", "completion_prefix"):
-            value = getattr(self, name)
-            if not isinstance(value, str):
-                raise CheckpointError(f"template.{name} should be text, found {value!r}.")
-        for name, least in (("prompt_words", 1), ("max_tokens", 3)):
-            value = getattr(self, name)
-            if name == "prompt_words" and value is None:
-                continue
-            if type(value) is not int or value < least:
-                raise CheckpointError(
-                    f"template.{name} should be an integer >= {least}, found {value!r}."
-                )
+        try:
+            check_fields(self, "template")
+        except ArgumentError as error:
+            raise CheckpointError(str(error)) from None
 
     def render(self, example: Example) -> str:
         """The example's text. A record without a prompt (plain text) is its completion alone."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from airrep.disk.atomic import write_json
 from airrep.disk.digests import content_digest
-from airrep.errors import CurateError, FileFormatError
+from airrep.errors import ArgumentError, CurateError, FileFormatError
 
 _KEY = "digest"
 _LONGEST = 300  # characters of another library's message
@@ -66,7 +66,7 @@ def read_sealed(
 
 @contextmanager
 def reading(
-    path: Path, remedy: str | None, error: type[CurateError], problem: str = "damaged"
+    path: object, remedy: str | None, error: type[CurateError], problem: str = "damaged"
 ) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read and taken apart into one error.
 
@@ -77,18 +77,20 @@ def reading(
         problem: What is wrong then; the message adds why.
 
     Raises:
-        CurateError: As `error`. Errors of this family pass; one without a remedy gets this one.
+        CurateError: As `error`. Other errors of this family pass; one without a remedy gets this
+            one. An ArgumentError does not pass, because the file's content is what it is about.
     """
     try:
         yield
-    except CurateError as found:
-        found.remedy = found.remedy or remedy
-        raise
     except MemoryError:
         raise
     except Exception as found:  # files that were cut or altered raise many kinds
+        if isinstance(found, CurateError) and not isinstance(found, ArgumentError):
+            found.remedy = found.remedy or remedy
+            raise
         plain = isinstance(found, OSError | ValueError)  # their texts are meant for people
-        reason = " ".join((str(found) if plain else repr(found)).split())[:_LONGEST]
+        text = str(found).removesuffix(".") if plain else repr(found)
+        reason = " ".join(text.split())[:_LONGEST]
         raise error(f"{problem} ({reason})", where=path, remedy=remedy) from found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airrep.console.wording import counted
+from airrep.schema import converted
 from selection.constraints.standing import Standing
 
 
@@ -15,7 +16,7 @@ def kept_constraints(manifest: Mapping[str, Any]) -> list[Standing]:
     Args:
         manifest: As plain values; older ones name no constraints.
     """
-    found = [Standing(**each) for each in manifest["chosen"].get("constraints") or ()]
+    found = converted(manifest["chosen"].get("constraints") or [], list[Standing])
     return sorted(found, key=lambda each: (each.met, not each.binds))
 
 

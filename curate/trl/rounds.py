@@ -17,6 +17,7 @@ from airrep.disk.atomic import atomic_file
 from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.records import Example
+from airrep.schema import converted
 from curate.manifest.provenance import fingerprint
 
 SELECTION_FILE = "selection.json"
@@ -137,7 +138,7 @@ def load_rounds(file: Path, settings: Mapping[str, Any]) -> list[Round]:
     remedy, problem = "Choose an earlier checkpoint", "not the history of a live selection"
     with reading(file, remedy, CheckpointError, problem):
         content = json.loads(file.read_text("utf-8"))
-        rounds = [_round(each) for each in content["rounds"]]
+        rounds = converted(content["rounds"], list[Round])
         found = {**content["settings"], "version": content["version"]}
     wanted = {**json.loads(json.dumps(settings)), "version": _VERSION}
     for name in wanted:
@@ -148,11 +149,3 @@ def load_rounds(file: Path, settings: Mapping[str, Any]) -> list[Round]:
                 "began the run, or start anew without the checkpoint."
             )
     return rounds
-
-
-def _round(content: Mapping[str, Any]) -> Round:
-    sequences = {
-        name: None if content[name] is None else tuple(content[name])
-        for name in ("indices", "weights", "losses")
-    }
-    return Round(**{**content, **sequences})

@@ -114,11 +114,21 @@ def test_a_manifest_of_another_kind_is_refused_with_the_place(tmp_path, whole):
     manifest = json.loads((place / "manifest.json").read_text("utf-8"))
     for change, message in (
         ({"manifest_version": 99}, "newer than what this version"),
-        ({"seconds": {"read": float("nan")}}, "seconds.read should be a number of seconds"),
-        ({"inputs": {"pool": 3}}, "inputs.pool should be an input"),
-        ({"chosen": {}}, "chosen.fingerprint should be text"),
-        ({"arguments": []}, "arguments is missing, or no mapping"),
-        ({"encoders": [1]}, "encoders should be a list"),
+        (
+            {"seconds": {"read": float("nan")}},
+            r"\(seconds\.read: expected float >= 0\.0, found nan\)",
+        ),
+        ({"inputs": {"pool": 3}}, r"\(inputs\.pool: expected a mapping, found 3\)"),
+        ({"inputs": {}}, r"\(inputs: expected the pool and the targets\)"),
+        ({"chosen": {}}, r"\(chosen: 'fingerprint' is missing\)"),
+        ({"chosen": None}, r"\(chosen: expected a mapping, found None\)"),
+        ({"arguments": []}, r"\(arguments: expected a mapping, found \[\]\)"),
+        ({"encoders": [1]}, r"\(encoders\[0\]: expected a mapping, found 1\)"),
+        ({"encoders": None}, r"\(encoders: expected what read the rows"),
+        ({"verb": "embed"}, r"\(verb: expected one of select, harmful, found 'embed'\)"),
+        ({"created": "\ud800"}, r"\('utf-8' codec can't encode"),
+        ({"manifest_version": True}, r"\(manifest_version: expected int, found True\)"),
+        ({"versions": {"numpy": 2}}, r"\(versions\.numpy: expected str, found 2\)"),
     ):
         (place / "manifest.json").write_text(json.dumps(manifest | change), "utf-8")
         with pytest.raises(FileFormatError, match=f"{message}.*curate select --config"):

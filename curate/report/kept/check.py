@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.report.kept.insight import Insight, RowText
+from airrep.schema import Finite, check_fields, converted
+from curate.report.kept.insight import Insight
 from selection.result import Selection
 
 
@@ -63,33 +63,22 @@ def _check_objective(chosen: Selection) -> None:
         return
     _finite("gain", chosen.gains, (len(chosen),))
     _finite("objective", curve.values, (len(chosen),))
-    _kinds("objective", [curve.objective.name, curve.objective.meaning], str)
+    check_fields(curve.objective, "objective")
     _finite("start", np.asarray(curve.start, dtype=np.float64), ())
 
 
 def _check_texts(insight: Insight) -> None:
-    _kinds("id", insight.ids, str)
-    _kinds("source", insight.sources, str)
+    converted(insight.ids, list[str], "id")
+    converted(insight.sources, list[str], "source")
     if len(insight.sources) != len(insight.ids):
         raise ValueError("ids and sources differ in number")
-    for text in (*insight.texts.values(), *insight.targets):
-        _kinds("text", [getattr(text, name) for name in RowText.__slots__[:4]], str)
-        _kinds("characters", [text.prompt_characters, text.completion_characters], int)
-    for each in insight.removed:
-        words = (each.id, each.reason, each.of, each.span, each.source, each.text)
-        _kinds("removed row", words, str)
-        _kinds("removed row", (each.share, float(each.row)), float)
+    for each in (*insight.texts.values(), *insight.targets, *insight.removed):
+        check_fields(each, type(each).__name__)
+    converted([each.share for each in insight.removed], list[Finite], "share")
     if not isinstance(insight.selection.method, str):
         raise ValueError("the selector has no name")
     if not isinstance(insight.selection.shortlist, int | None):
         raise ValueError("shortlist is no number")
-
-
-def _kinds(name: str, values: Sequence[object], kind: type) -> None:
-    if not all(isinstance(value, kind) for value in values):
-        raise ValueError(f"{name} is not all {kind.__name__}")
-    if kind is float and not np.isfinite(np.asarray(values)).all():
-        raise ValueError(f"{name} is not finite")
 
 
 def _whole(name: str, values: npt.NDArray[Any], shape: tuple[int, ...], below: int) -> None:

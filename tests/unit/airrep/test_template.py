@@ -79,7 +79,7 @@ def test_its_own_settings_are_used():
     ],
 )
 def test_a_setting_out_of_range_is_an_error_that_names_it(setting, value):
-    with pytest.raises(CheckpointError, match=f"template.{setting} should be .*{value!r}"):
+    with pytest.raises(CheckpointError, match=f"template.{setting}: expected .*{value!r}"):
         TextTemplate.from_dict({setting: value})
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airrep.disk.sealed import check_format, read_sealed, write_sealed
-from airrep.errors import FileFormatError, StoreError
+from airrep.disk.sealed import check_format, read_sealed, reading, write_sealed
+from airrep.errors import ArgumentError, FileFormatError, StoreError
 
 CONTENT = {"format": 1, "rows": [{"loss": 0.1 + 0.2, "name": "größer"}], "none": None, "n": 7}
 
@@ -69,3 +69,16 @@ def test_a_later_version_is_refused_in_words(tmp_path):
     for wrong in (0, -1, "1", 1.0, True, None):
         with pytest.raises(ValueError, match="no format number"):
             check_format(wrong, 2, tmp_path / "x", StoreError)
+
+
+def test_values_that_are_wrong_are_the_file_s_error_and_others_of_the_family_pass(tmp_path):
+    with (
+        pytest.raises(StoreError, match=r"x: damaged \(rows: expected int, found 1\.5\); del"),
+        reading(tmp_path / "x", "delete it", StoreError),
+    ):
+        raise ArgumentError("expected int, found 1.5", where="rows")
+    with (
+        pytest.raises(FileFormatError, match=r"^of a later version; delete it"),
+        reading(tmp_path / "x", "delete it", StoreError),
+    ):
+        raise FileFormatError("of a later version")

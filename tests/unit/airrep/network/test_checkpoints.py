@@ -418,7 +418,7 @@ def test_an_unknown_kind_of_model_lists_the_known_ones(tiny_directory, kind):
         ({"hidden_size": "32"}, "hidden_size"),
         ({"hidden_act": "unheard of"}, "unheard of"),
         ({"template": {"suffix": "x"}}, "template .*'suffix'"),
-        ({"template": {"max_tokens": 0}}, "template.max_tokens should be an integer >= 3, found 0"),
+        ({"template": {"max_tokens": 0}}, "template.max_tokens: expected int >= 3, found 0"),
         ({"backbone": {"model_type": "unheard of"}}, "unknown model_type 'unheard of'"),
         ({"num_attention_heads": 5}, "attention heads"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from airrep.disk.atomic import write_json
 from airrep.errors import FileFormatError, MissingInputError
 from curate.report import explain, read_insight, write_insight
+from curate.report.constraints import kept_constraints
 from curate.report.kept.insight import Removed
 from curate.report.page import render
 
@@ -147,3 +148,10 @@ def test_a_file_of_ours_with_a_column_missing_is_refused(saved):
     pq.write_table(table.drop_columns(["gain"]), file)
     with pytest.raises(FileFormatError, match=r"not what a selection leaves there.*gain"):
         read_insight(directory)
+
+
+def test_a_later_version_may_say_more_of_a_constraint():
+    kept = {"what": "include", "unit": "rows", "found": 1, "least": 2, "later": None}
+    (found,) = kept_constraints({"chosen": {"constraints": [kept]}})
+    assert not found.met
+    assert kept_constraints({"chosen": {}}) == []
