@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from airrep.console.wording import counted
 from airrep.errors import FileFormatError
 from curate.rows.columns import table_of
-from curate.rows.streams import check_unpacked, is_packed, lines, opened
+from curate.rows.streams import STANDARD_INPUT, check_unpacked, is_packed, lines, lines_of, opened
 
 _BATCH = 1 << 16
 
@@ -68,11 +69,11 @@ def _parsed(content: bytes, where: str, encoding: str) -> Any:  # noqa: ANN401 (
         raise FileFormatError(f"{where}: not valid JSON ({reason}).") from None
 
 
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in lines(path):
+def _json_rows(numbered: Iterable[tuple[int, bytes]], name: str) -> Iterator[dict[str, Any]]:
+    for number, line in numbered:
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{name}, line {number}"
         row = _parsed(line, where, "utf-8-sig" if number == 1 else "utf-8")
         if not isinstance(row, dict):
             raise FileFormatError(f"{where}: expected a JSON object, found {type(row).__name__}.")
@@ -80,7 +81,17 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _read_jsonl(path: Path) -> pa.Table:
-    return table_of(_json_rows(path), str(path))
+    return table_of(_json_rows(lines(path), str(path)), str(path))
+
+
+def read_standard_input() -> pa.Table:
+    """Read JSON lines from standard input.
+
+    Raises:
+        FileFormatError: A line is not a JSON object.
+    """
+    numbered = lines_of(sys.stdin.buffer, STANDARD_INPUT)
+    return table_of(_json_rows(numbered, STANDARD_INPUT), STANDARD_INPUT)
 
 
 def _read_json(path: Path) -> pa.Table:

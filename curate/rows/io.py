@@ -19,10 +19,12 @@ from datasets.table import InMemoryTable
 from airrep.console.wording import counted, named, shortened, shown
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
+from airrep.machine.processes import processes
 from airrep.records import Example, normalise
 from curate.rows.columns import table_of
-from curate.rows.files import SUFFIXES, read_file
+from curate.rows.files import SUFFIXES, read_file, read_standard_input
 from curate.rows.saved_dataset import read_saved
+from curate.rows.streams import STANDARD_INPUT
 
 OnBadRow = Literal["error", "skip"]
 _HUB_NAME = re.compile(
@@ -107,7 +109,9 @@ def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.stage
         FileFormatError: A file's content is not what its suffix promises.
         ArgumentError: Nothing that holds rows, or nothing in it.
     """
-    if isinstance(given, str | Path):
+    if isinstance(given, Rows):
+        rows = given
+    elif isinstance(given, str | Path):
         rows = _from_name(given, name)
     elif isinstance(given, list | tuple) and given and all(isinstance(f, Path) for f in given):
         rows = _from_files([user_path(file, name) for file in given], name)
@@ -116,6 +120,18 @@ def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.stage
     if len(rows.dataset) == 0:
         raise ArgumentError(f"{name}: {rows.name} holds no rows.")
     return rows
+
+
+def rows_from_standard_input() -> Rows:
+    """Read JSON lines from standard input, which can be read once; `read_rows` takes the result.
+
+    Raises:
+        ArgumentError: There are several processes, of which only one would find the rows.
+        FileFormatError: A line is not a JSON object.
+    """
+    if processes() > 1:
+        raise ArgumentError("several processes cannot share standard input; name a file of rows.")
+    return Rows(_dataset(read_standard_input(), STANDARD_INPUT), STANDARD_INPUT)
 
 
 def places_of(given: object) -> list[Path]:

@@ -10,11 +10,13 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from airrep.errors import FileFormatError
 
+STANDARD_INPUT = "standard input"  # what rows from there are called, also in manifests
 LONGEST_LINE = 64 << 20
 # Text packs to a third or a tenth; only what repeats itself over and over packs to a hundredth.
 LARGEST_UNPACKED, LARGEST_RATIO = 1 << 30, 100
@@ -70,15 +72,29 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         OSError: The file cannot be read.
     """
     with opened(path) as stream:
-        number = 0
-        while line := stream.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise FileFormatError(
-                    f"{path}, line {number}: longer than {LONGEST_LINE >> 20} MiB, as no training "
-                    "example is. Are the line breaks missing? Write one row per line."
-                )
-            yield number, line
+        yield from lines_of(stream, str(path))
+
+
+def lines_of(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a stream with their numbers, from 1.
+
+    Args:
+        stream: An open file.
+        name: Name of the file in messages.
+
+    Raises:
+        FileFormatError: A line is longer than any row.
+    """
+    for number in count(1):
+        line = stream.readline(LONGEST_LINE + 1)
+        if not line:
+            return
+        if len(line) > LONGEST_LINE:
+            raise FileFormatError(
+                f"{name}, line {number}: longer than {LONGEST_LINE >> 20} MiB, as no training "
+                "example is. Are the line breaks missing? Write one row per line."
+            )
+        yield number, line
 
 
 class _Counted(io.RawIOBase):
