@@ -7,9 +7,10 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from inspect import BoundArguments
 from typing import Any
 
-from cyclopts import CycloptsError, MissingArgumentError, Token, UnknownOptionError
+from cyclopts import App, CycloptsError, MissingArgumentError, Token, UnknownOptionError
 from cyclopts.config import Env
 
 from airrep.console.wording import shortened
@@ -75,9 +76,23 @@ def parsed(words: Sequence[str], config: ConfigFile) -> dict[str, Any] | None:
         expected = f"expected one of {', '.join(VERBS)}"
         raise ArgumentError(f"{words[0]!r} is no verb{closest(words[0], VERBS)}; {expected}")
     asked = VERBS if words[0] == "--install-completion" else words[:1]
-    app = application(asked, (config, Env("CURATE_", command=False)))
+    bound = _bound(application(asked, (config, Env("CURATE_", command=False))), words)
+    if bound is None:
+        return None
+    bound.apply_defaults()
+    options = dict(bound.arguments)
+    piped = [f"--{name}" for name in _INPUTS if options.get(name) == "-"]
+    if len(piped) > 1:
+        raise ArgumentError(f"only one of {' and '.join(piped)} can be standard input (-)")
+    if "leaks" in (options.get("fail_on") or ()) and not (options["targets"] or options["test"]):
+        raise ArgumentError("--fail-on leaks needs --targets or --test, of which leaks would be")
+    return options
+
+
+def _bound(app: App, words: Sequence[str]) -> BoundArguments | None:
+    """What cyclopts makes of the words; None if help or the like was asked for, and was shown."""
     joined: list[str] = []
-    for word in words:  # what is true or false needs no value, and is given one for all that
+    for word in words:  # what is true or false needs no value, and may be given one for all that
         if joined and joined[-1] == "--progress" and word in _TRUTHS:
             joined[-1] += f"={word}"
         else:
@@ -92,16 +107,7 @@ def parsed(words: Sequence[str], config: ConfigFile) -> dict[str, Any] | None:
             token=Token(keyword=unknown[0].partition("=")[0], source="cli"),
             argument_collection=error.app.assemble_argument_collection(),
         ) from error
-    if not command(*bound.args, **bound.kwargs):
-        return None
-    bound.apply_defaults()
-    options = dict(bound.arguments)
-    piped = [f"--{name}" for name in _INPUTS if options.get(name) == "-"]
-    if len(piped) > 1:
-        raise ArgumentError(f"only one of {' and '.join(piped)} can be standard input (-)")
-    if "leaks" in (options.get("fail_on") or ()) and not (options["targets"] or options["test"]):
-        raise ArgumentError("--fail-on leaks needs --targets or --test, of which leaks would be")
-    return options
+    return bound if command(*bound.args, **bound.kwargs) else None
 
 
 def _run(name: str, options: dict[str, Any], manifest: dict[str, Any] | None) -> int:

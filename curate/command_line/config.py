@@ -36,8 +36,12 @@ class ConfigFile:
             UnknownOptionError: It holds an option that the verb does not have.
         """
         option = arguments.get("--config", None)
-        file = option and (option.tokens[0].value if option.tokens else os.getenv("CURATE_CONFIG"))
-        for name, value in self._options(file, verbs[-1], arguments).items() if file else ():
+        if option is None:
+            return
+        file = option.tokens[0].value if option.tokens else os.getenv("CURATE_CONFIG")
+        if file is None:
+            return
+        for name, value in self._options(file, verbs[-1], arguments).items():
             given = arguments.get(f"--{name}", None)
             if given is None:
                 unknown = Token(keyword=f"--{name}", source=file)

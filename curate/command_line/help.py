@@ -16,7 +16,7 @@ _COLUMN = 24  # where summaries of verbs start
 class HelpText:
     """A formatter for cyclopts that writes text without boxes and colors."""
 
-    def __call__(self, console: Console, _: ConsoleOptions, panel: HelpPanel) -> None:
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Write the options, or the verbs, of one kind."""
         show = _verb if panel.format == "command" else _option
         if panel.entries:

@@ -149,13 +149,13 @@ def _of_command_line(name: str) -> Iterator[inspect.Parameter]:
             option,
             inspect.Parameter.KEYWORD_ONLY,
             default=False if kind is bool else None,
-            annotation=_annotated(option, kind, help=explained),
+            annotation=_annotated(option, kind, Parameter(help=explained)),
         )
 
 
-def _annotated(name: str, kind: Any, **shown: str) -> Any:  # noqa: ANN401
+def _annotated(name: str, kind: Any, *more: Parameter) -> Any:  # noqa: ANN401
     """A type with what cyclopts needs to know: flags, keys and choices; the rest is converted."""
-    shared = Parameter(alias=_SHORT.get(name), **shown)
+    shared = Parameter.combine(Parameter(alias=_SHORT.get(name)), *more)
     if kind is bool:
         negative = None if name == "progress" else ()
         return Annotated[bool, shared, Parameter(negative=negative, show_default=False)]
