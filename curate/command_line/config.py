@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
 
+_VARIABLE = "CURATE_CONFIG"
+
+
 class ConfigFile:
-    """The file that --config names, which gives what the command line leaves open.
+    """The files that --config names, which give what the command line leaves open.
 
     Attributes:
-        manifest: The file's content, if it is a manifest.
+        manifest: Content of a file that is a manifest.
     """
 
     def __init__(self) -> None:
@@ -38,10 +41,12 @@ class ConfigFile:
         option = arguments.get("--config", None)
         if option is None:
             return
-        file = option.tokens[0].value if option.tokens else os.getenv("CURATE_CONFIG")
-        if file is None:
-            return
-        for name, value in self._options(file, verbs[-1], arguments).items():
+        files = [token.value for token in option.tokens] or filter(None, [os.getenv(_VARIABLE)])
+        for file in reversed(list(files)):
+            self._add(file, verbs[-1], arguments)
+
+    def _add(self, file: str, verb: str, arguments: ArgumentCollection) -> None:
+        for name, value in self._options(file, verb, arguments).items():
             given = arguments.get(f"--{name}", None)
             if given is None:
                 unknown = Token(keyword=f"--{name}", source=file)
@@ -65,7 +70,9 @@ class ConfigFile:
             by = f"curate {content['verb']} --config …"
             raise ArgumentError(f"{file}: this manifest is repeated by {by}")
         for name, record in content["inputs"].items():
-            if record["name"] == STANDARD_INPUT and not arguments.get(f"--{name}").tokens:
+            given = arguments.get(f"--{name}", None)
+            named = given is None or given.tokens or name in content["arguments"]
+            if record["name"] == STANDARD_INPUT and not named:
                 raise ArgumentError(
                     f"{file}: the {name} came from standard input, which cannot be read again; "
                     f"name a file of the same rows by --{name}, or pipe them in by --{name} -."

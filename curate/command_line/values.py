@@ -85,7 +85,7 @@ def _yaml(text: str) -> Any:  # noqa: ANN401
     """What a text says as YAML; if that is text, or nothing, the text as it was typed."""
     with suppress(FileFormatError):
         value = read_yaml(text)
-        return text if isinstance(value, str) else value
+        return text if isinstance(value, str) or not text.strip() else value
     return text
 
 

@@ -54,8 +54,9 @@ _OWN: Mapping[str, _Own] = {
         ["check"],
     ),
     "config": (
-        str,
-        "YAML or JSON file with options, or the manifest of a run to repeat.",
+        list[str],
+        "YAML or JSON file with options, or the manifest of a run to repeat; of several files the "
+        "last counts most.",
         VERBS.keys() - _POSITIONAL,
     ),
     "json": (
@@ -159,6 +160,9 @@ def _annotated(name: str, kind: Any, *more: Parameter) -> Any:  # noqa: ANN401
     if kind is bool:
         negative = None if name == "progress" else ()
         return Annotated[bool, shared, Parameter(negative=negative, show_default=False)]
+    if kind == list[str]:  # which may be given several times
+        often = Parameter(allow_repeating=None, allow_leading_hyphen=True, metavar=name.upper())
+        return Annotated[kind, shared, often]
     choices = choices_of(kind)
     hint: Any = dict[str, Any] if is_mapping(kind) else Literal[*choices] if choices else str
     read = Parameter(

@@ -50,7 +50,7 @@ PLACEHOLDERS = {"DIR", "MODEL", "SOURCE"}
 # Names that others gave.
 THEIRS = {
     # programs, and what they read
-    "accelerate", "ray", "torchrun", "wait", ".ray", "auth_token",
+    "accelerate", "cat", "ray", "torchrun", "wait", ".ray", "auth_token",
     "OMP_NUM_THREADS", "LD_PRELOAD", "MALLOC_CONF", "CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE",
     # the hub's form of a name
     "owner", "config:split",
@@ -163,7 +163,8 @@ def _options(verb: str) -> set[str]:
 def _every_option() -> set[str]:
     scripts = {text[2:] for text in _examples().texts if text.startswith("--")}
     return scripts.union(
-        {"version", "no-progress", "install-completion"}, *(_options(verb) for verb in cli.VERBS)
+        {"version", "no-progress", "install-completion", "shell"},
+        *(_options(verb) for verb in cli.VERBS),
     )
 
 
@@ -258,7 +259,9 @@ def _of_curate(words: list[str], page: Path) -> Iterator[str]:
     verb = words[0] if words else "--help"
     if verb in cli.VERBS:
         yield from _of_words(words[1:], _options(verb), page)
-    elif verb != "--help":
+    elif verb.startswith("--"):
+        yield from _of_words(words, _every_option())
+    else:
         yield f"no verb {verb}"
 
 
@@ -316,7 +319,7 @@ def _of_words(words: list[str], options: set[str], page: Path | None = None) -> 
     """Options, and what is given to them where it is a file of the project."""
     for word in words:
         if word.startswith("--"):
-            if word[2:].partition("=")[0] not in options:
+            if re.split("[=.]", word[2:])[0] not in options:
                 yield f"no option {word}"
         elif word.startswith("examples/"):
             yield from _of_path(word, page or ROOT)
@@ -422,6 +425,7 @@ def _is_name(word: str) -> bool:
         or word in PACKAGES
         or word in _modules()
         or word in _every_option()
+        or (word.startswith("CURATE_") and word[7:].lower() in _every_option())
         or word in _examples().names
         or _examples().says(word)
         or _is_setting(word)

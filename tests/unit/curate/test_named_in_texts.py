@@ -16,6 +16,7 @@ import airrep
 import curate
 import curate.trl
 from curate import cli
+from curate.command_line.verbs import application
 from curate.demo_data import demo_pool, demo_targets
 from curate.report import saved
 from curate.selected_rows import COLUMN_PREFIX
@@ -66,12 +67,8 @@ def _options():
     """The options of every verb, as its parser knows them."""
     found = {}
     for verb in cli.VERBS:
-        (verbs,) = [
-            action.choices
-            for action in cli.parser([verb])._actions
-            if isinstance(getattr(action, "choices", None), dict)
-        ]
-        found[verb] = {name for action in verbs[verb]._actions for name in action.option_strings}
+        known = application([verb], ())[verb].assemble_argument_collection()
+        found[verb] = {"--help", *(name for argument in known for name in argument.names)}
     return found
 
 

@@ -149,6 +149,7 @@ def test_a_home_that_is_not_there():
         (["--pool=~/targets.jsonl"], "pool"),
         (["--scorer", "bm25"], "scorer"),
         (["--columns.id", "id", "--columns.id=id"], "columns.id"),
+        (["--overwrite", "--overwrite"], "overwrite"),
     ],
 )
 def test_an_option_that_is_given_twice_is_refused(home, capsys, more, named):
@@ -156,15 +157,17 @@ def test_an_option_that_is_given_twice_is_refused(home, capsys, more, named):
     command += ["--scorer", "tfidf", "--output", "~/out", *more]
     assert cli.main(command) == 2
     assert capsys.readouterr().err == (
-        f"curate select: error: --{named} is given more than once and takes one value; give it "
-        "once\n"
+        f"curate select: error: Parameter --{named} specified multiple times; curate select --help "
+        "lists all\n"
     )
     assert not (home / "out").exists()
 
 
 def test_options_that_may_be_given_together(home):
-    (home / "k.yaml").write_text("k: 4\n")
+    (home / "k.yaml").write_text("k: 4\nscorer: bm25\n")
     (home / "rest.yaml").write_text("scorer: tfidf\npool: ~/pool.jsonl\n")
     command = ["select", "--config", "~/rest.yaml", "--config", "~/k.yaml", "--targets"]
     command += ["~/targets.jsonl", "--columns.prompt", "prompt", "--columns.completion"]
-    assert cli.main([*command, "completion", "--overwrite", "--overwrite"]) == 0
+    assert cli.main([*command, "completion", "--overwrite", "--output", "~/out"]) == 0
+    arguments = json.loads((home / "out" / "manifest.json").read_text())["arguments"]
+    assert (arguments["k"], arguments["scorer"]) == (4, "bm25"), "the last config counts most"
