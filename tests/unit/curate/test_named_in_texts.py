@@ -29,7 +29,7 @@ TEMPLATE = ROOT / "curate" / "report" / "templates" / "report.html.jinja"
 THEIR_OPTIONS = {"--num_processes": "accelerate", "--upgrade": "pip"}
 THEIR_ARGUMENTS = {
     "cpu": "accelerate", "mmap_mode": "numpy", "packing": "trl",
-    "trust_remote_code": "sentence-transformers",
+    "trust_remote_code": "sentence-transformers", "use_cpu": "trl",
 }  # fmt: skip
 
 
@@ -101,7 +101,11 @@ def chosen(tmp_path_factory):
 def test_options_that_texts_name_exist():
     named = _named(r"(?<![\w-])--([a-z][\w-]*)")
     there = {name.removeprefix("--") for verb in _options().values() for name in verb}
-    there |= {name.replace("_", "-") for name in there} | {"no-progress", "version"}
+    there |= {name.replace("_", "-") for name in there} | {
+        "no-progress",
+        "version",
+        "install-completion",
+    }
     their = {name.removeprefix("--") for name in THEIR_OPTIONS}
     assert {"target", "output", "overwrite", "config"} <= set(named), "they are found at all"
     assert not _missing(named, there | their)
