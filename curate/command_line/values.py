@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -16,6 +16,9 @@ from curate.configs.yaml_text import read_yaml
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _COLLECTIONS = {Mapping: "a mapping", Sequence: "a list"}
+NpyFile = Annotated[str, msgspec.Meta(pattern=r"\.npy$")]
+# What a command line can name of a type that is made in Python.
+_NAMED_BY_FILES = {"OwnArray": NpyFile}
 
 
 def kind_of(annotation: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401 (a type)
@@ -32,7 +35,7 @@ def kind_of(annotation: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401 (
     members: list[Any] = []
     for written in annotation.split(" | "):
         with suppress(NameError):
-            members += _members(eval(written, dict(names)))
+            members += _members(eval(written, {**names, **_NAMED_BY_FILES}))
     return Union[tuple(members)]  # noqa: UP007 (of a list)
 
 
@@ -71,7 +74,9 @@ def _members(found: Any) -> list[Any]:  # noqa: ANN401
         return [str]
     if get_origin(found) in (Union, UnionType):
         return [member for each in get_args(found) for member in _members(each)]
-    plain = found in (*_WORDS, None, NoneType)
+    if get_origin(found) is tuple:  # a pair of arrays
+        return [Sequence[NpyFile]]
+    plain = found in (*_WORDS, None, NoneType, NpyFile)
     return [found] if plain or get_origin(found) in (Literal, *_COLLECTIONS) else []
 
 
@@ -98,14 +103,29 @@ def _by_keys(tokens: Mapping[str, Any], read: Callable[[str], Any]) -> dict[str,
 
 def _first_of_kind(readings: Sequence[Any], kind: Any, typed: object) -> Any:  # noqa: ANN401
     """The first way to read a value that is of a type."""
-    problems = []
+    members, problems = _members(kind), []
     for reading in readings:
         try:
-            return msgspec.convert(reading, kind)
+            return _of_a_kind(reading, members)
         except msgspec.ValidationError as error:
             problems.append(str(error))
-    kinds = [_WORDS.get(each) or _COLLECTIONS.get(get_origin(each)) for each in _members(kind)]
-    expected = " or ".join([*filter(None, kinds), ", ".join(_literals(kind))]).removesuffix(" or ")
-    inside = f" ({problems[0]})" if " - at " in problems[0] else ""
+    named = {**_WORDS, NpyFile: "the name of a .npy file"}
+    kinds = [named.get(each) or _COLLECTIONS.get(get_origin(each)) for each in members]
+    words = [*filter(None, kinds), *filter(None, [", ".join(_literals(kind))])]
+    inside = next((f" ({problem})" for problem in problems if " - at " in problem), "")
     question = closest(typed, _literals(kind))
-    raise ValueError(f"expected {expected}; found {shown(typed)}{inside}{question}")
+    raise ValueError(f"expected {' or '.join(words)}; found {shown(typed)}{inside}{question}")
+
+
+def _of_a_kind(value: Any, members: Sequence[Any]) -> Any:  # noqa: ANN401
+    """The value as the first of the types that it is of; words and files mix in lists."""
+    first: msgspec.ValidationError | None = None
+    for member in members:
+        try:
+            if get_origin(member) is Sequence and NpyFile in members and isinstance(value, list):
+                return [_of_a_kind(each, [*get_args(member), NpyFile]) for each in value]
+            return msgspec.convert(value, member)
+        except msgspec.ValidationError as error:
+            first = error if first is None or " - at " in str(error) else first
+    assert first is not None
+    raise first

@@ -244,6 +244,19 @@ def test_several_values_may_be_separated_by_commas(run):
     assert _argument("out", "scorer") == ["tfidf", "bm25"]
 
 
+def test_scores_and_embeddings_of_files_are_named_like_scorers_and_encoders(run):
+    np.save("scores.npy", np.random.default_rng(0).normal(size=(3, 80)).astype("float32"))
+    np.save("targets.npy", np.eye(3, 4, dtype="float32"))
+    np.save("pool.npy", np.ones((80, 4), dtype="float32"))
+    start = [*SELECT[:5], "-k", "3", "-o"]
+    for number, scorer in enumerate(("scores.npy", "[tfidf, scores.npy]")):
+        assert run(*start, number, "--scorer", scorer)[0] == 0
+    assert run(*start, "pair", "--encoder", "[targets.npy, pool.npy]")[0] == 0
+    status, _, err = run(*start, "x", "--scorer", "[tfidf, scores.csv]")
+    assert status == 2
+    assert "found '[tfidf, scores.csv]'" in err
+
+
 # --- exit statuses, times and causes ---
 
 
