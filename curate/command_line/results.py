@@ -46,11 +46,12 @@ def as_json(verb: str, options: Mapping[str, Any], result: Any) -> str:  # noqa:
     """What a verb found, as one JSON object; docs/command-line.md says which fields it has."""
     match verb:
         case "select" | "harmful":
-            chosen = [result.pool[i] for i in result.selection.indices.tolist()]
+            insight = result.insight
+            chosen = insight.selection.indices.tolist()
             found = {
                 "output": options.get("output"),
-                "rows": [example.row for example in chosen],
-                "ids": [example.id for example in chosen],
+                "rows": insight.rows[chosen].tolist(),
+                "ids": [insight.ids[position] for position in chosen],
                 "guard": result.guard.to_dict(),
                 "manifest": result.manifest.to_dict(),
             }
