@@ -13,6 +13,7 @@ from curate.report import explain, read_insight, write_insight
 from curate.report.constraints import kept_constraints
 from curate.report.kept.insight import Removed
 from curate.report.page import render
+from selection.top import TargetRows
 
 REMOVED = [
     Removed(70, "a", "leak", "targets t1", 0.9, "same words", source="web", text="the same words"),
@@ -37,6 +38,10 @@ def _assert_same(one, other):
             np.testing.assert_array_equal(a, b, err_msg=field.name)
         elif hasattr(a, "__dataclass_fields__"):
             _assert_same(a, b)
+        elif isinstance(a, TargetRows):
+            for ours, theirs in zip(a, b, strict=True):
+                assert ours.dtype == theirs.dtype, field.name
+                np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
         else:
             assert a == b or list(a) == list(b), field.name
 
