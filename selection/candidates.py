@@ -30,12 +30,11 @@ def top_rows(scores: Scores, n: int, among: npt.NDArray[np.bool_] | None = None)
     Returns:
         Row indices (T, n) and their scores (T, n), best first, exact ties by position.
     """
-    if among is not None and not among.all():
-        return top_rows_of(scores, [(among, n)])[0]
-    n = min(n, scores.shape[1])
-    if isinstance(scores, EmbeddingScores) and scores.shape[1] >= _FAISS_ROWS:
-        return _search(scores, n)
-    return _scan(scores, n)
+    everything = among is None or bool(among.all())
+    if everything and isinstance(scores, EmbeddingScores) and scores.shape[1] >= _FAISS_ROWS:
+        return _search(scores, min(n, scores.shape[1]))
+    among = np.ones(scores.shape[1], dtype=bool) if among is None else among
+    return top_rows_of(scores, [(among, n)])[0]
 
 
 def top_rows_of(
@@ -57,12 +56,6 @@ def top_rows_of(
 def shortlist(scores: Scores, n: int) -> npt.NDArray[np.int64]:
     """Positions, ascending, of the rows that are among the n best of some target."""
     return np.unique(top_rows(scores, n).rows)
-
-
-def _scan(scores: Scores, n: int) -> TargetRows:
-    """Look at every score, a block at a time."""
-    everything = np.ones(scores.shape[1], dtype=bool)
-    return top_rows_of(scores, [(everything, n)])[0]
 
 
 def _best_among(
@@ -97,7 +90,7 @@ def _search(scores: EmbeddingScores, n: int) -> TargetRows:
     doubtful = np.flatnonzero(ranked.scores[:, -1] <= left_out + rounding)
     if doubtful.size:
         again = EmbeddingScores(queries[doubtful], scores.embeddings.pool, workers=scores.workers)
-        scanned = _scan(again, n)
+        scanned = top_rows_of(again, [(np.ones(scores.shape[1], dtype=bool), n)])[0]
         ranked.rows[doubtful], ranked.scores[doubtful] = scanned
     return ranked
 

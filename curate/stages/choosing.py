@@ -87,7 +87,7 @@ class Candidates:
         selector: Selector,
         weights: Weights | None = None,
         constraints: BoundConstraints | None = None,
-        memory: int | None = None,
+        memory: int = 2 * MATRIX_BYTES,
     ) -> Candidates:
         """All rows; or, where the matrix would not fit, the rows that look best.
 
@@ -102,7 +102,7 @@ class Candidates:
             selector: What will choose.
             weights: (targets,) how much each counts.
             constraints: Bound to the same pool.
-            memory: Bytes for scores and selection; default `memory_of(None)`.
+            memory: Bytes for scores and selection.
 
         Raises:
             ArgumentError: The constraints cannot be met, or the selector keeps to none; or not even
@@ -114,7 +114,6 @@ class Candidates:
                 f"selector {selector.name!r} keeps to no constraints: it does not declare "
                 "keeps_constraints = True. Leave constraints out, or choose another selector."
             )
-        memory = memory_of(None) if memory is None else memory
         if not able.needs_matrix or fits(scores, memory):
             return cls(scores, None, constraints)
         if k == AUTO and not able.certifiable:
@@ -176,9 +175,8 @@ class Candidates:
             k = min(pool, 2 * k)
 
 
-def at_hand(selector: Selector, scores: Scores, memory: int | None = None) -> Scores:
+def at_hand(selector: Selector, scores: Scores, memory: int) -> Scores:
     """The scores, as a matrix that exists if the selector needs one and it fits: for all after."""
-    memory = memory_of(None) if memory is None else memory
     needed = SelectorCapabilities.of(selector).needs_matrix
     return scores.held() if needed and fits(scores, memory) else scores
 

@@ -16,7 +16,7 @@ from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, EmbeddingError, FileFormatError, MissingInputError
 from airrep.records import Example
 from airrep.shards.embedding_file import NPY_ERRORS, EmbeddingFile
-from selection.scorers.base import ids, read_with
+from selection.scorers.base import described, read_with
 from selection.scores import (
     BLOCK,
     BlockScores,
@@ -103,8 +103,8 @@ class OwnScores:
             return found
 
         digest, kind = _digest(self.given), str(values.dtype)
-        record = read_with(self.name, self.name, digest, kind, encoded=0, reused=len(pool))
-        return BlockScores(block, ids(targets), ids(pool), self.name, provenance=record)
+        record = read_with(self.name, self.name, digest, kind, reused=len(pool))
+        return BlockScores(block, **described(self, targets, pool, provenance=record))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +139,11 @@ class OwnEmbeddings:
             )
         digest = content_digest(_digest(self.targets).encode(), _digest(self.pool).encode())
         kind = str(rows[:1].dtype)
+        record = read_with(self.name, self.name, digest, kind, reused=len(pool))
         return EmbeddingScores(
             queries[:][_places(everyone[0], targets)],
             SomeRows(rows, _places(everyone[1], pool)),
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            provenance=read_with(self.name, self.name, digest, kind, encoded=0, reused=len(pool)),
+            **described(self, targets, pool, provenance=record),
         )
 
 

@@ -20,7 +20,7 @@ from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from eval_harness.files.array_file import read_array, write_array
 from selection.scorers import EmbeddingScorer, ScoreAverage, Scorer
-from selection.scorers.base import ids
+from selection.scorers.base import described, ids
 from selection.scorers.registry import SCORERS
 from selection.scores import DenseScores, Embeddings, Scores
 
@@ -37,9 +37,7 @@ class SameSource:
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
         own = np.array([e.source for e in targets])[:, None] == [e.source for e in pool]
-        return DenseScores(
-            own.astype(np.float32), target_ids=ids(targets), pool_ids=ids(pool), method=self.name
-        )
+        return DenseScores(own, **described(self, targets, pool))
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,18 @@ class BoundConstraints:
         """Rows of each source, (S,), among some of the pool's."""
         return np.bincount(self.source[among], minlength=len(self.names))
 
+    def lengths(self, among: Integers) -> Integers:
+        """Tokens of each source, (S,), of some of the pool's rows."""
+        total = np.zeros(len(self.names), dtype=np.int64)
+        np.add.at(total, self.source[among], self.tokens[among])
+        return total
+
+    def by_length(self, usable: npt.NDArray[np.bool_]) -> list[Integers]:
+        """Each source's usable rows (of a mask), the shortest first."""
+        rows = np.flatnonzero(usable)
+        order = rows[np.lexsort((self.tokens[rows], self.source[rows]))]
+        return np.split(order, np.cumsum(self.count(usable))[:-1])
+
     def room(self, k: int, share: npt.NDArray[np.float64], target_ids: Sequence[str]) -> int:
         """The most rows, up to k, that sources and excluded rows leave to choose.
 

@@ -47,7 +47,7 @@ def _check_included(bound: BoundConstraints, limits: Limits) -> None:
         )
     if limits.tokens is None:
         return
-    tokens = _sum(bound, kept)
+    tokens = bound.lengths(kept)
     if tokens.sum() > limits.tokens:
         raise ArgumentError(
             f"constraints: the rows in include ({len(kept):,}) have "
@@ -122,7 +122,7 @@ def _check_tokens(bound: BoundConstraints, limits: Limits, budget: int) -> None:
     """The shortest rows that meet every minimum."""
     start = Remaining(bound, limits)
     rows = max(0, int(limits.per_target.sum()) - len(bound.included))
-    kept, demanded = _sum(bound, bound.included), start.reserved()
+    kept, demanded = bound.lengths(bound.included), start.reserved()
     capped = limits.most_tokens < budget
     tight = np.flatnonzero(capped & (demanded > start.left))
     if tight.size:
@@ -175,13 +175,6 @@ def _reasons(
             f"more rows for min_per_target ({limits.per_target.sum()} in all) "
             f"{needed - demanded.sum():,}"
         )
-
-
-def _sum(bound: BoundConstraints, rows: Integers) -> Integers:
-    """Tokens of each source's rows among these, (S,)."""
-    total = np.zeros(len(bound.names), dtype=np.int64)
-    np.add.at(total, bound.source[rows], bound.tokens[rows])
-    return total
 
 
 def _shortest(bound: BoundConstraints) -> Integers:

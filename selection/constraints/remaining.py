@@ -52,8 +52,7 @@ class Remaining:
         """Before the first pick."""
         kept = bound.included
         count = bound.count(kept)
-        spent = np.zeros(len(bound.names), dtype=np.int64)
-        np.add.at(spent, bound.source[kept], bound.tokens[kept])
+        spent = bound.lengths(kept)
         free = ~bound.excluded
         free[kept] = False
         self.slots = limits.rows - len(kept)
@@ -63,10 +62,7 @@ class Remaining:
         self.left = limits.most_tokens - spent
         self._lengths: list[Integers] = []  # ascending, of each source's free rows
         if self.budget is not None:
-            rows = np.flatnonzero(free)
-            order = rows[np.lexsort((bound.tokens[rows], bound.source[rows]))]
-            ends = np.cumsum(bound.count(free))[:-1]
-            self._lengths = np.split(bound.tokens[order], ends)
+            self._lengths = [bound.tokens[rows] for rows in bound.by_length(free)]
 
     def take(self, source: int, tokens: int) -> None:
         """A free row was picked."""

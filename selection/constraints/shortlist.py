@@ -33,7 +33,7 @@ def constrained_shortlist(
     most = ConstrainedPass(bound, k, share, scores.target_ids).most
     limits = bound.limits(k, share, scores.target_ids)
     usable = ~bound.excluded & (bound.tokens <= limits.most_tokens[bound.source])
-    by_length = _by_length(bound, usable)
+    by_length = bound.by_length(usable)
     quota = np.array(
         [
             min(limits.most[s], np.count_nonzero(np.cumsum(bound.tokens[rows]) <= tokens))
@@ -56,13 +56,6 @@ def constrained_shortlist(
     if limits.tokens is not None:
         parts += _shortest(bound, by_length, limits.least, quota, int(limits.per_target.sum()))
     return np.unique(np.concatenate(parts))
-
-
-def _by_length(bound: BoundConstraints, usable: npt.NDArray[np.bool_]) -> list[Integers]:
-    """Each source's usable rows, the shortest first."""
-    rows = np.flatnonzero(usable)
-    order = rows[np.lexsort((bound.tokens[rows], bound.source[rows]))]
-    return np.split(order, np.cumsum(bound.count(usable))[:-1])
 
 
 def _shortest(

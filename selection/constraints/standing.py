@@ -81,8 +81,7 @@ def standings(
 
 def _sources(bound: BoundConstraints, limits: Limits, rows: Integers) -> Iterator[Standing]:
     count = bound.count(rows)
-    tokens = np.zeros(len(bound.names), dtype=np.int64)
-    np.add.at(tokens, bound.source[rows], bound.tokens[rows])
+    tokens = bound.lengths(rows)
     for s, name in enumerate(bound.names):
         what = f"source {name!r}" if name else "rows without a source"
         least = int(limits.least[s]) or None

@@ -33,10 +33,10 @@ from airrep.gradients.moments import adam_metric, second_moments
 from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.reductions import Sketch
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options, computed_in
+from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import check_given
-from selection.scorers.base import ids, read_with
+from selection.scorers.base import described, read_by_model
 from selection.scores import DenseScores, Scores
 
 Float32 = npt.NDArray[np.float32]
@@ -101,20 +101,10 @@ class AdamGradientScorer:
                 sizes[start : start + step] = lengths
                 whole.reach(start + len(part))
         values /= np.sqrt(sizes.mean() or 1.0).astype(np.float32)
-        return DenseScores(
-            values,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=_SCALE,
-            provenance=read_with(
-                self.name,
-                self.model.name,
-                self.model.fingerprint,
-                computed_in(self.model, self.dtype),
-                encoded=len(pool),
-            ),
+        made = described(
+            self, targets, pool, _SCALE, read_by_model(self.name, self.model, self.dtype, pool)
         )
+        return DenseScores(values, **made)
 
     def sketches(self, pool: Sequence[Example]) -> list[Sketch]:
         """How gradients are reduced, with the moments of this pool."""

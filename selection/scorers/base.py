@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airrep.console.wording import named
 from airrep.records import Example
-from selection.scores import Scores
+from selection.scores import Provenance, Scores
+
+if TYPE_CHECKING:
+    from airrep.language_model.model import LanguageModel
 
 
 class Scorer(Protocol):
@@ -33,15 +36,25 @@ def ids(examples: Sequence[Example]) -> list[str]:
     return [example.id for example in examples]
 
 
+def described(
+    scorer: Scorer,
+    targets: Sequence[Example],
+    pool: Sequence[Example],
+    scale: float = 1.0,
+    provenance: Provenance = (),
+) -> dict[str, Any]:
+    """What a scorer's scores say beside their values; the keywords of their constructors."""
+    return {
+        "target_ids": ids(targets),
+        "pool_ids": ids(pool),
+        "method": scorer.name,
+        "scale": scale,
+        "provenance": provenance,
+    }
+
+
 def read_with(
-    scorer: str,
-    name: str,
-    fingerprint: str,
-    dtype: str,
-    *,
-    encoded: int,
-    reused: int = 0,
-    changed: int = 0,
+    scorer: str, name: str, fingerprint: str, dtype: str, **counts: int
 ) -> list[dict[str, Any]]:
     """What a manifest says of the encoder or the language model that a scorer read the rows with.
 
@@ -50,18 +63,18 @@ def read_with(
         name: Name of the encoder or the model; of an absolute path the last part is kept.
         fingerprint: Its fingerprint: equal for equal scores.
         dtype: What it computes in.
-        encoded: How many pool rows it read.
-        reused: How many were found in a store.
-        changed: How many of those it read were known there with another text.
+        counts: Pool rows that it `encoded`, that were `reused` from a store, and those of the
+            encoded ones that had `changed`, known there with another text.
     """
-    return [
-        {
-            "scorer": scorer,
-            "name": named(name),
-            "fingerprint": fingerprint,
-            "dtype": dtype,
-            "encoded": encoded,
-            "reused": reused,
-            "changed": changed,
-        }
-    ]
+    record = {"scorer": scorer, "name": named(name), "fingerprint": fingerprint, "dtype": dtype}
+    return [{**record, "encoded": 0, "reused": 0, "changed": 0, **counts}]
+
+
+def read_by_model(
+    scorer: str, model: LanguageModel, dtype: str, pool: Sequence[Example]
+) -> list[dict[str, Any]]:
+    """The same of a language model that read every pool row."""
+    from airrep.language_model.passes import computed_in  # here, because it brings torch
+
+    used = computed_in(model, dtype)
+    return read_with(scorer, model.name, model.fingerprint, used, encoded=len(pool))

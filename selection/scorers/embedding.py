@@ -14,7 +14,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from airrep.template import TextTemplate
-from selection.scorers.base import ids, read_with
+from selection.scorers.base import described, read_with
 from selection.scores import EmbeddingRows, EmbeddingScores, Scores
 
 
@@ -69,16 +69,9 @@ class EmbeddingScorer:
             )
         # Of another library's encoder, every process has embeddings of its own making.
         shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
-        return EmbeddingScores(
-            self._encode(targets),
-            rows,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=float(getattr(self.encoder, "attention_scale", 1.0)),
-            workers=shared,
-            provenance=self._provenance(rows),
-        )
+        scale = float(getattr(self.encoder, "attention_scale", 1.0))
+        made = described(self, targets, pool, scale, self._provenance(rows))
+        return EmbeddingScores(self._encode(targets), rows, workers=shared, **made)
 
     def _provenance(self, rows: EmbeddingRows) -> list[dict[str, Any]]:
         """What is known of the encoder; nothing of another library's."""

@@ -28,10 +28,10 @@ from airrep.errors import ArgumentError
 from airrep.gradients.features import gradient_features
 from airrep.gradients.random_projections import ProjectedLayer, projected_layers
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options, computed_in
+from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
-from selection.scorers.base import ids, read_with
+from selection.scorers.base import described, read_by_model
 from selection.scores import EmbeddingScores, Scores
 
 Preconditioner = Literal["fisher", "none"]
@@ -132,21 +132,11 @@ class GradientScorer:
             queries = unit(queries)
         if self.normalise != "none":
             rows = unit(rows)
-        return EmbeddingScores(
-            queries,
-            rows,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=_COSINE_SCALE if self.normalise == "both" else 1.0,
-            provenance=read_with(
-                self.name,
-                self.model.name,
-                self.model.fingerprint,
-                computed_in(self.model, self.dtype),
-                encoded=len(pool),
-            ),
+        scale = _COSINE_SCALE if self.normalise == "both" else 1.0
+        made = described(
+            self, targets, pool, scale, read_by_model(self.name, self.model, self.dtype, pool)
         )
+        return EmbeddingScores(queries, rows, **made)
 
 
 def whiten(

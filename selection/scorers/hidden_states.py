@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from airrep.language_model.hidden_states import Span, check_span, hidden_state_features
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import check_options, computed_in
+from airrep.language_model.passes import check_options
 from airrep.records import Example
 from selection.features import KnownFeatures, check_given, features_of
-from selection.scorers.base import ids, read_with
+from selection.scorers.base import described, read_by_model
 from selection.scores import EmbeddingScores, Scores
 
 _COSINE_SCALE = 5.0
@@ -74,18 +74,13 @@ class RdsScorer:
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
         check_given(targets, pool)
+        made = described(
+            self,
+            targets,
+            pool,
+            _COSINE_SCALE,
+            read_by_model(self.name, self.model, self.dtype, pool),
+        )
         return EmbeddingScores(
-            self.features(targets),
-            self.features(pool, progress=self.progress),
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=_COSINE_SCALE,
-            provenance=read_with(
-                self.name,
-                self.model.name,
-                self.model.fingerprint,
-                computed_in(self.model, self.dtype),
-                encoded=len(pool),
-            ),
+            self.features(targets), self.features(pool, progress=self.progress), **made
         )

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.template import TextTemplate
-from selection.scorers.base import ids
+from selection.scorers.base import described
 from selection.scores import BlockScores, DenseScores, Scores
 
 _WORD = r"(?u)\b\w+\b"
@@ -40,7 +40,7 @@ class TfidfScorer:
         def block(start: int, stop: int) -> npt.NDArray[np.float32]:
             return np.asarray((queries @ rows[start:stop].T).todense(), dtype=np.float32)
 
-        return BlockScores(block, ids(targets), ids(pool), self.name, _COSINE_SCALE)
+        return BlockScores(block, **described(self, targets, pool, _COSINE_SCALE))
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,7 @@ class Bm25Scorer:
             if known:
                 scores[x] = index.get_scores(known)
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return DenseScores(
-            scores,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=_COSINE_SCALE,
-        )
+        return DenseScores(scores, **described(self, targets, pool, _COSINE_SCALE))
 
     def _tokens(self, examples: Sequence[Example]) -> list[list[str]]:
         texts = [self.template.render(e) for e in examples]

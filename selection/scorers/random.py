@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.records import Example
-from selection.scorers.base import ids
+from selection.scorers.base import described
 from selection.scores import BLOCK, BlockScores, Scores
 
 
@@ -29,4 +29,4 @@ class RandomScorer:
             whole = rng.standard_normal((len(targets), BLOCK), dtype=np.float32)
             return whole[:, : stop - start]
 
-        return BlockScores(block, ids(targets), ids(pool), self.name)
+        return BlockScores(block, **described(self, targets, pool))

@@ -10,7 +10,7 @@ import numpy as np
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from selection.scorers.base import Scorer, ids
+from selection.scorers.base import Scorer, described
 from selection.scores import DenseScores, Float32, Scores, check_finite
 
 AVERAGE_SCALE = 0.25  # chosen on validation data, as every scale, never on what is reported
@@ -68,14 +68,7 @@ class ScoreAverage:
             provenance += scores.provenance
             del scores  # before the next scorer is asked
         mean /= len(self.scorers)
-        return DenseScores(
-            mean,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
-            method=self.name,
-            scale=AVERAGE_SCALE,
-            provenance=provenance,
-        )
+        return DenseScores(mean, **described(self, targets, pool, AVERAGE_SCALE, provenance))
 
 
 def _add_standardised(total: Float32, scores: Scores) -> None:

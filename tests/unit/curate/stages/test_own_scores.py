@@ -27,7 +27,7 @@ REST = np.delete(np.arange(41), 20)
 
 
 def _rows(chosen):
-    return [chosen.pool[i].id for i in chosen.selection.indices.tolist()]
+    return list(chosen.selection.ids)
 
 
 @pytest.fixture
