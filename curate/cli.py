@@ -20,7 +20,6 @@ from curate.command_line.config import ConfigFile
 from curate.command_line.results import as_json, as_text
 from curate.command_line.values import closest
 from curate.command_line.verbs import VERBS, application, own_options, verb
-from curate.manifest.provenance import differences
 
 _INPUTS = ("pool", "targets", "test", "evaluation")  # options that take - for standard input
 _LONGEST = 1000  # characters of a message about wrong usage
@@ -140,7 +139,8 @@ def _with_standard_input(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _compare(manifest: dict[str, Any] | None, result: object) -> int:
     """After a run from a manifest: did it choose the same rows?"""
-    from curate.training_set import TrainingSet  # here, because it brings datasets
+    from curate.manifest.provenance import differences  # here, because they bring numpy, datasets
+    from curate.training_set import TrainingSet
 
     if manifest is None or not isinstance(result, TrainingSet):
         return 0

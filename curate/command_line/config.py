@@ -11,7 +11,6 @@ from cyclopts.exceptions import UnknownOptionError
 
 from airrep.errors import ArgumentError, FileFormatError
 from curate.configs.yaml_text import read_yaml_file
-from curate.manifest.check import check_manifest
 from curate.rows.streams import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ class ConfigFile:
             raise FileFormatError(f"{file}: expected options and their values (name: value).")
         if "manifest_version" not in content:
             return content
+        from curate.manifest.check import check_manifest  # here, because it brings numpy
+
         check_manifest(content, file)
         if content["verb"] != verb:
             by = f"curate {content['verb']} --config …"
