@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,7 @@ def read_training(
 
 def _sources(parsed: EncoderTrainingConfig) -> dict[str, str]:
     """The rows that a config names, by their settings."""
-    held = parsed.evaluation
-    named = {
-        "pool": parsed.pool,
-        "targets": parsed.targets,
-        "evaluation.pool": held.pool,
-        "evaluation.targets": held.targets,
-        "evaluation.test": held.test,
-    }
+    from eval_harness.encoder_training.rows import FILES  # here, because it brings torch
+
+    named = {name: attrgetter(name)(parsed) for name in FILES}
     return {name: source for name, source in named.items() if source is not None}

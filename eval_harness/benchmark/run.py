@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -157,11 +156,11 @@ def run_benchmark(
 
 
 def _stated(config: BenchmarkConfig) -> dict[str, Any]:
-    """The config for JSON; what directories of earlier versions lack only if it is given."""
-    stated = json.loads(json.dumps(asdict(config)))
+    """The config; what directories of earlier versions lack only if it is given."""
+    stated = asdict(config)
     if config.selection is not None and config.selection.steps is None:
         del stated["selection"]["steps"]
-    return dict(stated)
+    return stated
 
 
 def _table(trials: list[dict[str, Any]]) -> pd.DataFrame:

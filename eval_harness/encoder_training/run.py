@@ -11,7 +11,6 @@ DIR/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,7 +117,7 @@ def train_and_test(
     if config.teaches is not None:
         check_teacher(config.teaches, model, config.training)
     start(config)  # as above, to refuse now what would fail after hours of runs
-    claim(directory / "config.json", json.loads(json.dumps(asdict(config))), "training")
+    claim(directory / "config.json", asdict(config), "training")
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "training")
 

@@ -15,15 +15,10 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def line(cells: Sequence[Any]) -> str:
-    """A table's row; cells are Markdown already."""
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table: the first column to the left, the others to the right. Cells are Markdown."""
     rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(line(cells) for cells in (head, rule, *rows))
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, rule, *rows))
 
 
 def code_block(text: str, language: str = "") -> str:

@@ -72,6 +72,7 @@ def claim(file: Path, mine: dict[str, Any], what: str) -> None:
     Raises:
         OutputError: The directory is bound to something else, or the file is damaged.
     """
+    mine = json.loads(json.dumps(mine))  # as it will be read
     with written_alone(file.parent):  # of two that begin at once, one is refused
         if not file.exists():
             write_sealed(file, mine)

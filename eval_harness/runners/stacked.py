@@ -108,7 +108,7 @@ class StackedRunner:
         )
         step = vmap(grad_and_value(self._batch_loss), in_dims=(0, 0, 0, 0))
         steps = self.recipe.steps(size)
-        told = self._told(runs, rows)
+        told = partial(self._told, runs, rows)
         kept = kept_steps(told)
         begun = _take_up(kept, weights, optimiser)
         with bar(
@@ -136,19 +136,13 @@ class StackedRunner:
                 counter.advance(len(runs))
         return _StackedModels(self, weights, len(runs), told)
 
-    def _told(
-        self, runs: Sequence[TrainingRun], rows: Sequence[Sequence[_Row]]
-    ) -> Callable[[], str]:
+    def _told(self, runs: Sequence[TrainingRun], rows: Sequence[Sequence[_Row]]) -> str:
         """All that what is trained depends on, for whom parts of it are kept."""
-
-        def told() -> str:
-            trained = [
-                (run.seed, content_digest(*(token_key(row.tokens) for row in mine)))
-                for run, mine in zip(runs, rows, strict=True)
-            ]
-            return f"{provenance(self)} {self._device.type} {trained}"
-
-        return told
+        trained = [
+            (run.seed, content_digest(*(token_key(row.tokens) for row in mine)))
+            for run, mine in zip(runs, rows, strict=True)
+        ]
+        return f"{provenance(self)} {self._device.type} {trained}"
 
     @property
     def _device(self) -> torch.device:

@@ -10,7 +10,7 @@ import sys
 import eval_harness
 heavy = {"torch", "scipy", "transformers", "sklearn", "datasets", "trl"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
-for name in ("lds", "accuracy"):
+for name in ("lds_of_scores", "accuracy"):
     assert callable(getattr(eval_harness, name)), name
 import eval_harness.measures.datamodeling, eval_harness.measures.task_accuracy
 import eval_harness.runs.subset_runs
