@@ -136,7 +136,7 @@ def test_what_a_frozen_trunk_makes_of_a_row_is_its_own(make_lm):
         runner = StackedRunner(model, Recipe(trainable="last:1"))
         with _disable_current_modes():  # the first example is compared with the model whole
             runner.prepare(first)
-        return [row.content.float().sum().item() for row in runner._prepared(examples)]
+        return [row.content.float().sum().item() for row in runner.prepare(examples)]
 
     assert_neighbours_do_not_matter(lambda rows: np.array(states(rows)))
 
