@@ -29,8 +29,8 @@ def kind_of(annotation: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401 (
         names: What names in it mean; those that only type checkers import are left out.
 
     Example:
-        >>> kind_of("str | Path | None", {"Path": object})
-        str | None
+        >>> kind_of("str | Path | None", {"Path": object}) == str | None
+        True
     """
     members: list[Any] = []
     for written in annotation.split(" | "):
