@@ -385,7 +385,7 @@ BAD_CALLS = {
     "weights text": ({"weights": ["a"] * 4}, "weights: expected numbers, found 'a' at position 0"),
     "weights no list": ({"weights": 3}, r"weights: expected one per target \(4\)"),
     "memory fraction": ({"memory_limit": 1.5}, "memory_limit should be a number of bytes"),
-    "encoder array": ({"encoder": np.eye(3)}, "encoder: expected a directory, a hub id or an obj"),
+    "encoder array": ({"encoder": np.eye(3)}, "encoder: embeddings of your own are a pair of"),
 }
 
 
