@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airrep.network.modeling import AirRepModel as AirRepModel
     from airrep.pooling import group_influence as group_influence
     from airrep.records import Example as Example
-    from airrep.records import normalise as normalise
+    from airrep.records import normalize as normalize
     from airrep.store import EmbeddingStore as EmbeddingStore
     from airrep.template import TextTemplate as TextTemplate
     from airrep.version import __version__ as __version__
@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = lazily(
         "airrep.errors": ["CurateError"],
         "airrep.network.modeling": ["AirRepConfig", "AirRepModel"],
         "airrep.pooling": ["group_influence"],
-        "airrep.records": ["Example", "normalise"],
+        "airrep.records": ["Example", "normalize"],
         "airrep.store": ["EmbeddingStore"],
         "airrep.template": ["TextTemplate"],
         "airrep.version": ["__version__"],

@@ -37,7 +37,7 @@ from airrep.network.reading import make_reader
 from airrep.network.sentence_layout import write_modules
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.pooling import GroupPooling, group_influence
-from airrep.records import Example, as_text, normalise
+from airrep.records import Example, as_text, normalize
 from airrep.template import text_fingerprint
 
 Encodable = str | Mapping[str, Any] | Example
@@ -178,7 +178,7 @@ class AirRep:
     ) -> Embeddings | torch.Tensor:
         """Embed texts, rows or examples.
 
-        Strings are encoded as they are; rows (in any layout that `normalise` reads) and examples
+        Strings are encoded as they are; rows (in any layout that `normalize` reads) and examples
         go through the checkpoint's text template. Under `accelerate launch` or torchrun every
         process encodes a share and all return the whole. The keywords from `batch_size` on are
         those of sentence-transformers.
@@ -387,7 +387,7 @@ class AirRep:
             elif isinstance(item, Example):
                 text = self.template.render(item)
             else:
-                text = self.template.render(normalise(item, index=i, origin="inputs"))
+                text = self.template.render(normalize(item, index=i, origin="inputs"))
             try:
                 texts.append(as_text(text, "text"))
             except RecordError as error:

@@ -1,6 +1,6 @@
 """Rows of any common instruction format, read as one kind of record.
 
-`normalise` is the only place in the project that guesses which field means what. The user's rows
+`normalize` is the only place in the project that guesses which field means what. The user's rows
 are read, never changed.
 """
 
@@ -80,7 +80,7 @@ _COLUMNS_HINT = (
 )
 
 
-def normalise(
+def normalize(
     row: Mapping[str, Any] | str,
     *,
     index: int = 0,
@@ -140,7 +140,7 @@ def _example(
 def trl_record(
     row: Mapping[str, Any], *, columns: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The row in the one TRL layout that fits it, for a row that `normalise` accepts.
+    """The row in the one TRL layout that fits it, for a row that `normalize` accepts.
 
     Conversations become `messages` (ShareGPT's roles renamed), plain text `text`, and the rest
     `prompt` and `completion`, both chat messages or both text. What is in a TRL layout already is

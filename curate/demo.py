@@ -14,7 +14,7 @@ from airrep.disk.locks import locked
 from airrep.disk.paths import not_ours, user_path
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
-from airrep.records import Example, normalise
+from airrep.records import Example, normalize
 from airrep.store import EmbeddingStore
 from curate.demo_data import TASKS, demo_pool, demo_targets
 from curate.stages.scorer_choice import load_encoder
@@ -99,7 +99,7 @@ def demo(
             progress=progress,
         )
         scorer = EmbeddingScorer(encoder, EmbeddingStore(place / "embeddings"))
-        left = [normalise(pool[i], index=i) for i in chosen.insight.rows.tolist()]
+        left = [normalize(pool[i], index=i) for i in chosen.insight.rows.tolist()]
         precision = _precision(left, k, targets, seed, scorer)
     return Demo(chosen, precision, _describe(directory, chosen, precision, k))
 
@@ -120,7 +120,7 @@ def _precision(
 ) -> dict[tuple[str, str], float]:
     """Mean over tasks of the share of right picks, for every scorer and selector."""
     wanted = [
-        normalise(row, index=i, origin=task)
+        normalize(row, index=i, origin=task)
         for task in TASKS
         for i, row in enumerate(demo_targets(task, targets, seed))
     ]

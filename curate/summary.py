@@ -19,7 +19,7 @@ _MOST_LINES = 12
 _WIDTH = 60  # of a source's name and of a target's text
 
 
-def summarise(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
+def summarize(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
     """What was read, removed and chosen, from which sources, for which targets, in what time."""
     selection = insight.selection
     sections = [
@@ -40,7 +40,7 @@ def dataset_card(name: str, summary: str, manifest: Manifest) -> str:
 
     Args:
         name: Name of the data set.
-        summary: What `summarise` returns.
+        summary: What `summarize` returns.
         manifest: Manifest of the selection; what it names is quoted, so that it stays text.
     """
     said = {n: named(v) if isinstance(v, str) else v for n, v in manifest.arguments.items()}

@@ -20,7 +20,7 @@ from airrep.disk.locks import locked
 from airrep.disk.paths import user_path
 from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError
-from airrep.records import normalise, trl_record
+from airrep.records import normalize, trl_record
 from curate.guard import GuardReport
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, Manifest, identity
 from curate.report import (
@@ -46,7 +46,7 @@ from curate.stages.destination import (
 )
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept
-from curate.summary import dataset_card, summarise
+from curate.summary import dataset_card, summarize
 from selection.overview import ScoreOverview
 from selection.result import Selection
 
@@ -106,7 +106,7 @@ class TrainingSet:
             seen: What the scores say, as far as reports and explanations need it.
         """
         rows, columns = inputs.pool.rows.dataset, manifest.arguments.get("columns")
-        removed = guarded(kept.report, lambda row: normalise(rows[row], index=row, columns=columns))
+        removed = guarded(kept.report, lambda row: normalize(rows[row], index=row, columns=columns))
         insight = gather(selection, kept.rows, inputs.targets, manifest.to_dict(), seen, removed)
         return cls(with_reasons(rows, insight), insight, kept.report, manifest)
 
@@ -205,7 +205,7 @@ class TrainingSet:
 
     def summary(self) -> str:
         """What was read, what was chosen, from which sources, for which targets, in what time."""
-        return summarise(self.insight, self.guard, self.manifest)
+        return summarize(self.insight, self.guard, self.manifest)
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Write a report: one HTML file that needs no network (docs/report.md).

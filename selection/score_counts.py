@@ -1,6 +1,6 @@
 """Histograms of scores, counted block by block, without knowing their range beforehand.
 
-All bins are 2^e wide and start at a multiple of that, so that two neighbours of one width make a
+All bins are 2^e wide and start at a multiple of that, so that two neighbors of one width make a
 bin of the next. Where a block reaches beyond the bins, they are merged in pairs until it fits: each
 score is counted once, in the bin that it belongs to, whatever the order of the blocks.
 """

@@ -50,7 +50,7 @@ def gradient_features(
 ) -> npt.NDArray[np.float32]:
     """Projected gradients of each example's mean completion-token loss, one row per example.
 
-    Examples exactly alike get rows exactly alike, and neighbours change no bit (see
+    Examples exactly alike get rows exactly alike, and neighbors change no bit (see
     `airrep.language_model.batching`). The network is left as it was found.
 
     Args:

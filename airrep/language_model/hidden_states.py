@@ -4,7 +4,7 @@ Follows Ivison et al. 2025 (arXiv 2503.01807) and their code (hamishivi/
 automated-instruction-selection, `compute_influence_cosinesim.py`, `--pooling weighted_mean`): the
 last of the model's `hidden_states`, which is after the final norm; weight i / Σ i for the i-th
 token of the whole text, prompt and completion, i from 1 (after SGPT, arXiv 2202.08904);
-L2-normalised.
+L2-normalized.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def hidden_state_features(
 ) -> npt.NDArray[np.float32]:
     """Pooled last hidden states of each example's text, of length 1.
 
-    Examples exactly alike get rows exactly alike, and neighbours change no bit (see
+    Examples exactly alike get rows exactly alike, and neighbors change no bit (see
     `airrep.language_model.batching`).
 
     Args:

@@ -18,7 +18,7 @@ from airrep.errors import EmbeddingError
 
 # What NumPy raises on damaged files: it takes headers for Python's source.
 NPY_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, TokenError)
-_DENSE = 8  # of so many neighbouring rows at least one has to be wanted, to read them all
+_DENSE = 8  # of so many neighboring rows at least one has to be wanted, to read them all
 
 
 class EmbeddingFile:

@@ -33,7 +33,7 @@ class TrainConfig:
         weighting: Weighting of pairs of subsets (see `airrep.training.objective`).
         least: Pairs count whose labels differ by more.
         most: The largest weight of a pair.
-        steps: Optimiser steps; the learning rate falls to zero over them. 0 trains nothing.
+        steps: Optimizer steps; the learning rate falls to zero over them. 0 trains nothing.
         warmup: Share of the steps over which the learning rate rises.
         learning_rate: Learning rate of projector and scale.
         backbone_learning_rate: Learning rate of everything below.

@@ -243,18 +243,18 @@ class _Trainer:
         below = [p for n, p in self._trained.items() if n.startswith("backbone.")]
         rates = ((head, config.learning_rate), (below, config.backbone_learning_rate))
         groups = [{"params": part, "lr": rate, "peak": rate} for part, rate in rates if part]
-        self._optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
 
     def run(self, directory: Path, fingerprint: str, *, progress: bool) -> Progress:
         """Train from where the directory's run is; returns it with the best weights."""
         config = self._config
-        state = load_state(directory, fingerprint, self._trained, self._optimiser)
+        state = load_state(directory, fingerprint, self._trained, self._optimizer)
         wait_for_everyone()  # before the first writes what the others are yet to look for
         due = Due()
 
         def save() -> None:
             with due.writing():
-                save_state(directory, fingerprint, state, self._trained, self._optimiser)
+                save_state(directory, fingerprint, state, self._trained, self._optimizer)
 
         with bar(config.steps, "training", "step", done=state.step, shown=progress) as shown:
             while True:
@@ -326,7 +326,7 @@ class _Trainer:
             taught = torch.nn.functional.normalize(embeddings[torch.from_numpy(pupils)], dim=1)
             return loss + config.distil * unexplained(taught, vectors)
 
-        self._optimiser.zero_grad()
+        self._optimizer.zero_grad()
         loss = cached_backward(
             lambda chunk: self._student(numbers[chunk]),
             self._student.chunks(numbers),
@@ -342,9 +342,9 @@ class _Trainer:
                 "learning rates."
             )
         share = rate_at(number, config.steps, config.warmup)
-        for group in self._optimiser.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * share
-        self._optimiser.step()
+        self._optimizer.step()
         return loss
 
     def _hold_near_start(self) -> None:

@@ -115,7 +115,7 @@ def pairwise_loss(
     least: float = 0.1,
     most: float = 5.0,
 ) -> torch.Tensor:
-    """Weighted mean of softplus(-(p_i - p_j)) over a target's subsets i labelled better than j.
+    """Weighted mean of softplus(-(p_i - p_j)) over a target's subsets i labeled better than j.
 
     Pairs closer than `least` are left out as noise, the weights of the others are capped at `most`.
     (The paper clips weights to [0.1, 5], its code to [0, 10].) The mean is over the pairs of all

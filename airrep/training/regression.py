@@ -24,7 +24,7 @@ def fit_regression(
 ) -> tuple[Float32, Float32]:
     """Weight and bias with which the projector's output is what features tell of vectors.
 
-    Features are centred and divided by their standard deviations; the regression minimises
+    Features are centered and divided by their standard deviations; the regression minimizes
     Σ|v - v̄ - Wx|² + ridge · n · |W|². Its predictions are turned to their main directions, of
     which the first `dim` are kept, and scaled to a mean square length of 1: inner products of
     embeddings are those of the predictions, as nearly as `dim` numbers can have them.

@@ -72,6 +72,6 @@ def _source_means(
 
 
 def _unit_deviation(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    centred = values - values.mean(axis=0)
-    deviation = centred.std(axis=0)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > _LEAST)
+    centered = values - values.mean(axis=0)
+    deviation = centered.std(axis=0)
+    return np.divide(centered, deviation, out=np.zeros_like(centered), where=deviation > _LEAST)

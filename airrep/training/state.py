@@ -1,7 +1,7 @@
 """A training run on disk, so that a killed one goes on and ends where it would have ended.
 
     training.json           what the run is (a fingerprint) and the figures so far
-    training.safetensors    weights, optimiser moments and the best weights, at the last validation
+    training.safetensors    weights, optimizer moments and the best weights, at the last validation
                             or, if validations are far apart, since; with a digest of them
 
 The random draws of a step depend on the seed and the step's number alone.
@@ -28,7 +28,7 @@ from airrep.errors import OutputError, SupervisionError
 STATE_FILE = "training.safetensors"
 FIGURES_FILE = "training.json"
 _FORMAT = 2  # 1 had no losses since the last validation, and was written at validations alone
-_ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser knows of a weight
+_ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimizer knows of a weight
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ def save_state(
     fingerprint: str,
     progress: Progress,
     trained: Mapping[str, torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write the run, whole or not at all."""
     tensors = {f"weight.{name}": p.detach() for name, p in trained.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in progress.weights.items()}
     for name, parameter in trained.items():
-        if state := optimiser.state.get(parameter):
+        if state := optimizer.state.get(parameter):
             tensors |= {f"{part}.{name}": state[part] for part in _ADAM}
     described = {
         "format": _FORMAT,
@@ -102,7 +102,7 @@ def load_state(
     directory: Path,
     fingerprint: str,
     trained: Mapping[str, torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
 ) -> Progress:
     """Take up the directory's run, or begin one if there is none.
 
@@ -133,7 +133,7 @@ def load_state(
                 if f"step.{name}" in tensors:
                     step, *moments = (tensors[f"{part}.{name}"] for part in _ADAM)
                     average, square = (moment.to(parameter.device) for moment in moments)
-                    optimiser.state[parameter] = {
+                    optimizer.state[parameter] = {
                         "step": step,
                         "exp_avg": average,
                         "exp_avg_sq": square,

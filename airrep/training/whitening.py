@@ -1,4 +1,4 @@
-"""A projector by whitening: features centred, whitened part by part, along their main directions.
+"""A projector by whitening: features centered, whitened part by part, along their main directions.
 
 Raw features of any backbone share large common components (the mean state, a few huge dimensions)
 that say nothing about a row; without them training starts from a better place.
@@ -28,7 +28,7 @@ def fit_whitening(
 ) -> tuple[Float32, Float32]:
     """Weight and bias with which the projector's output is the whitened features.
 
-    Each part: centred, multiplied by (C + λI)^(-1/2) with its covariance C and λ = damping · mean
+    Each part: centered, multiplied by (C + λI)^(-1/2) with its covariance C and λ = damping · mean
     of its eigenvalues (of n, where its rows are fewer than its dimensions), and scaled to a total
     variance of 1; then the `dim` main directions of all parts
     together. An embedding's length is about 1.
@@ -55,14 +55,14 @@ def fit_whitening(
         rng = np.random.default_rng(0)
         features = features[np.sort(rng.choice(len(features), _ROWS, replace=False))]
     mean = features.mean(axis=0, dtype=np.float64)
-    centred = features - mean.astype(np.float32)
+    centered = features - mean.astype(np.float32)
     bounds = list(pairwise(np.cumsum([0, *blocks])))
     parts = []
     for start, stop in bounds:
         least = _ROUNDING * np.square(mean[start:stop]).mean()
-        parts.append(_whitening(centred[:, start:stop], damping, len(blocks), least))
+        parts.append(_whitening(centered[:, start:stop], damping, len(blocks), least))
     whitened = np.concatenate(
-        [centred[:, start:stop] @ part for part, (start, stop) in zip(parts, bounds, strict=True)],
+        [centered[:, start:stop] @ part for part, (start, stop) in zip(parts, bounds, strict=True)],
         axis=1,
     )
     directions = main_directions(whitened, min(dim, whitened.shape[1]))
@@ -80,7 +80,7 @@ def _whitening(part: Float32, damping: float, parts: int, least: float) -> Float
     With fewer rows than dimensions they are found from the rows' inner products.
 
     Args:
-        part: (n, size), centred.
+        part: (n, size), centered.
         damping: See `fit_whitening`.
         parts: How many there are.
         least: A smaller mean variance is rounding: the part is constant, and is left out.

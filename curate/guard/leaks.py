@@ -15,7 +15,7 @@ from curate.guard.report import Removal
 from curate.guard.spans import shared_span
 
 LEAK_SHARE = 0.5
-_PROMPT_WORDS = 5  # a shorter prompt says too little to be recognised by itself
+_PROMPT_WORDS = 5  # a shorter prompt says too little to be recognized by itself
 
 
 def in_tests(corpus: Corpus) -> Bools:

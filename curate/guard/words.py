@@ -16,7 +16,7 @@ _WRITTEN = re.compile(rf"{_LETTERS}(?:['’]+{_LETTERS})*|{_REST}")  # apostroph
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: Unicode-normalised, case-folded, without punctuation.
+    """The words of a text: Unicode-normalized, case-folded, without punctuation.
 
     A text without any word is its characters, so that one emoji is not another.
     """
@@ -32,7 +32,7 @@ def count_words(text: str) -> int:
 def excerpt(text: str, start: int, stop: int) -> str:
     """The passage of `text` that holds its words `start` to `stop`, as it was written.
 
-    Where normalising changed the number of words, the words themselves.
+    Where normalizing changed the number of words, the words themselves.
     """
     found, places = _read(text)
     stop = min(stop, len(found))

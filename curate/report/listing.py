@@ -105,7 +105,7 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
     """The targets in the order of `coverage`, at most `TARGETS`."""
     ranks = insight.ranks()
 
-    def neighbours(
+    def neighbors(
         rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]
     ) -> list[ListedScore]:
         return [
@@ -123,9 +123,9 @@ def listed_targets(insight: Insight) -> list[ListedTarget]:
                 on_a_line(target.label, _TWO_LINES),
                 "\n→ ".join(part for part in _texts(target, 1200) if part),
                 each,
-                neighbours(*insight.best(x, _NEIGHBOURS)),
-                neighbours(left.rows[x, :_NEIGHBOURS], left.scores[x, :_NEIGHBOURS]),
-                neighbours(*insight.worst(x, _NEIGHBOURS)),
+                neighbors(*insight.best(x, _NEIGHBOURS)),
+                neighbors(left.rows[x, :_NEIGHBOURS], left.scores[x, :_NEIGHBOURS]),
+                neighbors(*insight.worst(x, _NEIGHBOURS)),
             )
         )
     return listed

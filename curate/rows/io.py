@@ -20,7 +20,7 @@ from airrep.console.wording import counted, named, shortened, shown
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
 from airrep.machine.processes import processes
-from airrep.records import Example, normalise
+from airrep.records import Example, normalize
 from curate.rows.columns import table_of
 from curate.rows.files import SUFFIXES, read_file, read_standard_input
 from curate.rows.saved_dataset import read_saved
@@ -73,7 +73,7 @@ class Rows:
             try:
                 if isinstance(row, RecordError):
                     raise row.at(_row(file, local))
-                read = normalise(row, index=local, origin=file, columns=columns)
+                read = normalize(row, index=local, origin=file, columns=columns)
             except RecordError as error:
                 if on_bad_row == "error":
                     raise

@@ -50,7 +50,7 @@ def make_scorer(
 
     Args:
         scorer: One of `ScorerName`; scores of one's own, an array or a .npy file; several names or
-            files, for the mean of their standardised scores; or a scorer, which comes back as it
+            files, for the mean of their standardized scores; or a scorer, which comes back as it
             is.
         encoder: For airrep: directory, hub id or encoder, or embeddings of one's own, those of the
             targets and those of the pool; default the built-in encoder.
@@ -156,7 +156,7 @@ def _check_name(name: object, model: object | None) -> None:
     if name not in SCORERS:
         raise ArgumentError(
             f"scorer {name!r} is unknown; choose from {', '.join(SCORERS)}, or give a list of "
-            "several for the mean of their standardised scores."
+            "several for the mean of their standardized scores."
         )
     if SCORERS[name].needs == "model" and model is None:
         raise ArgumentError(

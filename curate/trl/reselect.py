@@ -85,7 +85,7 @@ class Reselect(TrainerCallback):
             k: Rows of a round, a number: all rounds are of one length. Default 1000, or the whole
                 pool if it has fewer.
             every: "epoch": a round is one pass over its k rows. A number: a round is so many
-                optimiser steps, however many passes or parts of one that makes.
+                optimizer steps, however many passes or parts of one that makes.
             weighting: "loss": targets count in proportion to their current loss, on a coarse scale
                 (see `loss_weights`). "none": always the same. Or a function of the losses
                 (targets,) that returns weights (targets,).
@@ -275,7 +275,7 @@ def _check_every(every: object) -> None:
     steps = isinstance(every, int) and not isinstance(every, bool) and every >= 1
     if not (steps or every == "epoch"):
         raise ArgumentError(
-            f"every should be 'epoch' or a number of optimiser steps >= 1, found {every!r}."
+            f"every should be 'epoch' or a number of optimizer steps >= 1, found {every!r}."
         )
 
 

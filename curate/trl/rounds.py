@@ -31,7 +31,7 @@ class Round:
 
     Attributes:
         number: From 0.
-        step: Optimiser steps taken when it began.
+        step: Optimizer steps taken when it began.
         indices: Positions in the pool, best first.
         fingerprint: Digest of those rows in order; that of a manifest of `curate.select`.
         churn: Share of the rows that were not in the round before; None for the first.

@@ -139,6 +139,6 @@ def _check_signed(scorer: object) -> None:
             raise ArgumentError(f"scorer {name!r} cannot find what hurts: {why}; {choose}.")
     if len(names) > 1:
         raise ArgumentError(
-            "several scorers cannot find what hurts: in the mean of their standardised scores 0 "
+            "several scorers cannot find what hurts: in the mean of their standardized scores 0 "
             f"is the average pool row, and below 0 a row may still help; {choose}."
         )

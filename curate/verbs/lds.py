@@ -59,7 +59,7 @@ def lds(
         evaluation: The rows whose losses were measured; as they were given to `record`.
         scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient, gradient_cosine or
             gradient_adam; or a list of several, [airrep, gradient], for the mean of their
-            standardised scores.
+            standardized scores.
         scores: Scores of your own, in place of a scorer: a .npy file (evaluation rows × pool rows)
             in the order of the rows; larger means that training on the row lowers the loss more.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.

@@ -78,7 +78,7 @@ def select(
             language model's own states and gradients, rds, gradient, gradient_cosine or
             gradient_adam. Or scores of your own: an array, or the name of a .npy file (targets ×
             pool rows, in the order of the rows; larger helps more). A list of several, [airrep,
-            gradient], takes the mean of their standardised scores.
+            gradient], takes the mean of their standardized scores.
         selector: How scores become a set: herding, layered_greedy, plain_greedy, coverage,
             round_robin, top_k_max, top_k_mean or random. Default: herding for an encoder's scores
             (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.

@@ -32,7 +32,7 @@ def verify(directory: str | Path, *, repair: bool = False) -> Verification:
             of killed runs are removed. Rows, results and checkpoints are never removed.
 
     Returns:
-        What was recognised, what is wrong with it, and how to mend that.
+        What was recognized, what is wrong with it, and how to mend that.
 
     Raises:
         MissingInputError: No such directory, or nothing in it that the library wrote.
@@ -62,8 +62,8 @@ def _look(root: Path) -> tuple[list[Place], list[Finding]]:
     places = [
         check(directory)
         for directory in _directories(root)
-        for recognises, check in _KINDS
-        if recognises(directory)
+        for recognizes, check in _KINDS
+        if recognizes(directory)
     ]
     findings = [finding for place in places for finding in place.findings]
     findings += _temporary(root, [place.directory for place in places])
@@ -120,7 +120,7 @@ def _is_selection(directory: Path) -> bool:
     return saved or _manifest_says(directory, "manifest_version")
 
 
-# How a directory is recognised, and what looks at it; one directory may be of several kinds.
+# How a directory is recognized, and what looks at it; one directory may be of several kinds.
 _RUNS = ("plan.json", "plan.safetensors", "runs/[0-9]*-[0-9]*.safetensors")
 _CLAIMED = ("config.json", "checksums.json")
 _TRAINING = ("training.safetensors", "learned.json", "teacher.npy")

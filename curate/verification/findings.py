@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Place:
-    """A directory that was recognised.
+    """A directory that was recognized.
 
     Attributes:
         directory: Which.
@@ -53,7 +53,7 @@ class Verification:
     """What `verify` found.
 
     Attributes:
-        places: What was recognised.
+        places: What was recognized.
         findings: What is wrong, and was not mended.
         mended: What was wrong and is no longer.
     """

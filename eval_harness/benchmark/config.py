@@ -88,7 +88,7 @@ class SelectionConfig:
             choices that must not see the test file.
         seeds: Draws of the targets, each with a fine-tuning seed of its own.
         wrong_share: Share of completions swapped in "wrong_labels".
-        steps: Optimiser steps of every run, as nearly as whole epochs come to it; default what the
+        steps: Optimizer steps of every run, as nearly as whole epochs come to it; default what the
             recipe's epochs make of the budget.
         scorers: Methods, each used with `selector`.
         selector: How scores become a set; null for each method's own default, as in

@@ -66,7 +66,7 @@ def make_method(
     Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
     gradient_cosine (options of `GradientScorer`), gradient_adam (of `AdamGradientScorer`),
     same_source; and "a+b" for the mean of two
-    methods' standardised scores, with the options that they have in `others`, the config's methods.
+    methods' standardized scores, with the options that they have in `others`, the config's methods.
     An option `kind` says what a name of your own stands for.
 
     Raises:
@@ -128,7 +128,7 @@ def _identity(scorer: Scorer, model: LanguageModel) -> str:
     """What a scorer's scores depend on, defaults included."""
     if isinstance(scorer, ScoreAverage):
         parts = "; ".join(_identity(part, model) for part in scorer.scorers)
-        return f"mean of standardised scores: {parts}"
+        return f"mean of standardized scores: {parts}"
     if isinstance(scorer, EmbeddingScorer) and isinstance(scorer.encoder, AirRep):
         return f"{scorer.name} {scorer.encoder.fingerprint}"
     assert is_dataclass(scorer)

@@ -30,11 +30,11 @@ def plot_attribution(
     ordered = sorted(rows, key=lambda row: row["attention"])
     figure = Figure(figsize=(7, 1.2 + _HEIGHT * len(ordered)), layout="constrained")
     axes = figure.subplots()
-    for name, colour, shift in (("sum", _QUIET, -0.15), ("attention", _ACCENT, 0.15)):
+    for name, color, shift in (("sum", _QUIET, -0.15), ("attention", _ACCENT, 0.15)):
         places = [i + shift for i in range(len(ordered))]
-        centre, low, high = ([row[name + end] for row in ordered] for end in ("", "_low", "_high"))
+        center, low, high = ([row[name + end] for row in ordered] for end in ("", "_low", "_high"))
         axes.errorbar(
-            centre, places, xerr=_spread(centre, low, high), fmt="o", color=colour, label=name, ms=4
+            center, places, xerr=_spread(center, low, high), fmt="o", color=color, label=name, ms=4
         )
     axes.set_yticks(range(len(ordered)), [row["method"] for row in ordered])
     if ceiling:
@@ -71,9 +71,9 @@ def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> N
     _finish(figure, grid[: len(panels)], file)
 
 
-def _spread(centre: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Float64:
+def _spread(center: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Float64:
     """What lies to the left and to the right, (2, n); rounding may not make it negative."""
-    middle = np.asarray(centre)
+    middle = np.asarray(center)
     return np.maximum([middle - np.asarray(low), np.asarray(high) - middle], 0.0)
 
 

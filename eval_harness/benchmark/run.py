@@ -16,7 +16,7 @@ from eval_harness.benchmark.config import BenchmarkConfig
 from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.plots import plot_trials
 from eval_harness.benchmark.problems import Problems, Rows
-from eval_harness.benchmark.tables import selectors_markdown, summarise_trials, trials_markdown
+from eval_harness.benchmark.tables import selectors_markdown, summarize_trials, trials_markdown
 from eval_harness.benchmark.trials import Trials
 from eval_harness.files.outputs import (
     CHECKSUMS,
@@ -136,7 +136,7 @@ def run_benchmark(
     tried, summary = pd.DataFrame(), pd.DataFrame()
     if trials is not None:
         rows = trials.run(progress=progress)
-        tried, summary = _table(rows), summarise_trials(rows)
+        tried, summary = _table(rows), summarize_trials(rows)
         texts.append("## Downstream\n\n" + trials_markdown(summary))
         for scorer in trials.config.selectors_with if trials.config.selectors else []:
             texts.append(

@@ -45,7 +45,7 @@ def interval(
     return mean, mean - half, mean + half
 
 
-def summarise_trials(trials: Sequence[dict[str, Any]], against: str = "random") -> pd.DataFrame:
+def summarize_trials(trials: Sequence[dict[str, Any]], against: str = "random") -> pd.DataFrame:
     """One row per setting, budget and arm: means, and the paired differences in loss and F1.
 
     Args:

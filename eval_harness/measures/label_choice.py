@@ -1,4 +1,4 @@
-"""Choosing among labels: the one whose mean completion loss is lowest, which favours no length."""
+"""Choosing among labels: the one whose mean completion loss is lowest, which favors no length."""
 
 from __future__ import annotations
 

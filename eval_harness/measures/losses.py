@@ -34,7 +34,7 @@ def completion_losses(
     """Cross-entropy of each example's completion given its prompt, in nats.
 
     The completion's tokens are those of `LanguageModel.tokenize`, the end-of-text token included.
-    Order and neighbours change no bit of a loss on a CPU (see `airrep.language_model.batching`).
+    Order and neighbors change no bit of a loss on a CPU (see `airrep.language_model.batching`).
     Against the same row alone and unpadded, float32 losses were within 3e-6.
 
     Args:

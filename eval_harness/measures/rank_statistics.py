@@ -1,6 +1,6 @@
 """Rank correlations of many columns at once, and their bootstrap.
 
-Ranks are kept doubled and centred, #smaller + #smaller-or-equal - S: whole numbers, 0 in the
+Ranks are kept doubled and centered, #smaller + #smaller-or-equal - S: whole numbers, 0 in the
 middle, equal for equal values (the doubled average rank, less S + 1). Their sums of products are
 whole numbers, too, so that in float64 nothing here rounds before the last division (S < 200,000),
 and no result depends on the order of a sum.

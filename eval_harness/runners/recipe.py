@@ -1,7 +1,7 @@
 """Settings of fine-tuning on a few rows, which every runner obeys.
 
 Runners differ in speed, not in what they compute: the same rows in the same order, the same
-batches, optimiser and schedule (AdamW without weight decay, linear decay to zero, gradient norm
+batches, optimizer and schedule (AdamW without weight decay, linear decay to zero, gradient norm
 clipped at 1, mean loss over a batch's completion tokens).
 """
 
@@ -65,7 +65,7 @@ class Recipe:
         learning_rate: At the first step; falls linearly to zero.
         batch_size: Rows per step. Batches run on across the end of an epoch.
         trainable: "all", "last:N" or "lora:RANK"; see `Trainable`.
-        precision: Precision of forward and backward; weights and optimiser are float32. "auto" is
+        precision: Precision of forward and backward; weights and optimizer are float32. "auto" is
             bfloat16 where the hardware has it.
 
     Example:
@@ -84,11 +84,11 @@ class Recipe:
         Trainable.parse(self.trainable)
 
     def steps(self, rows: int) -> int:
-        """Optimiser steps of a run on so many rows."""
+        """Optimizer steps of a run on so many rows."""
         return -(-rows * self.epochs // self.batch_size)
 
     def epochs_for(self, steps: int, rows: int) -> int:
-        """Passes over so many rows that come closest to so many optimiser steps, 1 or more."""
+        """Passes over so many rows that come closest to so many optimizer steps, 1 or more."""
         return max(1, round(steps * self.batch_size / rows))
 
     def order(self, rows: int, seed: int) -> npt.NDArray[np.int64]:

@@ -29,7 +29,7 @@ _LAYOUTS = ({"prompt", "completion"}, {"messages"}, {"text"})
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A finished run: where the model is, optimiser steps taken, mean training loss in nats."""
+    """A finished run: where the model is, optimizer steps taken, mean training loss in nats."""
 
     directory: Path
     steps: int
@@ -60,7 +60,7 @@ def fine_tune(
         model: Directory or hub id of a causal language model.
         output: Directory for the trained model and its tokenizer.
         epochs: Passes over the dataset.
-        max_steps: Optimiser steps, if not -1; takes precedence over `epochs`.
+        max_steps: Optimizer steps, if not -1; takes precedence over `epochs`.
         learning_rate: Peak learning rate.
         batch_size: Examples per step and process.
         max_length: Tokens at which an example is cut.

@@ -3,7 +3,7 @@
 The trained weights of K models are one tensor with a leading dimension K; `torch.func.vmap` turns
 their products into batched ones. Frozen weights are shared, and of models of which only the last
 blocks move, the frozen trunk runs once per row, not once per step. Every model sees its own rows,
-batches, gradient norm and optimiser state, so its losses are those of training it alone, but for
+batches, gradient norm and optimizer state, so its losses are those of training it alone, but for
 the rounding of batched products (tests bound it at 1e-4 nats in float32).
 """
 
@@ -48,7 +48,7 @@ from eval_harness.runners.stack_network import StackParts, check_parts, take_apa
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
 _THROUGH_TRUNK_AT_ONCE = 2048  # tokens
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # of the optimiser
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # of the optimizer
 
 Weights = dict[str, torch.Tensor]
 
@@ -72,7 +72,7 @@ class StackedRunner:
             model: What every run starts from, with float32 weights.
             recipe: How runs train.
             stack: Models trained together. Memory grows with it: weights, gradients and two
-                optimiser moments of what is trained, and the activations of a batch, each times
+                optimizer moments of what is trained, and the activations of a batch, each times
                 the stack. With trainable "last:N" also the trunk's output of every row that was
                 seen, tokens · hidden size · 2 bytes (4 in float32).
 
@@ -103,14 +103,14 @@ class StackedRunner:
         rows = [self.prepare(run.examples) for run in runs]
         orders = [self.recipe.order(size, run.seed) for run in runs]
         weights = self._first_weights([run.seed for run in runs])
-        optimiser = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             list(weights.values()), betas=BETAS, eps=EPSILON, weight_decay=0.0, foreach=True
         )
         step = vmap(grad_and_value(self._batch_loss), in_dims=(0, 0, 0, 0))
         steps = self.recipe.steps(size)
         told = partial(self._told, runs, rows)
         kept = kept_steps(told)
-        begun = _take_up(kept, weights, optimiser)
+        begun = _take_up(kept, weights, optimizer)
         with bar(
             steps * len(runs), "training", "step", done=begun * len(runs), shown=False
         ) as counter:
@@ -129,10 +129,10 @@ class StackedRunner:
                 _clip(gradients)
                 for name, parameter in weights.items():
                     parameter.grad = gradients[name]
-                for group in optimiser.param_groups:
+                for group in optimizer.param_groups:
                     group["lr"] = self.recipe.rate(number, steps)
-                optimiser.step()
-                _keep(kept, number + 1, weights, optimiser)
+                optimizer.step()
+                _keep(kept, number + 1, weights, optimizer)
                 counter.advance(len(runs))
         return _StackedModels(self, weights, len(runs), told)
 
@@ -286,7 +286,7 @@ def _clip(gradients: Mapping[str, torch.Tensor]) -> None:
 
 
 def _take_up(
-    kept: Steps, weights: Mapping[str, torch.Tensor], optimiser: torch.optim.Optimizer
+    kept: Steps, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer
 ) -> int:
     """Put weights and moments where the work was left; returns the steps that were done."""
     done, arrays = kept.find()
@@ -295,12 +295,12 @@ def _take_up(
         with torch.no_grad():
             weight.copy_(next(found))
         moments = {name: next(found).to(weight.device) for name in _MOMENTS}
-        optimiser.state[weight] = {"step": torch.tensor(float(done)), **moments}
+        optimizer.state[weight] = {"step": torch.tensor(float(done)), **moments}
     return done
 
 
 def _keep(
-    kept: Steps, done: int, weights: Mapping[str, torch.Tensor], optimiser: torch.optim.Optimizer
+    kept: Steps, done: int, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer
 ) -> None:
     """So many steps are done; what they made is written if it is time."""
     size = sum((1 + len(_MOMENTS)) * weight.nbytes for weight in weights.values())
@@ -309,7 +309,7 @@ def _keep(
         return [
             tensor.detach().cpu().numpy()
             for weight in weights.values()
-            for tensor in (weight, *(optimiser.state[weight][name] for name in _MOMENTS))
+            for tensor in (weight, *(optimizer.state[weight][name] for name in _MOMENTS))
         ]
 
     kept.put(done, size, arrays)

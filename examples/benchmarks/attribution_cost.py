@@ -47,7 +47,7 @@ from reporting import (
 )
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from airrep import AirRep, Example, normalise
+from airrep import AirRep, Example, normalize
 from airrep.language_model.model import LanguageModel
 from airrep.machine.hardware import fastest_dtype
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
@@ -155,7 +155,7 @@ def find_rows(data: Path, model: str) -> tuple[list[Row], str]:
         given = pq.read_table(file, filters=[("split", "=", "pool")]).slice(0, 3000).to_pylist()
     else:
         given, origin = demo_pool(3000), "made-up rows"
-    examples = [normalise(row, index=i) for i, row in enumerate(given)]
+    examples = [normalize(row, index=i) for i, row in enumerate(given)]
     tokens = LanguageModel.from_pretrained(model).tokenize(examples)
     rows = [Row(e, len(t.ids)) for e, t in zip(examples, tokens, strict=True)]
     return sorted((r for r in rows if r.tokens <= LONGEST), key=lambda r: r.tokens), origin

@@ -1,6 +1,6 @@
 """Layered greedy where the score matrix is never held: time, memory, and whether it is the same.
 
-Half-precision embeddings in a file on disk, made for this: unit vectors around 300 random centres,
+Half-precision embeddings in a file on disk, made for this: unit vectors around 300 random centers,
 targets around 20 of them, scale 15. For each size of the pool: a selection within the memory limit,
 in a process of its own; and, where that takes minutes at most, the greedy on the whole matrix.
 
@@ -87,7 +87,7 @@ def main() -> None:
         "certified_scale",
         "Layered greedy without the score matrix",
         f"{args.targets} targets, {args.dim} dimensions in half precision, read from disk; unit "
-        f"vectors around {CENTRES} centres, targets around {OF_TARGETS} of them; scale {SCALE:g}; "
+        f"vectors around {CENTRES} centers, targets around {OF_TARGETS} of them; scale {SCALE:g}; "
         f"memory_limit {args.limit:g} GiB. One run each.",
         {
             name: value
@@ -106,18 +106,18 @@ def make(file: Path, pool: int, dim: int) -> None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(pool)
-    centres = np.random.default_rng(0).standard_normal((CENTRES, dim), dtype=np.float32)
+    centers = np.random.default_rng(0).standard_normal((CENTRES, dim), dtype=np.float32)
     with atomic_file(file) as part:
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(pool, dim))
         for start in range(0, pool, AT_ONCE):
             count = min(AT_ONCE, pool - start)
-            out[start : start + count] = around(centres, CENTRES, count, rng)
+            out[start : start + count] = around(centers, CENTRES, count, rng)
         out.flush()
 
 
-def around(centres: np.ndarray, of: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors around the first centres."""
-    rows = centres[rng.integers(0, of, count)]
+def around(centers: np.ndarray, of: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Unit vectors around the first centers."""
+    rows = centers[rng.integers(0, of, count)]
     rows = rows + rng.standard_normal(rows.shape, dtype=np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -125,8 +125,8 @@ def around(centres: np.ndarray, of: int, count: int, rng: np.random.Generator) -
 def work(file: str, targets: int, k: int, limit: float, dense: bool = False) -> dict[str, object]:
     """Runs in a process of its own."""
     pool = EmbeddingFile(file)
-    centres = np.random.default_rng(0).standard_normal((CENTRES, pool.shape[1]), dtype=np.float32)
-    queries = around(centres, OF_TARGETS, targets, np.random.default_rng(1))
+    centers = np.random.default_rng(0).standard_normal((CENTRES, pool.shape[1]), dtype=np.float32)
+    queries = around(centers, OF_TARGETS, targets, np.random.default_rng(1))
     scores = EmbeddingScores(queries, pool, scale=SCALE)
     before, start = resident_mib(), time.perf_counter()
     if dense:

@@ -125,12 +125,12 @@ def main() -> None:
 
 def samples(file: Path, rows: int, seed: int) -> dict[str, list[str]]:
     """For each kind, texts drawn from the whole file, as the encoder reads them."""
-    from airrep import TextTemplate, normalise
+    from airrep import TextTemplate, normalize
 
     table = pq.read_table(file, columns=["prompt", "completion"])
     order = np.random.default_rng(seed).permutation(len(table))
     template = TextTemplate()
-    texts = [template.render(normalise(row)) for row in table.take(order).to_pylist()]
+    texts = [template.render(normalize(row)) for row in table.take(order).to_pylist()]
     lengths = token_counts(texts)
     found = {}
     for kind, (least, most) in KINDS.items():

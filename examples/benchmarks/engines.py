@@ -36,7 +36,7 @@ CENTRES, SIZE, SCALE = 300, 384, 15.0
 
 
 class MadeUp:
-    """Unit vectors around one of 300 centres, made of the text's digest."""
+    """Unit vectors around one of 300 centers, made of the text's digest."""
 
     name, precision, fingerprint = "made up", "float32", "made up"
     dim, template, attention_scale = SIZE, TextTemplate(), SCALE
@@ -45,11 +45,11 @@ class MadeUp:
         self, texts: Sequence[str], *, tokens_per_batch: int = 0, progress: bool = False
     ) -> npt.NDArray[np.float32]:
         """See `airrep.store.FingerprintedEncoder`."""
-        centres = np.random.default_rng(0).standard_normal((CENTRES, SIZE), dtype=np.float32)
+        centers = np.random.default_rng(0).standard_normal((CENTRES, SIZE), dtype=np.float32)
         made = np.empty((len(texts), SIZE), dtype=np.float32)
         for row, text in zip(made, texts, strict=True):
             seed = int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
-            row[:] = centres[seed % CENTRES]
+            row[:] = centers[seed % CENTRES]
             row += np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
         return made / np.linalg.norm(made, axis=1, keepdims=True)
 

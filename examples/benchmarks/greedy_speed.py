@@ -172,7 +172,7 @@ def scratch_table(sizes: Sizes, repeats: int, seed: int) -> Table:
         ["selector", "k", "incremental, s", "from scratch, s", "ratio"],
         rows,
         "From scratch: for every candidate the softmax-pooled objective of the whole group and "
-        "the candidate, vectorised over targets and candidates in NumPy (float64, one thread). "
+        "the candidate, vectorized over targets and candidates in NumPy (float64, one thread). "
         "Its cost per pick grows with the group, so the ratio grows with k. Both make the same "
         "picks in every run; the benchmark fails if not. Median (min–max) over repeats.",
     )

@@ -318,7 +318,7 @@ def paraphrase_table(pool: Sequence[Example], data: Data) -> Table:
         "True paraphrases that are found, %",
         ["pairs of", "pairs", "guard", *(f"{size}-gram" for size in PEERS)],
         rows,
-        "Pairs that people labelled as meaning the same (questions of Quora; news sentences). What "
+        "Pairs that people labeled as meaning the same (questions of Quora; news sentences). What "
         "is found are pairs that share most of their words.",
     )
 

@@ -39,7 +39,7 @@ import pyarrow.parquet as pq
 from reporting import ROOT, Report, Spread, Table, find_data, machine, parser
 from scipy.stats import t as student
 
-from airrep import AirRep, Example, normalise
+from airrep import AirRep, Example, normalize
 from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
@@ -185,7 +185,7 @@ def short_rows(file: Path, split: str, model: LanguageModel) -> dict[str, list[R
     """The rows of each source that are not cut, in T0's order."""
     table = pq.read_table(file, filters=[("split", "=", split)]).to_pylist()
     given = [row for row in table if row["dataset"] in SOURCES]
-    examples = [replace(normalise(r, index=i), id=f"{split}-{i}") for i, r in enumerate(given)]
+    examples = [replace(normalize(r, index=i), id=f"{split}-{i}") for i, r in enumerate(given)]
     roomy = replace(model, format=LanguageModelFormat(max_tokens=LONGEST + 1))  # cuts show
     kept: dict[str, list[Row]] = defaultdict(list)
     for row, example, tokens in zip(given, examples, roomy.tokenize(examples), strict=True):

@@ -136,23 +136,23 @@ def _version(package: str) -> str | None:
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeats of one measurement: a centre, and how far they lie apart."""
+    """Repeats of one measurement: a center, and how far they lie apart."""
 
     values: Sequence[float]
-    centre: Callable[[Sequence[float]], float] = statistics.median
+    center: Callable[[Sequence[float]], float] = statistics.median
     decimals: int | None = None  # None: three significant digits
 
     def __str__(self) -> str:
-        summary = (self.centre(self.values), min(self.values), max(self.values))
+        summary = (self.center(self.values), min(self.values), max(self.values))
         middle, low, high = (
             number(x) if self.decimals is None else f"{x:.{self.decimals}f}" for x in summary
         )
         return middle if len(self.values) == 1 else f"{middle} ({low}–{high})"
 
     def to_json(self) -> dict[str, Any]:
-        """Centre, extremes and every value."""
+        """Center, extremes and every value."""
         return {
-            self.centre.__name__: self.centre(self.values),
+            self.center.__name__: self.center(self.values),
             "min": min(self.values),
             "max": max(self.values),
             "values": list(self.values),

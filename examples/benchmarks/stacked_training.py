@@ -33,7 +33,7 @@ from reporting import (
     run_worker,
 )
 
-from airrep import normalise
+from airrep import normalize
 from airrep.language_model.model import LanguageModel
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
@@ -139,7 +139,7 @@ def measure(
 
 def examples(model: LanguageModel, data: str, split: str, count: int) -> list:
     rows = pq.read_table(data, filters=[("split", "=", split)]).slice(0, count).to_pylist()
-    found = [normalise(row, index=i) for i, row in enumerate(rows)]
+    found = [normalize(row, index=i) for i, row in enumerate(rows)]
     tokens = model.tokenize(found)
     return [e for e, t in zip(found, tokens, strict=True) if len(t.ids) <= LONGEST]
 

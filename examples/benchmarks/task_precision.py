@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from reporting import Report, Spread, Table, find_data, machine, number, parser, usable_cores
 
-from airrep import EmbeddingStore, Example, normalise
+from airrep import EmbeddingStore, Example, normalize
 from eval_harness.measures.precision import source_precision
 from selection import SELECTORS, DenseScores, EmbeddingScores, Scores, make_selector
 from selection.scorers import Bm25Scorer, RandomScorer, TfidfScorer
@@ -119,7 +119,7 @@ def draw(file: Path, seed: int, target_split: str, targets_each: int, rows: int 
 def by_source(file: Path, split: str) -> Iterator[list[Example]]:
     """The examples of each source, sources ascending; ids are unique over splits."""
     rows = pq.read_table(file, filters=[("split", "=", split)]).to_pylist()
-    examples = [replace(normalise(row, index=i), id=f"{split}-{i}") for i, row in enumerate(rows)]
+    examples = [replace(normalize(row, index=i), id=f"{split}-{i}") for i, row in enumerate(rows)]
     for source in sorted({example.source for example in examples}):
         yield [example for example in examples if example.source == source]
 

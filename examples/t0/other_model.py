@@ -27,14 +27,14 @@ import torch
 from torch.nn import functional
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from airrep import Example, normalise
+from airrep import Example, normalize
 from airrep.disk.atomic import atomic_directory
 from airrep.language_model.batching import BUCKET, pad
 from airrep.language_model.model import LanguageModel, LanguageModelFormat
 from airrep.language_model.passes import autocast
 from eval_harness.measures.losses import completion_losses
 
-POSITIONS = 256  # prompts are cut here, so that every position is learnt
+POSITIONS = 256  # prompts are cut here, so that every position is learned
 PAIR_TOKENS = 128
 TEST_TOKENS, TEST_ROWS = 96, 300
 TOKENS_PER_BATCH = 2048
@@ -101,7 +101,7 @@ def main() -> None:
 
 def read(file: Path, split: str) -> list[Example]:
     rows = pq.read_table(file, filters=[("split", "=", split)]).to_pylist()
-    return [replace(normalise(row, index=i), row=i) for i, row in enumerate(rows)]
+    return [replace(normalize(row, index=i), row=i) for i, row in enumerate(rows)]
 
 
 def short(model: LanguageModel, examples: Sequence[Example], seed: int) -> list[Example]:

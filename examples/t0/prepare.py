@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from airrep import normalise
+from airrep import normalize
 from airrep.disk.atomic import atomic_file
 from airrep.language_model.model import LanguageModel
 
@@ -39,7 +39,7 @@ def main() -> None:
     model = LanguageModel.from_pretrained(args.model)
     for split, name in (("pool", "pool"), ("target", "targets"), ("test", "test")):
         rows = pq.read_table(args.data / "t0.parquet", filters=[("split", "=", split)]).to_pylist()
-        examples = [replace(normalise(row, index=i), row=i) for i, row in enumerate(rows)]
+        examples = [replace(normalize(row, index=i), row=i) for i, row in enumerate(rows)]
         tokens = model.tokenize(examples)
         fitting = [
             row for row, t in zip(rows, tokens, strict=True) if len(t.ids) <= args.max_tokens

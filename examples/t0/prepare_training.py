@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from airrep import normalise
+from airrep import normalize
 from airrep.disk.atomic import atomic_file
 from airrep.language_model.model import LanguageModel
 
@@ -88,7 +88,7 @@ def read(file: Path) -> Rows:
 
 def short(model: LanguageModel, rows: Rows, most: int) -> Rows:
     """Rows of at most so many tokens."""
-    examples = [replace(normalise(row, index=i), row=i) for i, row in enumerate(rows)]
+    examples = [replace(normalize(row, index=i), row=i) for i, row in enumerate(rows)]
     lengths = [len(tokens.ids) for tokens in model.tokenize(examples)]
     return [row for row, length in zip(rows, lengths, strict=True) if length <= most]
 

@@ -18,7 +18,7 @@ import numpy as np
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from airrep import normalise
+from airrep import normalize
 from airrep.language_model.model import LanguageModel
 from airrep.machine.processes import rank
 from curate.trl import LiveSelectionMixin, Reselect, last_checkpoint
@@ -107,7 +107,7 @@ def test_loss(model: Path, prepared: Path) -> float:
     rows = read(prepared / "test.jsonl")
     loaded = LanguageModel.from_pretrained(model, separator="", device="cpu")
     losses = [
-        completion_losses(loaded, [normalise(r) for r in rows[source]], dtype="float32").mean()
+        completion_losses(loaded, [normalize(r) for r in rows[source]], dtype="float32").mean()
         for source in SOURCES
     ]
     return float(np.mean(losses))

@@ -91,9 +91,9 @@ class Envelope:
                     # what helps counts at its largest weight in the bin, what hurts at its least
                     ratio = np.exp(log_d - np.where(high >= value, far, near))
                 lead = share[:, None] * (high - value) / (1.0 + ratio)
-                centre = lead[targets, typical]
-                np.maximum(best, lead - centre[:, None], out=best)
-                constant = max(constant, float(centre.sum()) - float(trajectory.thresholds[t]))
+                center = lead[targets, typical]
+                np.maximum(best, lead - center[:, None], out=best)
+                constant = max(constant, float(center.sum()) - float(trajectory.thresholds[t]))
             self._tables[:, :, g] = _upwards(best, terms)
             self._constants[g] = _upwards(np.array(constant), terms)
         self._counted = np.flatnonzero(share).tolist()

@@ -36,12 +36,12 @@ def _halved(features: Float64, members: Int64, groups: int) -> list[Int64]:
 
 def _along(rows: Float64) -> Float64:
     """Where rows lie along their first principal component."""
-    centred = rows - rows.mean(axis=0)
-    direction = centred[np.argmax(np.einsum("nt,nt->n", centred, centred))]
+    centered = rows - rows.mean(axis=0)
+    direction = centered[np.argmax(np.einsum("nt,nt->n", centered, centered))]
     for _ in range(_STEPS):
-        direction = centred.T @ (centred @ direction)
+        direction = centered.T @ (centered @ direction)
         length = np.linalg.norm(direction)
         if not length:
             break
         direction = direction / length
-    return centred @ direction
+    return centered @ direction

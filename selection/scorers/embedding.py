@@ -28,7 +28,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddingScorer:
-    """Scores <Enc(target), Enc(row)>, raw: no normalisation but the encoder's own.
+    """Scores <Enc(target), Enc(row)>, raw: no normalization but the encoder's own.
 
     Attributes:
         encoder: The encoder. One with a `template` and an `attention_scale` (an AirRep) brings

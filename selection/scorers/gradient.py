@@ -35,7 +35,7 @@ from selection.scorers.base import described, read_by_model
 from selection.scores import EmbeddingScores, Scores
 
 Preconditioner = Literal["fisher", "none"]
-Normalise = Literal["none", "pool", "both"]
+Normalize = Literal["none", "pool", "both"]
 Float32 = npt.NDArray[np.float32]
 
 _COSINE_SCALE = 5.0
@@ -48,8 +48,8 @@ class GradientScorer:
     Attributes:
         model: The model to be fine-tuned, as it is before that.
         rank: Rank of each side's projection; a layer has rank² features.
-        preconditioner: "fisher" (LoGra), or "none" (TracIn; normalised: as LESS, without Adam).
-        normalise: "both" for cosines, "pool" to divide by the row's length alone (the same order
+        preconditioner: "fisher" (LoGra), or "none" (TracIn; normalized: as LESS, without Adam).
+        normalize: "both" for cosines, "pool" to divide by the row's length alone (the same order
             for each target, but targets with long gradients weigh more), or "none".
         damping: λ in units of the mean eigenvalue of a layer's F. Choose it on validation data: on
             T0, 0.03 loses a quarter of the LDS that 30 has (docs/results.md).
@@ -65,7 +65,7 @@ class GradientScorer:
     model: LanguageModel = field(repr=False)
     rank: int = 32
     preconditioner: Preconditioner = "fisher"
-    normalise: Normalise = "both"
+    normalize: Normalize = "both"
     damping: float = 30.0
     layers: int | None = None
     seed: int = 0
@@ -78,7 +78,7 @@ class GradientScorer:
     def __post_init__(self) -> None:
         for option, value, known in (
             ("preconditioner", self.preconditioner, get_args(Preconditioner)),
-            ("normalise", self.normalise, get_args(Normalise)),
+            ("normalize", self.normalize, get_args(Normalize)),
         ):
             if value not in known:
                 raise ArgumentError(f"{option} {value!r} is unknown; choose {' or '.join(known)}.")
@@ -91,7 +91,7 @@ class GradientScorer:
         """What reports and manifests call it."""
         if self.preconditioner == "fisher":
             return "gradient"
-        return "gradient_cosine" if self.normalise == "both" else "gradient_dot"
+        return "gradient_cosine" if self.normalize == "both" else "gradient_dot"
 
     @cached_property
     def blocks(self) -> list[ProjectedLayer]:
@@ -104,7 +104,7 @@ class GradientScorer:
         return sum(layer.width for layer in self.blocks)
 
     def features(self, examples: Sequence[Example], *, progress: bool = False) -> Float32:
-        """Projected gradients (len(examples), dim), before preconditioning and normalisation."""
+        """Projected gradients (len(examples), dim), before preconditioning and normalization."""
         return features_of(
             examples,
             self.known,
@@ -122,17 +122,17 @@ class GradientScorer:
         )
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
-        """See `Scorer.score`. Without normalisation, scores have no unit of their own."""
+        """See `Scorer.score`. Without normalization, scores have no unit of their own."""
         check_given(targets, pool)
         queries, rows = self.features(targets), self.features(pool, progress=self.progress)
         if self.preconditioner == "fisher":
             widths = [layer.width for layer in self.blocks]
             queries, rows = whiten(queries, rows, widths, self.damping)
-        if self.normalise == "both":
+        if self.normalize == "both":
             queries = unit(queries)
-        if self.normalise != "none":
+        if self.normalize != "none":
             rows = unit(rows)
-        scale = _COSINE_SCALE if self.normalise == "both" else 1.0
+        scale = _COSINE_SCALE if self.normalize == "both" else 1.0
         made = described(
             self, targets, pool, scale, read_by_model(self.name, self.model, self.dtype, pool)
         )

@@ -17,7 +17,7 @@ from selection.scorers.base import described
 from selection.scores import BlockScores, DenseScores, Scores
 
 _WORD = r"(?u)\b\w+\b"
-_COSINE_SCALE = 5.0  # cosines and BM25 shares lie in [0, 1]: as for normalised embeddings
+_COSINE_SCALE = 5.0  # cosines and BM25 shares lie in [0, 1]: as for normalized embeddings
 
 
 @dataclass(frozen=True)

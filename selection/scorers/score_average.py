@@ -1,4 +1,4 @@
-"""The mean of several scorers' standardised scores: each has the same say, whatever its unit."""
+"""The mean of several scorers' standardized scores: each has the same say, whatever its unit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FLAT = 1e-12  # of max |score|: far above rounding in float64, far below what f
 
 @dataclass(frozen=True)
 class ScoreAverage:
-    """Mean of scorers' standardised scores, for each target.
+    """Mean of scorers' standardized scores, for each target.
 
-    A scorer's scores of the pool rows for one target are standardised over the whole pool: less
+    A scorer's scores of the pool rows for one target are standardized over the whole pool: less
     their mean, divided by their (population) standard deviation. A scorer whose scores for a target
     do not vary says nothing about it, and contributes 0. Rows that all scorers score alike get
     exactly the same score, and the order of the pool does not matter.
@@ -64,21 +64,21 @@ class ScoreAverage:
         provenance: list[Mapping[str, Any]] = []
         for scorer in self.scorers:
             scores = scorer.score(targets, pool)
-            _add_standardised(mean, scores)
+            _add_standardized(mean, scores)
             provenance += scores.provenance
             del scores  # before the next scorer is asked
         mean /= len(self.scorers)
         return DenseScores(mean, **described(self, targets, pool, AVERAGE_SCALE, provenance))
 
 
-def _add_standardised(total: Float32, scores: Scores) -> None:
-    """Add each target's standardised scores to its row of `total` (T, N)."""
+def _add_standardized(total: Float32, scores: Scores) -> None:
+    """Add each target's standardized scores to its row of `total` (T, N)."""
     for mine, line in zip(total, scores.values(), strict=True):
         check_finite(line[None], 0)
-        mine += _standardised(line)
+        mine += _standardized(line)
 
 
-def _standardised(line: Float32) -> Float32:
+def _standardized(line: Float32) -> Float32:
     """Scores (N,) of one target, less their mean, over their standard deviation; 0 if all alike."""
     # Sums round in the order of their terms: sorted, so that the order of the pool is no matter.
     ordered = np.sort(line).astype(np.float64)

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from airrep.errors import ArgumentError, RecordError
-from airrep.records import Example, normalise, trl_record
+from airrep.records import Example, normalize, trl_record
 
 FIELDS = [
     "prompt", "completion", "messages", "text", "instruction", "input", "output", "context",
@@ -59,7 +59,7 @@ def _texts(value):
 
 def _check(row, columns, outcome):
     before = list(_texts(row))
-    read = outcome(normalise, row, columns=columns)
+    read = outcome(normalize, row, columns=columns)
     assert list(_texts(row)) == before, "the user's row is not touched"
     if not isinstance(read, Example):
         assert isinstance(read, RecordError | ArgumentError)
@@ -95,22 +95,22 @@ def test_what_cannot_be_written_out_is_named_by_its_type():
     with pytest.raises(
         RecordError, match=r"'text' should be text, found int \(int of enormous size"
     ):
-        normalise({"text": 10**5000})
+        normalize({"text": 10**5000})
     nested = []
     nested.append(nested)
     with pytest.raises(RecordError, match="a part that is not text"):
-        normalise({"messages": [{"role": "assistant", "content": [nested]}]})
+        normalize({"messages": [{"role": "assistant", "content": [nested]}]})
     with pytest.raises(RecordError, match="'key' should be a name"):
-        normalise({"text": "a", "key": 10**5000}, columns={"id": "key"})
+        normalize({"text": "a", "key": 10**5000}, columns={"id": "key"})
 
 
 def test_columns_that_are_no_names_are_refused():
     for columns in ({"prompt": ["a"], "completion": "b"}, {"prompt": 1, 2: "b"}, [("text", "a")]):
         with pytest.raises(ArgumentError, match="columns"):
-            normalise({"text": "a"}, columns=columns)
+            normalize({"text": "a"}, columns=columns)
 
 
 def test_a_row_of_thousands_of_fields_does_not_fill_the_screen():
     with pytest.raises(RecordError, match="and 4,960 more") as found:
-        normalise({f"field_{i}": "x" for i in range(5000)})
+        normalize({f"field_{i}": "x" for i in range(5000)})
     assert len(str(found.value)) < 2000

@@ -19,7 +19,7 @@ from airrep.errors import (
     SupervisionError,
 )
 from airrep.language_model.model import LanguageModel
-from airrep.records import Example, normalise
+from airrep.records import Example, normalize
 from airrep.supervision import SubsetLosses
 from curate import cli
 from curate.demo_data import demo_pool
@@ -69,7 +69,7 @@ def _lds(folder, **options):
 
 
 def _examples(rows):
-    return [normalise(row, index=i) for i, row in enumerate(rows)]
+    return [normalize(row, index=i) for i, row in enumerate(rows)]
 
 
 def _by_hand(scores, losses, scale):

@@ -1,7 +1,7 @@
 """Results do not depend on what came with them, even if products round by their shape.
 
 CPUs with AMX do that in bfloat16. `HostileProduct` does it to every product, on any machine and in
-any precision, and far more than a machine would: whatever lets a neighbour decide the shape of a
+any precision, and far more than a machine would: whatever lets a neighbor decide the shape of a
 product that a promised result comes from, fails here.
 """
 
@@ -73,7 +73,7 @@ def any_encoder(request, encoder, tiny_lm):
     return made
 
 
-def assert_neighbours_do_not_matter(compute):
+def assert_neighbors_do_not_matter(compute):
     """`compute` makes a row an example; so it does for some, in any order, and for one alone."""
     with HostileProduct():
         together = compute(EXAMPLES)
@@ -97,7 +97,7 @@ def test_a_hostile_product_shows_what_amx_shows(mode):
 
 
 def test_a_text_s_embedding_is_its_own(any_encoder):
-    assert_neighbours_do_not_matter(any_encoder.encode)
+    assert_neighbors_do_not_matter(any_encoder.encode)
 
 
 def test_the_budget_changes_no_embedding(any_encoder):
@@ -126,7 +126,7 @@ def test_a_store_is_the_same_in_whatever_pieces_it_grew(any_encoder, tmp_path, m
 def test_a_language_model_s_features_and_losses_are_each_row_s_own(make_lm, kind, dtype):
     model = make_lm(kind, dtype=torch.float32)
     for compute in (hidden_state_features, gradient_features, completion_losses):
-        assert_neighbours_do_not_matter(lambda rows, f=compute: f(model, rows, dtype=dtype))
+        assert_neighbors_do_not_matter(lambda rows, f=compute: f(model, rows, dtype=dtype))
 
 
 def test_what_a_frozen_trunk_makes_of_a_row_is_its_own(make_lm):
@@ -138,7 +138,7 @@ def test_what_a_frozen_trunk_makes_of_a_row_is_its_own(make_lm):
             runner.prepare(first)
         return [row.content.float().sum().item() for row in runner.prepare(examples)]
 
-    assert_neighbours_do_not_matter(lambda rows: np.array(states(rows)))
+    assert_neighbors_do_not_matter(lambda rows: np.array(states(rows)))
 
 
 def test_select_chooses_the_same_rows_whatever_the_budget_and_the_store(encoder, tmp_path):

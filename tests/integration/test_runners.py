@@ -172,13 +172,13 @@ def plain_loop(model, run, settings):
                     layer, "weight", LowRank(layer, down)
                 )
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
     )
     tokens = model.tokenize(run.examples)
     order = settings.order(len(tokens), run.seed).tolist()
     batches = [order[i : i + settings.batch_size] for i in range(0, len(order), 4)]
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=len(batches))
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=len(batches))
     norms = []
     for batch in batches:
         longest = max(len(tokens[i].ids) for i in batch)
@@ -189,10 +189,10 @@ def plain_loop(model, run, settings):
             mask.append([1] * len(t.ids) + [0] * padding)
             labels.append([-100] * t.start + t.completion + [-100] * padding)
         ids, mask, labels = map(torch.tensor, (ids, mask, labels))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         network(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, 1.0)))
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return norms
 

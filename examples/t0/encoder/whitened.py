@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from airrep import normalise
+from airrep import normalize
 from airrep.network.token_pooling import SENTENCE_POOLINGS
 from airrep.training.config import TrainConfig
 from airrep.training.copies import save_narrow
@@ -32,7 +32,7 @@ def main() -> None:
     encoder = starting_point(args.backbone, token_pooling=args.token_pooling)
     lines = [line for file in args.rows for line in file.read_text("utf-8").splitlines()]
     rows = [json.loads(line) for line in lines]
-    texts = [encoder.template.render(normalise(row, index=i)) for i, row in enumerate(rows)]
+    texts = [encoder.template.render(normalize(row, index=i)) for i, row in enumerate(rows)]
     start_whitened(encoder, encoder.features(texts, progress=True), SETTINGS)
     save_narrow(encoder, args.output)
     print(f"wrote {args.output}; whitened on {len(rows):,} rows")

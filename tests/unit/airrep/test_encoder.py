@@ -13,7 +13,7 @@ from airrep import AirRep
 from airrep import encoder as encoder_module
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.pooling import group_influence
-from airrep.records import Example, normalise
+from airrep.records import Example, normalize
 
 ROWS = [
     {"prompt": "what is the river", "completion": "green"},
@@ -110,13 +110,13 @@ def test_the_order_changes_no_bit(either, texts):
 
 
 @pytest.mark.isa
-def test_the_neighbours_change_no_bit(either, texts):
+def test_the_neighbors_change_no_bit(either, texts):
     alone = np.concatenate([either.encode([text]) for text in texts])
     assert np.array_equal(alone, either.encode(texts))
 
 
 @pytest.mark.isa
-def test_in_bfloat16_too_the_neighbours_change_no_bit():
+def test_in_bfloat16_too_the_neighbors_change_no_bit():
     """Where the hardware has it not, it is emulated."""
     encoder = AirRep.default(dtype="bfloat16")
     texts = ["river", "stone " * 13, "green " * 30, "why " * 100]
@@ -167,7 +167,7 @@ def test_dropout_is_off_after_loading(tiny_directory, texts):
 
 
 def test_rows_examples_and_rendered_texts_agree(tiny):
-    examples = [normalise(row, index=i) for i, row in enumerate(ROWS)]
+    examples = [normalize(row, index=i) for i, row in enumerate(ROWS)]
     rendered = tiny.encode([tiny.template.render(example) for example in examples])
     assert np.array_equal(tiny.encode(ROWS), rendered)
     assert np.array_equal(tiny.encode(examples), rendered)
@@ -290,7 +290,7 @@ def test_scores_are_inner_products_targets_by_pool(tiny, texts):
     assert np.array_equal(found, tiny.scores(queries, corpus))
 
 
-def test_cosines_are_what_normalised_embeddings_give(make_encoder, texts):
+def test_cosines_are_what_normalized_embeddings_give(make_encoder, texts):
     encoder = make_encoder(normalize=True)
     same = encoder.scores(texts, texts)
     np.testing.assert_allclose(np.diag(same), 1, atol=1e-5)
@@ -308,7 +308,7 @@ def test_similarity_pools_the_scores_at_the_checkpoints_scale(make_encoder, text
 
 
 def test_the_released_convention_is_a_softmax_of_raw_absolute_scores(tiny, texts):
-    """arXiv 2505.18513, eq. 4, by NumPy: no temperature, no normalisation."""
+    """arXiv 2505.18513, eq. 4, by NumPy: no temperature, no normalization."""
     assert tiny.attention_scale == 1.0
     scores = tiny.scores(texts[:4], texts[4:]).astype(np.float64)
     weights = np.exp(np.abs(scores) - np.abs(scores).max(axis=1, keepdims=True))

@@ -26,7 +26,7 @@ def test_importing_the_package_does_not_import_torch():
 
 
 def test_neither_do_records_errors_templates_and_stores():
-    light = "from airrep import CurateError, EmbeddingStore, Example, TextTemplate, normalise"
+    light = "from airrep import CurateError, EmbeddingStore, Example, TextTemplate, normalize"
     assert modules_after(light).isdisjoint(HEAVY)
 
 

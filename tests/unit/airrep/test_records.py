@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airrep import records
 from airrep.errors import ArgumentError, CurateError, RecordError
-from airrep.records import Example, normalise, trl_record
+from airrep.records import Example, normalize, trl_record
 
 USER, ASSISTANT = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 CHAT = [USER, ASSISTANT]
@@ -62,12 +62,12 @@ def test_every_known_layout_is_among_the_cases():
 
 @every_layout
 def test_each_layout_is_read(row, prompt, completion, trl):
-    assert normalise(row, index=7) == Example("7", prompt, completion, "", 7)
+    assert normalize(row, index=7) == Example("7", prompt, completion, "", 7)
 
 
 @every_layout
-def test_a_layout_is_recognised_among_other_fields(row, prompt, completion, trl):
-    read = normalise({"difficulty": 3, **row, "tags": ["x"], "url": None})
+def test_a_layout_is_recognized_among_other_fields(row, prompt, completion, trl):
+    read = normalize({"difficulty": 3, **row, "tags": ["x"], "url": None})
     assert (read.prompt, read.completion) == (prompt, completion)
 
 
@@ -78,17 +78,17 @@ def test_trl_gets_one_of_its_own_layouts(row, prompt, completion, trl):
 
 @every_layout
 def test_what_trl_gets_reads_the_same(row, prompt, completion, trl):
-    read = normalise(trl_record(row))
+    read = normalize(trl_record(row))
     assert (read.prompt, read.completion) == (prompt, completion)
 
 
 def test_a_string_is_plain_text():
-    assert normalise("some text", index=2) == Example("2", "", "some text", "", 2)
+    assert normalize("some text", index=2) == Example("2", "", "some text", "", 2)
 
 
 def test_text_is_kept_as_it_is():
     """No stripping, no joining of lines: the model is fine-tuned on the very same text."""
-    read = normalise({"prompt": "  two\n\nlines ", "completion": " a\t\n"})
+    read = normalize({"prompt": "  two\n\nlines ", "completion": " a\t\n"})
     assert (read.prompt, read.completion) == ("  two\n\nlines ", " a\t\n")
 
 
@@ -96,12 +96,12 @@ def test_text_is_kept_as_it_is():
 
 
 def test_alpaca_wins_over_the_part_of_it_that_is_a_layout_too():
-    read = normalise({"instruction": "q", "input": "i", "output": "a"})
+    read = normalize({"instruction": "q", "input": "i", "output": "a"})
     assert read.prompt == "q\ni"  # not "i", as input/output alone would be read
 
 
 def test_an_empty_optional_field_adds_nothing():
-    assert normalise({"instruction": "q", "input": "", "output": "a"}).prompt == "q"
+    assert normalize({"instruction": "q", "input": "", "output": "a"}).prompt == "q"
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_an_empty_optional_field_adds_nothing():
     ],
 )
 def test_none_counts_as_absent(row, completion):
-    assert normalise(row).completion == completion
+    assert normalize(row).completion == completion
 
 
 def test_an_ambiguous_row_names_the_readings_the_fields_and_the_way_out():
     row = {"prompt": "q", "completion": "a", "text": "t", "extra": 1}
     with pytest.raises(RecordError) as caught:
-        normalise(row)
+        normalize(row)
     message = str(caught.value)
     assert "prompt+completion or text" in message
     assert "['prompt', 'completion', 'text', 'extra']" in message
@@ -128,7 +128,7 @@ def test_an_ambiguous_row_names_the_readings_the_fields_and_the_way_out():
 
 def test_an_unknown_layout_names_the_fields_and_the_way_out():
     with pytest.raises(RecordError) as caught:
-        normalise({"ask": "q", "reply": "a", "nothing": None})
+        normalize({"ask": "q", "reply": "a", "nothing": None})
     message = str(caught.value)
     assert "['ask', 'reply']" in message
     assert 'columns={"prompt": "<field>", "completion": "<field>"}' in message
@@ -136,8 +136,8 @@ def test_an_unknown_layout_names_the_fields_and_the_way_out():
 
 def test_the_mapping_settles_an_ambiguous_row():
     row = {"prompt": "q", "completion": "a", "text": "t"}
-    assert normalise(row, columns={"text": "text"}).completion == "t"
-    assert normalise(row, columns={"prompt": "prompt", "completion": "completion"}).prompt == "q"
+    assert normalize(row, columns={"text": "text"}).completion == "t"
+    assert normalize(row, columns={"prompt": "prompt", "completion": "completion"}).prompt == "q"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_mapping_settles_an_ambiguous_row():
 )
 def test_fields_of_any_name_can_be_mapped(columns, expected):
     row = {"ask": "q", "reply": "a", "chat": CHAT}
-    read = normalise(row, columns=columns)
+    read = normalize(row, columns=columns)
     assert (read.prompt, read.completion) == expected
 
 
@@ -170,12 +170,12 @@ def test_trl_records_follow_the_mapping(columns, expected):
 
 def test_a_mapped_field_that_a_row_lacks_is_an_error():
     with pytest.raises(RecordError, match=r"field 'ask' is missing; found the fields \['reply'\]"):
-        normalise({"reply": "a"}, columns={"prompt": "ask", "completion": "reply"})
+        normalize({"reply": "a"}, columns={"prompt": "ask", "completion": "reply"})
 
 
 def test_an_unknown_role_lists_the_known_ones():
     with pytest.raises(ArgumentError, match=r"unknown role 'query'; roles are prompt, completion"):
-        normalise({"a": "b"}, columns={"query": "a"})
+        normalize({"a": "b"}, columns={"query": "a"})
 
 
 @pytest.mark.parametrize(
@@ -183,19 +183,19 @@ def test_an_unknown_role_lists_the_known_ones():
 )
 def test_roles_that_make_no_record_are_an_error(columns):
     with pytest.raises(ArgumentError, match="do not describe one record"):
-        normalise({"a": "x", "b": CHAT}, columns=columns)
+        normalize({"a": "x", "b": CHAT}, columns=columns)
 
 
 # --- id and source --------------------------------------------------------------------------
 
 
 def test_the_default_id_is_the_position():
-    assert normalise("x", index=41).id == "41"
+    assert normalize("x", index=41).id == "41"
 
 
 def test_id_and_source_columns_can_be_named_beside_a_guessed_layout():
     row = {"text": "x", "key": 17, "origin": "wiki"}
-    read = normalise(row, index=3, columns={"id": "key", "source": "origin"})
+    read = normalize(row, index=3, columns={"id": "key", "source": "origin"})
     assert (read.id, read.source, read.row) == ("17", "wiki", 3)
 
 
@@ -203,16 +203,16 @@ def test_id_and_source_columns_can_be_named_beside_a_guessed_layout():
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_named_id_or_source_must_be_there(role, value):
     with pytest.raises(RecordError, match="field 'key' is missing"):
-        normalise({"text": "x", "key": value}, columns={role: "key"})
+        normalize({"text": "x", "key": value}, columns={role: "key"})
 
 
 @pytest.mark.parametrize("field", ["source", "dataset", "task"])
 def test_the_source_is_found_under_its_usual_names(field):
-    assert normalise({"text": "x", field: "wiki"}).source == "wiki"
+    assert normalize({"text": "x", field: "wiki"}).source == "wiki"
 
 
 def test_a_source_that_is_not_text_is_not_guessed():
-    assert normalise({"text": "x", "source": 3, "task": ["a"]}).source == ""
+    assert normalize({"text": "x", "source": 3, "task": ["a"]}).source == ""
 
 
 # --- conversations --------------------------------------------------------------------------
@@ -227,14 +227,14 @@ def test_the_last_assistant_turn_is_the_completion_and_all_before_it_the_prompt(
         {"role": "assistant", "content": "four"},
         {"role": "user", "content": "thanks"},
     ]
-    read = normalise({"messages": turns})
+    read = normalize({"messages": turns})
     assert (read.prompt, read.completion) == ("be kind\none\ntwo\nthree", "four")
 
 
 @pytest.mark.parametrize("speaker", ["gpt", "chatgpt", "assistant", "model"])
 def test_every_name_of_the_assistant_is_known(speaker):
     row = {"conversations": [{"from": "human", "value": "q"}, {"from": speaker, "value": "a"}]}
-    assert normalise(row).completion == "a"
+    assert normalize(row).completion == "a"
     assert trl_record(row) == {"messages": CHAT}
 
 
@@ -263,7 +263,7 @@ def test_what_only_trl_understands_is_passed_on():
 
 def test_multipart_content_is_read_part_by_part():
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    assert normalise({"messages": [{"role": "assistant", "content": parts}]}).completion == (
+    assert normalize({"messages": [{"role": "assistant", "content": parts}]}).completion == (
         "one\ntwo"
     )
 
@@ -272,7 +272,7 @@ def test_a_turn_without_content_is_an_empty_turn():
     """An assistant that calls a tool says nothing."""
     turns = [USER, {"role": "assistant", "content": None}, {"role": "tool", "content": "42"},
              ASSISTANT]  # fmt: skip
-    assert normalise({"messages": turns}).prompt == "q\n\n42"
+    assert normalize({"messages": turns}).prompt == "q\n\n42"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_turn_without_content_is_an_empty_turn():
 )
 def test_a_broken_conversation_is_an_error_that_says_where(turns, message):
     with pytest.raises(RecordError, match=message):
-        normalise({"messages": turns})
+        normalize({"messages": turns})
 
 
 # --- text that is none ----------------------------------------------------------------------
@@ -303,13 +303,13 @@ def test_a_broken_conversation_is_an_error_that_says_where(turns, message):
 def test_a_field_that_is_not_text_is_an_error(field, value):
     row = {"prompt": "q", "completion": "a", field: value}
     with pytest.raises(RecordError, match=field):
-        normalise(row)
+        normalize(row)
 
 
 @pytest.mark.parametrize("row", [5, None, ["a"], object()])
 def test_a_row_that_is_no_row_is_an_error(row):
     with pytest.raises(RecordError, match="expected a mapping or a string"):
-        normalise(row)
+        normalize(row)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_row_that_is_no_row_is_an_error(row):
 )  # fmt: skip
 def test_nothing_to_learn_from_is_an_error(row):
     with pytest.raises(RecordError, match="is empty; there is nothing to learn from it"):
-        normalise(row)
+        normalize(row)
 
 
 @pytest.mark.parametrize(
@@ -334,12 +334,12 @@ def test_nothing_to_learn_from_is_an_error(row):
 def test_half_a_surrogate_pair_is_an_error(row):
     """It cannot be tokenized, hashed or written, so it is refused where it comes in."""
     with pytest.raises(RecordError, match="half of a surrogate pair"):
-        normalise(row)
+        normalize(row)
 
 
 def test_half_a_surrogate_pair_in_an_id_is_an_error():
     with pytest.raises(RecordError, match="half of a surrogate pair"):
-        normalise({"text": "x", "key": "\ud800"}, columns={"id": "key"})
+        normalize({"text": "x", "key": "\ud800"}, columns={"id": "key"})
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_half_a_surrogate_pair_in_an_id_is_an_error():
 )
 def test_every_error_says_which_row_of_what(row):
     with pytest.raises(RecordError, match=r"^pool, row 12 \(counting from 0\): "):
-        normalise(row, index=12, origin="pool")
+        normalize(row, index=12, origin="pool")
 
 
 # --- any row at all -------------------------------------------------------------------------
@@ -385,7 +385,7 @@ likely_row = st.sampled_from(list(LAYOUTS.values())).flatmap(
 def test_any_row_becomes_an_example_or_a_clear_error_and_stays_as_it_was(row, columns):
     before = deepcopy(row)
     try:
-        read = normalise(row, columns=columns)
+        read = normalize(row, columns=columns)
     except CurateError:
         pass
     else:
@@ -400,12 +400,12 @@ def test_any_row_becomes_an_example_or_a_clear_error_and_stays_as_it_was(row, co
 @given(likely_row)
 def test_any_row_that_can_be_read_can_be_given_to_trl_without_changing_its_meaning(row):
     try:
-        read = normalise(row)
+        read = normalize(row)
     except CurateError:
         return
     before = deepcopy(row)
     given_to_trl = trl_record(row)
     assert set(given_to_trl) in ({"prompt", "completion"}, {"messages"}, {"text"})
-    again = normalise(given_to_trl)
+    again = normalize(given_to_trl)
     assert (again.prompt, again.completion) == (read.prompt, read.completion)
     assert row == before

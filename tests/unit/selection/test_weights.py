@@ -1,4 +1,4 @@
-"""Target weights: normalised, or refused with a reason."""
+"""Target weights: normalized, or refused with a reason."""
 
 import numpy as np
 import pytest

@@ -108,8 +108,8 @@ def test_a_full_disk_while_finishing_is_named_and_leaves_nothing(tmp_path, monke
 def test_an_error_of_a_library_in_rust_counts_if_the_system_caused_it(tmp_path):
     with pytest.raises(OutputError, match="No space left"), atomic_file(tmp_path / "x"):
         raise Exception("No space left on device (os error 28)")
-    with pytest.raises(Exception, match="not serialisable") as caught, atomic_file(tmp_path / "x"):
-        raise Exception("not serialisable")
+    with pytest.raises(Exception, match="not serializable") as caught, atomic_file(tmp_path / "x"):
+        raise Exception("not serializable")
     assert not isinstance(caught.value, OutputError)
 
 

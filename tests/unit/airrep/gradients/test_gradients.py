@@ -81,7 +81,7 @@ def test_bfloat16_is_close(make_lm):
 
 
 @pytest.mark.isa
-def test_batches_order_and_neighbours_do_not_matter(make_lm):
+def test_batches_order_and_neighbors_do_not_matter(make_lm):
     model = make_lm(dtype=torch.float32)
     together = gradient_features(model, EXAMPLES, dtype="float32")
     backwards = gradient_features(model, EXAMPLES[::-1], dtype="float32")[::-1]

@@ -73,7 +73,7 @@ def test_narrow_sketches_estimate_them_without_bias(make_lm):
 
 
 @pytest.mark.isa
-def test_batches_and_neighbours_do_not_matter(make_lm):
+def test_batches_and_neighbors_do_not_matter(make_lm):
     model = make_lm(dtype=torch.float32)
     together = reduced_gradients(model, EXAMPLES, _sketches(model, 128), dtype="float32")
     single = reduced_gradients(

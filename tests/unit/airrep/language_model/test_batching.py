@@ -65,7 +65,7 @@ def test_a_text_is_padded_to_the_next_multiple_above_it_or_the_longest_possible(
 @settings(max_examples=150, deadline=None)
 @given(tasks(), st.integers(1, 400))
 def test_the_shape_of_a_texts_pass_depends_on_nothing_but_its_own_length(task, other_budget):
-    """What makes embeddings independent of their neighbours."""
+    """What makes embeddings independent of their neighbors."""
     lengths, budget, longest = task
     alone = [plan_passes([length], longest, CPU, other_budget)[0] for length in lengths]
     for each in plan_passes(lengths, longest, CPU, budget):

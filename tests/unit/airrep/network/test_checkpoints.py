@@ -200,7 +200,7 @@ def test_any_sentence_encoder_loads_with_an_identity_projector(
 @pytest.mark.parametrize("kind", ["bert", "mpnet"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_its_own_pooling_and_normalisation_are_read(
+def test_its_own_pooling_and_normalization_are_read(
     save_backbone, reference, texts, kind, pooling, normalize
 ):
     directory, model, tokenizer = save_backbone(kind)

@@ -182,7 +182,7 @@ def test_other_encoders_have_no_directions(make_encoder, make_reading_model):
 
 
 @pytest.mark.isa
-def test_neighbours_and_batch_size_change_no_bit(fitted):
+def test_neighbors_and_batch_size_change_no_bit(fitted):
     texts = rendered(fitted)
     together = fitted.features(texts)
     alone = np.concatenate([fitted.features([text]) for text in texts])

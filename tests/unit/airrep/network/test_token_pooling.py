@@ -52,7 +52,7 @@ def segmenting(make_encoder):
 
 
 @pytest.fixture(scope="module")
-def levelling(make_encoder):
+def leveling(make_encoder):
     """The same at all three levels of its two layers."""
     return make_encoder(token_pooling="levels", projection_dim=20)
 
@@ -78,7 +78,7 @@ def slow_segments(encoder, example):
     return np.concatenate(means)
 
 
-@pytest.mark.parametrize("fixture", ["segmenting", "levelling"])
+@pytest.mark.parametrize("fixture", ["segmenting", "leveling"])
 def test_segments_agree_with_a_loop_over_texts(request, fixture):
     segmenting = request.getfixturevalue(fixture)
     expected = np.stack([slow_segments(segmenting, e) for e in EXAMPLES])
@@ -93,9 +93,9 @@ def test_segments_agree_with_a_loop_over_texts(request, fixture):
 
 
 @pytest.mark.isa
-@pytest.mark.parametrize("fixture", ["segmenting", "levelling"])
+@pytest.mark.parametrize("fixture", ["segmenting", "leveling"])
 @pytest.mark.parametrize("what", ["features", "encode"])
-def test_neighbours_order_and_batch_size_change_no_bit(request, fixture, what):
+def test_neighbors_order_and_batch_size_change_no_bit(request, fixture, what):
     segmenting = request.getfixturevalue(fixture)
     compute, texts = getattr(segmenting, what), rendered(segmenting)
     together = compute(texts)
@@ -146,14 +146,14 @@ def test_nothing_gives_no_features(segmenting):
 
 
 def test_the_last_level_is_what_segments_are_and_the_first_the_token_embeddings(
-    segmenting, levelling
+    segmenting, leveling
 ):
     """Whatever the weights of the blocks between."""
     texts = rendered(segmenting)
-    found = levelling.features(texts)
-    assert levelling.model.feature_blocks == [32] * 6
+    found = leveling.features(texts)
+    assert leveling.model.feature_blocks == [32] * 6
     assert np.array_equal(found[:, -64:], segmenting.features(texts))
-    shuffled = copy.deepcopy(levelling)
+    shuffled = copy.deepcopy(leveling)
     with torch.no_grad():
         for layer in shuffled.model.bert.encoder.layer:
             for parameter in layer.parameters():
@@ -165,10 +165,10 @@ def test_the_last_level_is_what_segments_are_and_the_first_the_token_embeddings(
 
 @pytest.mark.parametrize("kind", ["levels", "prediction"])
 def test_a_process_that_has_made_no_model_unpickles_an_encoder(
-    program, levelling, make_reading_model, tmp_path, kind
+    program, leveling, make_reading_model, tmp_path, kind
 ):
     """As a worker of a cluster does, also one that has been used."""
-    encoder = levelling if kind == "levels" else make_reading_model()
+    encoder = leveling if kind == "levels" else make_reading_model()
     expected = encoder.encode(EXAMPLES[:3])
     place = tmp_path / "encoder.pkl"
     place.write_bytes(pickle.dumps((encoder, EXAMPLES[:3])))
@@ -269,7 +269,7 @@ def test_a_chat_template_is_followed(make_reading_model):
 
 
 @pytest.mark.isa
-def test_of_a_language_model_too_neighbours_and_batch_size_change_no_bit(reading_model):
+def test_of_a_language_model_too_neighbors_and_batch_size_change_no_bit(reading_model):
     texts = rendered(reading_model)
     together = reading_model.encode(texts)
     alone = np.concatenate([reading_model.encode([text]) for text in texts])

@@ -27,16 +27,16 @@ class Run:
                 "rare": nn.Parameter(torch.randn(3)),
                 "never": nn.Parameter(torch.randn(2)),
             }
-        self.optimiser = torch.optim.AdamW(self.weights.values(), lr=0.1, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=0.1, weight_decay=0.0)
         self.progress = Progress()
 
     def step(self):
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         number = self.progress.step
         self.weights["matrix"].grad = torch.cos(self.weights["matrix"].detach() * (number + 1))
         if number % 3 == 2:
             self.weights["rare"].grad = torch.sin(self.weights["rare"].detach() + number)
-        self.optimiser.step()
+        self.optimizer.step()
         self.progress.step += 1
 
     def validate(self):
@@ -46,10 +46,10 @@ class Run:
         self.progress.weights = {n: w.detach().clone() for n, w in self.weights.items()}
 
     def save(self, directory, fingerprint="this run"):
-        save_state(directory, fingerprint, self.progress, self.weights, self.optimiser)
+        save_state(directory, fingerprint, self.progress, self.weights, self.optimizer)
 
     def load(self, directory, fingerprint="this run"):
-        self.progress = load_state(directory, fingerprint, self.weights, self.optimiser)
+        self.progress = load_state(directory, fingerprint, self.weights, self.optimizer)
         return self
 
 
@@ -61,7 +61,7 @@ def steps(run, count):
 
 @pytest.mark.parametrize("done", [0, 1, 2, 4, 7])
 def test_a_run_that_is_taken_up_ends_as_it_would_have(tmp_path, done):
-    """Bit for bit, also of weights that the optimiser has seen less often than the others."""
+    """Bit for bit, also of weights that the optimizer has seen less often than the others."""
     whole = steps(Run(), 9)
     killed = steps(Run(), done)
     killed.validate()
@@ -80,7 +80,7 @@ def test_a_run_that_is_taken_up_ends_as_it_would_have(tmp_path, done):
 def test_nothing_there_begins_a_run(tmp_path):
     run = Run()
     before = {n: w.detach().clone() for n, w in run.weights.items()}
-    assert load_state(tmp_path / "new", "any", run.weights, run.optimiser) == Progress()
+    assert load_state(tmp_path / "new", "any", run.weights, run.optimizer) == Progress()
     assert all(torch.equal(before[n], w) for n, w in run.weights.items())
     assert not (tmp_path / "new").exists()
 

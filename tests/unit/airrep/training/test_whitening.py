@@ -26,10 +26,10 @@ def embed(projector, features):
 
 
 def by_definition(features, blocks, damping):
-    """Each block centred, times (C + λI)^(-1/2), of total variance 1 over the blocks together."""
-    centred = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
+    """Each block centered, times (C + λI)^(-1/2), of total variance 1 over the blocks together."""
+    centered = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
     parts = []
-    for part in np.split(centred, np.cumsum(blocks)[:-1], axis=1):
+    for part in np.split(centered, np.cumsum(blocks)[:-1], axis=1):
         covariance = part.T @ part / len(part)
         ridge = damping * np.trace(covariance) / min(part.shape)
         values, vectors = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))

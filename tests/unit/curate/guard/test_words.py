@@ -64,7 +64,7 @@ def test_an_excerpt_is_written_as_in_the_text():
     assert excerpt("สวัสดีครับ ok", 0, 6) == "สวัสดี"
 
 
-def test_where_normalising_changes_the_number_of_words_the_words_are_quoted():
+def test_where_normalizing_changes_the_number_of_words_the_words_are_quoted():
     assert excerpt("½ cup of Milk", 2, 5) == "cup of milk"  # ½ becomes 1⁄2
     assert excerpt("x '-'5 Y Z", 3, 5) == "y z"
 

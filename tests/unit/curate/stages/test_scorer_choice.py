@@ -49,8 +49,8 @@ def test_names_stand_for_these_settings(model):
     fisher = make_scorer("gradient", model=model, seed=3)
     cosine = make_scorer("gradient_cosine", model=model)
     assert isinstance(fisher, GradientScorer)
-    assert (fisher.preconditioner, fisher.normalise, fisher.seed) == ("fisher", "both", 3)
-    assert (cosine.preconditioner, cosine.normalise) == ("none", "both")
+    assert (fisher.preconditioner, fisher.normalize, fisher.seed) == ("fisher", "both", 3)
+    assert (cosine.preconditioner, cosine.normalize) == ("none", "both")
     assert (fisher.name, cosine.name) == ("gradient", "gradient_cosine")
     assert fisher.model is model
 
@@ -101,7 +101,7 @@ def test_a_manifest_repeats_a_run_with_a_model(tmp_path, monkeypatch, tiny_lm, m
 
 
 @pytest.mark.slow
-def test_a_list_selects_by_the_mean_of_standardised_scores(model, encoder):
+def test_a_list_selects_by_the_mean_of_standardized_scores(model, encoder):
     chosen = curate.select(POOL, TARGETS, 5, scorer=["airrep", "gradient"], model=model)
     average = ScoreAverage([EmbeddingScorer(encoder), GradientScorer(model)])
     expected = curate.select(POOL, TARGETS, 5, scorer=average)

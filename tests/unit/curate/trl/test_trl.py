@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import curate
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.records import Example, normalise
+from airrep.records import Example, normalize
 from curate.stages.choosing import Candidates
 from curate.trl import Reselect, last_checkpoint, loss_weights
 from curate.trl.metrics import MOST_SOURCES, round_metrics
@@ -95,7 +95,7 @@ def test_a_round_says_what_changed():
 def test_the_fingerprint_is_that_of_a_manifest():
     pool = [{"prompt": e.prompt, "completion": e.completion} for e in POOL]
     chosen = curate.select(pool, pool[:2], 4, scorer="tfidf")
-    rows = [normalise(row, index=i) for i, row in enumerate(pool)]
+    rows = [normalize(row, index=i) for i, row in enumerate(pool)]
     made = LiveSelection().begin(0, chosen["curate_row"][:], rows, [1, 1], None)
     assert made.fingerprint == chosen.manifest.chosen["fingerprint"]
     assert made.shares == {NO_SOURCE: 1.0}
@@ -313,7 +313,7 @@ def test_a_pool_whose_matrix_does_not_fit_is_chosen_from_as_select_does(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every should be 'epoch' or a number of optimiser steps >= 1, found 0"),
+        ({"every": 0}, "every should be 'epoch' or a number of optimizer steps >= 1, found 0"),
         ({"every": "step"}, "found 'step'"),
         ({"every": True}, "found True"),
         ({"weighting": "entropy"}, "weighting 'entropy' is unknown; choose loss or none"),

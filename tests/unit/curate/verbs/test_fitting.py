@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import curate
-from airrep import AirRep, normalise
+from airrep import AirRep, normalize
 from airrep.errors import ArgumentError, MissingInputError, RecordError
 from airrep.training import untrained as untrained_module
 from airrep.training.config import TrainConfig
@@ -29,7 +29,7 @@ def fitted(few_draws, tiny_lm, tmp_path_factory):
 
 @pytest.mark.slow
 def test_it_is_what_training_would_start_from(fitted, tiny_lm):
-    examples = [normalise(row, index=i) for i, row in enumerate(ROWS)]
+    examples = [normalize(row, index=i) for i, row in enumerate(ROWS)]
     expected = starting_point(tiny_lm, token_pooling="gradient")
     fit_directions(expected, examples)
     features = expected.features([expected.template.render(e) for e in examples])

@@ -9,7 +9,7 @@ import pytest
 import curate
 from airrep.errors import ArgumentError, OutputError
 from airrep.language_model.model import LanguageModel
-from airrep.records import normalise
+from airrep.records import normalize
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
 from curate.manifest.provenance import differences
@@ -78,7 +78,7 @@ def test_the_gradient_scorer_against_its_own_scores(tiny_lm):
     pool, targets = demo_pool(40), demo_targets("email_reply", 3)
     model = LanguageModel.from_pretrained(tiny_lm)
     result = curate.harmful(pool, targets, 40 - 10, model=model)
-    examples = [[normalise(row, index=i) for i, row in enumerate(rows)] for rows in (targets, pool)]
+    examples = [[normalize(row, index=i) for i, row in enumerate(rows)] for rows in (targets, pool)]
     left = [examples[1][row] for row in result.insight.rows.tolist()]
     means = GradientScorer(model).score(examples[0], left).values().astype(float).mean(axis=0)
     below = [i for i in np.argsort(means, kind="stable") if means[i] < 0][:30]

@@ -123,7 +123,7 @@ def test_names_with_a_plus_are_the_average_of_their_parts(questions, random_lm):
     found = made.scorer.score(targets, pool)
     np.testing.assert_array_equal(found.values(), expected.values())
     assert made.identity != make_method("bm25+tfidf", {}, random_lm).identity
-    assert "mean of standardised scores: TfidfScorer" in made.identity
+    assert "mean of standardized scores: TfidfScorer" in made.identity
 
 
 def test_the_average_of_one_method_keeps_its_order(questions, random_lm):

@@ -13,7 +13,7 @@ from airrep.records import Example
 from eval_harness.benchmark.config import SETTINGS, SelectionConfig
 from eval_harness.benchmark.problems import Problems, Rows, sample, swap_completions
 
-SOURCES = ("colours", "cities", "rhymes")
+SOURCES = ("colors", "cities", "rhymes")
 
 
 def _rows(name, count, templates=3):
@@ -155,8 +155,8 @@ def test_sources_with_too_few_rows_are_left_out_or_refused():
     kept = [i for i, e in enumerate(full.examples) if e.source != "rhymes" or i < 18]
     few = Rows([full.examples[i] for i in kept], [full.templates[i] for i in kept])
     files = (_rows("pool", 30), few, _rows("test", 20))
-    assert _problems(files=files).sources == ["cities", "colours"]
-    assert _problems(files=files, sources=["colours", "cities"]).sources == ["colours", "cities"]
+    assert _problems(files=files).sources == ["cities", "colors"]
+    assert _problems(files=files, sources=["colors", "cities"]).sources == ["colors", "cities"]
     with pytest.raises(
         ArgumentError,
         match=r"source 'rhymes': not enough rows; 6 targets and at least 1 evaluation row are "
@@ -181,7 +181,7 @@ def test_a_pool_of_one_source_has_nothing_left_without_it():
 
 
 @st.composite
-def _labelled(draw):
+def _labeled(draw):
     """Rows of a few sources with a few completions each, none of which fills over a third."""
     rows = []
     for source in range(draw(st.integers(1, 3))):
@@ -196,7 +196,7 @@ def _labelled(draw):
 
 
 @settings(max_examples=80, deadline=None)
-@given(_labelled(), st.floats(0.01, 1.0), st.integers(0, 99))
+@given(_labeled(), st.floats(0.01, 1.0), st.integers(0, 99))
 def test_wrong_completions_are_the_sources_own_and_the_rows_are_known(examples, share, seed):
     changed, places = swap_completions(examples, share, seed)
     again = swap_completions(examples, share, seed)

@@ -14,7 +14,7 @@ from eval_harness.benchmark.tables import (
     differences_markdown,
     interval,
     selectors_markdown,
-    summarise_trials,
+    summarize_trials,
     trials_markdown,
 )
 
@@ -104,7 +104,7 @@ def test_intervals_cover_what_they_promise_even_with_few_sources():
 
 def test_differences_are_taken_problem_by_problem():
     trials = _trials(sources=tuple("abcdef"))
-    summary = summarise_trials(trials).set_index("arm")
+    summary = summarize_trials(trials).set_index("arm")
     losses = pd.DataFrame(trials).pivot(index=["source", "seed"], columns="arm", values="loss")
     for arm in losses:
         paired = (losses[arm] - losses["random"]).groupby("source").mean().mean()
@@ -118,7 +118,7 @@ def test_differences_are_taken_problem_by_problem():
 
 def test_every_setting_and_budget_has_rows_of_its_own():
     trials = _trials(settings=(("present", 10), ("present", 20), ("removed", 10)))
-    summary = summarise_trials(trials)
+    summary = summarize_trials(trials)
     assert len(summary) == 3 * 4
     assert summary.groupby(["setting", "budget"], sort=False).size().tolist() == [4, 4, 4]
     text = trials_markdown(summary)
@@ -132,7 +132,7 @@ def _cells(line):
 
 
 def test_a_downstream_table_is_sorted_and_has_the_columns_that_were_measured():
-    text = trials_markdown(summarise_trials(_trials(exact=0.5, f1=0.75)))
+    text = trials_markdown(summarize_trials(_trials(exact=0.5, f1=0.75)))
     title, blank, head, rule, *rows = text.splitlines()
     assert (title, blank) == ("**present, 10 rows**", "")
     assert _cells(head) == [
@@ -151,7 +151,7 @@ def test_a_downstream_table_is_sorted_and_has_the_columns_that_were_measured():
 
 
 def test_wrong_rows_are_shown_where_there_are_some():
-    text = trials_markdown(summarise_trials(_trials(settings=(("wrong_labels", 10),))))
+    text = trials_markdown(summarize_trials(_trials(settings=(("wrong_labels", 10),))))
     assert _cells(text.splitlines()[2]) == [
         "method", "loss", "loss − random", "own source", "wrong rows",
     ]  # fmt: skip
@@ -159,7 +159,7 @@ def test_wrong_rows_are_shown_where_there_are_some():
 
 
 def test_a_single_problem_is_shown_without_intervals():
-    text = trials_markdown(summarise_trials(_trials(sources=("a",), seeds=1)))
+    text = trials_markdown(summarize_trials(_trials(sources=("a",), seeds=1)))
     assert "nan" not in text
     assert "[" not in text
 
@@ -224,7 +224,7 @@ def test_differences_and_cheaper_training():
 def test_pictures_are_drawn_with_and_without_intervals(panels, seeds, tmp_path):
     pytest.importorskip("matplotlib")
     settings = [("present", 10 * (i + 1)) for i in range(panels)]
-    summary = summarise_trials(_trials(("a",), seeds, settings))
+    summary = summarize_trials(_trials(("a",), seeds, settings))
     plot_trials(summary, tmp_path / "trials.png")
     broken = [m | {"sum_low": math.nan, "sum_high": math.nan} for m in _methods()]
     broken[0] |= {"attention_high": broken[0]["attention"] - 1e-17}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, LossError
-from airrep.records import normalise
+from airrep.records import normalize
 from curate.demo_data import demo_pool, demo_targets
 from eval_harness.benchmark.config import AccuracyConfig, SelectionConfig
 from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.problems import Problems, Rows
-from eval_harness.benchmark.tables import summarise_trials, trials_markdown
+from eval_harness.benchmark.tables import summarize_trials, trials_markdown
 from eval_harness.benchmark.trials import Arm, Trials
 from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
@@ -30,7 +30,7 @@ CONFIG = SelectionConfig(
 
 
 def _as_rows(rows):
-    examples = [normalise(row, index=i) for i, row in enumerate(rows)]
+    examples = [normalize(row, index=i) for i, row in enumerate(rows)]
     return Rows(examples, [""] * len(examples))
 
 
@@ -265,7 +265,7 @@ def test_a_budget_of_auto_is_what_the_first_scorer_takes_and_all_arms_train_on_s
     assert {row["rows"] for row in auto} == {size}
     assert len(auto) == len(trials.arms) + 1
     assert {row["rows"] for row in rows if row["budget"] == 4} == {4}
-    assert "present, rows by k = auto" in trials_markdown(summarise_trials(rows))
+    assert "present, rows by k = auto" in trials_markdown(summarize_trials(rows))
 
 
 @pytest.mark.slow

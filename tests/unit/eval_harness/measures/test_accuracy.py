@@ -25,23 +25,23 @@ def facts():
     return [
         Example(str(i), f"What is {thing}?", answer, source="facts")
         for i, (thing, answer) in enumerate(
-            [("red", "a colour"), ("seven", "a number"), ("Rome", "a city"), ("tea", "a drink")]
+            [("red", "a color"), ("seven", "a number"), ("Rome", "a city"), ("tea", "a drink")]
         )
     ]
 
 
 @pytest.fixture(scope="module")
-def memorised(tiny_lm, facts):
+def memorized(tiny_lm, facts):
     """`tiny_lm` after some steps on nothing but `facts`."""
     model = LanguageModel.from_pretrained(tiny_lm, device="cpu")
-    optimiser = torch.optim.Adam(model.network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.network.parameters(), lr=1e-2)
     model.network.train()
     for _ in range(30):
         for tokens in model.tokenize(facts):
             labels = torch.tensor([[-100] * tokens.start + tokens.completion])
             model.network(input_ids=torch.tensor([tokens.ids]), labels=labels).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     model.network.eval()
     return model
 
@@ -151,7 +151,7 @@ def test_ranking_is_the_lowest_loss(random_lm, questions):
     assert len(set(found.tolist())) > 1
 
 
-def test_ranking_does_not_favour_short_labels(random_lm, questions):
+def test_ranking_does_not_favor_short_labels(random_lm, questions):
     pairs = [replace(e, completion=label) for e in questions for label in LABELS]
     sums = completion_losses(random_lm, pairs, reduction="sum").reshape(40, -1)
     assert (rank_candidates(random_lm, questions, [LABELS] * 40) != sums.argmin(axis=1)).any()
@@ -162,19 +162,19 @@ def test_of_equal_labels_the_first_wins(random_lm, questions):
     assert found.tolist() == [0] * 40
 
 
-def test_memorised_rows_are_right_both_ways(memorised, facts):
-    written = accuracy(memorised, facts, labels=None, max_new_tokens=16)
+def test_memorized_rows_are_right_both_ways(memorized, facts):
+    written = accuracy(memorized, facts, labels=None, max_new_tokens=16)
     assert written.mean_exact == 1.0
     assert written.mean_f1 == 1.0
     assert written.methods == ("generation",) * 4
     assert written.predictions == tuple(e.completion for e in facts)
-    chosen = accuracy(memorised, facts, labels=[e.completion for e in facts])
+    chosen = accuracy(memorized, facts, labels=[e.completion for e in facts])
     assert chosen.mean_exact == 1.0
     assert chosen.methods == ("label_choice",) * 4
-    wrong = [replace(e, completion="a colour of it") for e in facts]
-    half = accuracy(memorised, wrong, labels=None, max_new_tokens=16)
+    wrong = [replace(e, completion="a color of it") for e in facts]
+    half = accuracy(memorized, wrong, labels=None, max_new_tokens=16)
     assert half.mean_exact == 0.0
-    assert half.f1[0] == pytest.approx(2 / 4 * 1.0)  # colour | colour of it
+    assert half.f1[0] == pytest.approx(2 / 4 * 1.0)  # color | color of it
     assert half.f1[1] == 0.0
 
 

@@ -39,7 +39,7 @@ def test_the_sum_is_the_mean_times_the_number_of_tokens(small_lm, questions):
 
 @pytest.mark.isa
 @pytest.mark.parametrize("tokens_per_batch", [1, 64, 300, 10**6])
-def test_neighbours_do_not_matter(tokens_per_batch, make_lm, questions):
+def test_neighbors_do_not_matter(tokens_per_batch, make_lm, questions):
     model = make_lm(dtype=torch.float32)
     expected = completion_losses(model, questions, dtype="float32")
     order = np.random.default_rng(tokens_per_batch).permutation(40)

@@ -86,10 +86,10 @@ def test_what_the_pool_has_no_gradients_in_does_not_count():
 
 
 def test_plain_scores_are_what_a_step_of_gradient_descent_does(make_lm, plain_losses):
-    """Without projection, preconditioner and normalisation: −η times the score, to first order."""
+    """Without projection, preconditioner and normalization: −η times the score, to first order."""
     model, rate = make_lm(), 1e-6
     scorer = GradientScorer(
-        model, rank=10**6, preconditioner="none", normalise="none", dtype="float32"
+        model, rank=10**6, preconditioner="none", normalize="none", dtype="float32"
     )
     matrix = scorer.score(TARGETS, POOL)
     assert (matrix.method, matrix.scale) == ("gradient_dot", 1.0)
@@ -114,10 +114,10 @@ def test_plain_scores_are_what_a_step_of_gradient_descent_does(make_lm, plain_lo
 
 
 @pytest.mark.parametrize("preconditioner", ["fisher", "none"])
-@pytest.mark.parametrize("normalise", ["none", "pool", "both"])
-def test_scores_from_the_features(model, preconditioner, normalise):
+@pytest.mark.parametrize("normalize", ["none", "pool", "both"])
+def test_scores_from_the_features(model, preconditioner, normalize):
     scorer = GradientScorer(
-        model, rank=4, preconditioner=preconditioner, normalise=normalise, damping=0.3, seed=2
+        model, rank=4, preconditioner=preconditioner, normalize=normalize, damping=0.3, seed=2
     )
     x, z = (scorer.features(e).astype(np.float64) for e in (TARGETS, POOL))
     assert x.shape == (3, scorer.dim) == (3, 14 * 16)
@@ -128,9 +128,9 @@ def test_scores_from_the_features(model, preconditioner, normalise):
             damped = fisher + 0.3 * np.trace(fisher) / 16 * np.eye(16)
             metric[i : i + 16, i : i + 16] = np.linalg.inv(damped)
     expected = x @ metric @ z.T
-    if normalise != "none":
+    if normalize != "none":
         expected /= np.sqrt(np.einsum("nd,de,ne->n", z, metric, z))
-    if normalise == "both":
+    if normalize == "both":
         expected /= np.sqrt(np.einsum("nd,de,ne->n", x, metric, x))[:, None]
     matrix = scorer.score(TARGETS, POOL)
     np.testing.assert_allclose(matrix.values(), expected, rtol=1e-4, atol=1e-5)
@@ -220,7 +220,7 @@ def test_known_features_that_do_not_fit(model):
         ({"damping": 0.0}, r"damping should be a finite number > 0, found 0\.0"),
         ({"damping": float("nan")}, "damping should be"),
         ({"preconditioner": "adam"}, "preconditioner 'adam' is unknown; choose fisher or none"),
-        ({"normalise": "l2"}, "normalise 'l2' is unknown; choose none or pool or both"),
+        ({"normalize": "l2"}, "normalize 'l2' is unknown; choose none or pool or both"),
         ({"dtype": "half"}, "dtype 'half' is unknown"),
         ({"tokens_per_batch": 0}, "tokens_per_batch should be >= 1"),
     ],

@@ -1,4 +1,4 @@
-"""The mean of standardised scores, against Python's own mean and standard deviation."""
+"""The mean of standardized scores, against Python's own mean and standard deviation."""
 
 import gc
 import statistics
@@ -45,7 +45,7 @@ def _average(*matrices, order=None):
     return ScoreAverage([Given(v) for v in matrices]).score(_examples(targets), pool)
 
 
-def _standardised(values):
+def _standardized(values):
     """(T, N), target by target, in exact fractions up to the last step; 0 where all are alike."""
     found = []
     for line in np.float32(values).tolist():
@@ -55,7 +55,7 @@ def _standardised(values):
 
 
 def _by_hand(*matrices):
-    return np.mean([_standardised(values) for values in matrices], axis=0)
+    return np.mean([_standardized(values) for values in matrices], axis=0)
 
 
 def _drawn(seed=0, targets=3, rows=17, levels=5):
@@ -70,7 +70,7 @@ def _close(found, expected, atol=1e-6):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_is_the_mean_of_standardised_scores(seed):
+def test_it_is_the_mean_of_standardized_scores(seed):
     tied, free = _drawn(seed)
     third = 1e-3 * _drawn(seed + 100, levels=2)[0] + 7
     _close(_average(tied, free).values(), _by_hand(tied, free))
@@ -174,7 +174,7 @@ def test_scores_that_come_in_blocks(monkeypatch):
 def test_a_scorer_that_says_nothing_contributes_0(constant):
     free = _drawn(rows=1000)[1]
     nothing = np.full_like(free, constant)
-    _close(_average(nothing, free).values(), _standardised(free) / 2)
+    _close(_average(nothing, free).values(), _standardized(free) / 2)
     assert not _average(nothing, nothing).values().any()
 
 
@@ -183,7 +183,7 @@ def test_a_scorer_that_says_nothing_about_one_target_is_heard_on_the_others():
     tied[1] = 0.1
     found = _average(tied, free).values()
     _close(found, _by_hand(tied, free))
-    _close(found[1], _standardised(free)[1] / 2)
+    _close(found[1], _standardized(free)[1] / 2)
 
 
 def test_differences_of_the_last_bit_of_float32_do_count():
