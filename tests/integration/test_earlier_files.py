@@ -16,7 +16,7 @@ import torch
 
 import curate
 from airrep import AirRep, EmbeddingStore
-from airrep.records import normalise
+from airrep.records import normalize
 from curate.report import saved
 
 EARLIER = Path(__file__).parents[1] / "earlier_files"
@@ -31,7 +31,7 @@ def earlier(tmp_path):
 @pytest.fixture
 def pool():
     lines = (EARLIER / "pool.jsonl").read_text("utf-8").splitlines()
-    return [normalise(json.loads(line), index=i, origin="pool") for i, line in enumerate(lines)]
+    return [normalize(json.loads(line), index=i, origin="pool") for i, line in enumerate(lines)]
 
 
 def test_a_checkpoint_embeds_as_it_did(earlier, pool):
