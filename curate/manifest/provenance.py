@@ -73,9 +73,11 @@ class Manifest:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Manifest:
         """The manifest that plain values were made of; they are checked ones (`check_manifest`)."""
+        from airrep.schema import converted  # here, because `curate --help` needs no msgspec
+
         known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
-        inputs = {name: InputRecord(**each) for name, each in found["inputs"].items()}
-        standings = [Standing(**each) for each in found["chosen"].get("constraints") or ()]
+        inputs = converted(found["inputs"], dict[str, InputRecord])
+        standings = converted(found["chosen"].get("constraints") or [], list[Standing])
         chosen = {**found["chosen"], "constraints": standings}
         return cls(**{"encoders": [], "guard": {}, **known, "inputs": inputs, "chosen": chosen})
 

@@ -27,21 +27,24 @@ def read_saved(path: Path) -> Dataset:
         FileFormatError: It is damaged, or names files that are not its own.
     """
     with reading(path, "Save it again", FileFormatError, "a damaged saved dataset"):
-        if (path / _SPLITS).is_file():
-            splits = json.loads((path / _SPLITS).read_text("utf-8"))["splits"]
-            raise ArgumentError(
-                f"{path} holds the splits {shown(list(splits), 200)}; name the directory of "
-                "one of them."
-            )
-        if not (path / _STATE).is_file():
-            raise MissingInputError(
-                f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
-                f"instance '{path}/*.jsonl'."
-            )
-        for listed in json.loads((path / _STATE).read_text("utf-8"))["_data_files"]:
-            _check_own(path, listed["filename"])
-        dataset = load_from_disk(str(path))
-        dataset.data.table.validate(full=True)
+        if not (path / _SPLITS).is_file():
+            return _dataset(path)
+        splits = list(json.loads((path / _SPLITS).read_text("utf-8"))["splits"])
+    raise ArgumentError(
+        f"{path} holds the splits {shown(splits, 200)}; name the directory of one of them."
+    )
+
+
+def _dataset(path: Path) -> Dataset:
+    if not (path / _STATE).is_file():
+        raise MissingInputError(
+            f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
+            f"instance '{path}/*.jsonl'."
+        )
+    for listed in json.loads((path / _STATE).read_text("utf-8"))["_data_files"]:
+        _check_own(path, listed["filename"])
+    dataset = load_from_disk(str(path))
+    dataset.data.table.validate(full=True)
     return dataset
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from airrep.disk.atomic import write_json
 from airrep.errors import FileFormatError, MissingInputError
+from curate.manifest.provenance import InputRecord, Manifest
 from curate.report import explain, read_insight, write_insight
 from curate.report.constraints import kept_constraints
 from curate.report.kept.insight import Removed
 from curate.report.page import render
+from selection.constraints import Standing
 from selection.top import TargetRows
 
 REMOVED = [
@@ -155,8 +157,16 @@ def test_a_file_of_ours_with_a_column_missing_is_refused(saved):
         read_insight(directory)
 
 
-def test_a_later_version_may_say_more_of_a_constraint():
+def test_a_later_version_may_say_more_of_an_input_and_of_a_constraint(saved):
     kept = {"what": "include", "unit": "rows", "found": 1, "least": 2, "later": None}
-    (found,) = kept_constraints({"chosen": {"constraints": [kept]}})
-    assert not found.met
+    manifest = json.loads(json.dumps(saved[0].manifest))
+    manifest["inputs"] = {"pool": {"name": "p", "rows": 3, "fingerprint": "f", "later": 1}}
+    manifest["chosen"]["constraints"] = [kept]
+    found = Manifest.from_dict(manifest)
+    assert found.inputs == {"pool": InputRecord("p", 3, "f")}
+    assert (
+        found.chosen["constraints"]
+        == kept_constraints(manifest)
+        == [Standing("include", "rows", 1, 2)]
+    )
     assert kept_constraints({"chosen": {}}) == []
