@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import signal
+from contextlib import redirect_stdout
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -82,11 +84,9 @@ def place(tmp_path_factory, tiny_lm):
 def whole(place):
     """The directory of a benchmark that was run from elsewhere, and what it printed."""
     command = ["benchmark", str(place / "whole.yaml"), "--output", str(place / "whole")]
-    with pytest.MonkeyPatch.context() as patched:
-        printed = []
-        patched.setattr(cli, "_say", printed.append)
+    with redirect_stdout(StringIO()) as printed:
         assert cli.main([*command, "--progress", "false"]) == 0
-    return place / "whole", printed
+    return place / "whole", printed.getvalue()
 
 
 def _trials(directory):
@@ -97,7 +97,7 @@ def _trials(directory):
 def test_the_result_is_printed_and_written(whole):
     directory, printed = whole
     text = (directory / "results.md").read_text()
-    assert printed == [text, f"wrote   {directory}"]
+    assert printed == f"{text}\nwrote   {directory}\n"
     assert "## Attribution" in text
     assert "## Downstream" in text
     assert "**templates_held_out, 4 rows**" in text
@@ -140,7 +140,7 @@ def test_the_same_command_again_trains_nothing(whole, place, monkeypatch, writte
     result = curate.benchmark(place / "whole.yaml", directory)
     assert {"attribution.parquet", "trials.parquet", "checksums.json"} <= written.keys()
     assert all(written.values()), "no other process writes results in between"
-    assert str(result) == result.markdown == printed[0]
+    assert str(result) == result.markdown == printed.removesuffix(f"\nwrote   {directory}\n")
     assert len(result.trials) == 40
     assert [row["method"] for row in result.attribution] == ["bm25", "tfidf", "words"]
 

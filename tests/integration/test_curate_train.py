@@ -6,7 +6,9 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -88,11 +90,9 @@ def place(tmp_path_factory, tiny_lm):
 def whole(place):
     """The directory of a training that was run from elsewhere, and what it printed."""
     command = ["train", str(place / "train.yaml"), "--output", str(place / "whole")]
-    with pytest.MonkeyPatch.context() as patched:
-        printed = []
-        patched.setattr(cli, "_say", printed.append)
+    with redirect_stdout(StringIO()) as printed:
         assert cli.main([*command, "--progress", "false"]) == 0
-    return place / "whole", printed
+    return place / "whole", printed.getvalue()
 
 
 def _changed(place, name, **changes):
@@ -123,7 +123,7 @@ def _nothing_is_done(monkeypatch):
 def test_everything_is_written_and_printed(whole):
     directory, printed = whole
     text = (directory / "results.md").read_text("utf-8")
-    assert printed == [text, f"wrote   {directory}"]
+    assert printed == f"{text}\nwrote   {directory}\n"
     assert "nan" not in text
     for name in ("trained", "untrained", "gradient", "tfidf"):
         assert f"\n| {name} |" in text
@@ -196,7 +196,7 @@ def test_again_nothing_is_done_and_nothing_changes(whole, place, monkeypatch, wr
     result = curate.train(place / "train.yaml", directory)
     assert {"attribution.parquet", "results.md", "checksums.json"} <= written.keys()
     assert all(written.values()), "no other process writes results in between"
-    assert str(result) == result.markdown == printed[0]
+    assert str(result) == result.markdown == printed.removesuffix(f"\nwrote   {directory}\n")
     assert result.directory == directory / "encoder"
     assert [row["method"] for row in result.attribution][:2] == ["trained", "untrained"]
     assert result.history[0]["step"] == 0
