@@ -48,7 +48,14 @@ _SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
 
 
 class AirRep:
-    """The encoder: `encode` texts, compare them with `scores`, pool groups with `similarity`."""
+    """The encoder: `encode` texts, compare them with `scores`, pool groups with `similarity`.
+
+    Example:
+        >>> encoder = AirRep.default()
+        >>> rows = encoder.encode(["A short text.", "Another one."])
+        >>> rows.shape == (2, encoder.dim)
+        True
+    """
 
     def __init__(
         self, model: AirRepModel, tokenizer: PreTrainedTokenizerBase, name: str = "encoder"

@@ -38,6 +38,11 @@ def group_influence(
 
     Raises:
         ArgumentError: `pooling` is unknown.
+
+    Example:
+        >>> import torch
+        >>> group_influence(torch.tensor([[1.0, -1.0], [2.0, 2.0]])).tolist()
+        [0.0, 2.0]
     """
     if pooling == "sum":
         return scores.sum(dim=-1)

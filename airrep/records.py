@@ -105,6 +105,10 @@ def normalize(
     Raises:
         ArgumentError: `columns` names an unknown role or an impossible combination.
         RecordError: The row fits no layout, fits several, lacks a field or holds no text.
+
+    Example:
+        >>> normalize({"question": "Two and two?", "answer": "Four."}, index=7)
+        Example(id='7', prompt='Two and two?', completion='Four.', source='', row=7)
     """
     try:
         return _example(row, index, columns)

@@ -121,7 +121,15 @@ class StoredEmbeddings:
 
 
 class EmbeddingStore:
-    """A directory of embeddings of one encoder; append-only."""
+    """A directory of embeddings of one encoder; append-only.
+
+    Example:
+        >>> from airrep import AirRep, Example
+        >>> rows = [Example("0", "Two and two?", "Four."), Example("1", "Three and three?", "Six.")]
+        >>> found = EmbeddingStore("store").embed(rows, AirRep.default())
+        >>> found.shape[0], found.encoded
+        (2, 2)
+    """
 
     def __init__(self, directory: str | Path, *, dtype: str = "float32") -> None:
         """Open a store, or prepare to create it on the first `embed`.

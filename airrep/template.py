@@ -31,6 +31,12 @@ class TextTemplate:
             by single spaces; None takes the prompt as it is.
         max_tokens: The text is cut after this many tokens, special tokens (two, with BERT)
             included.
+
+    Example:
+        >>> from airrep import Example
+        >>> print(TextTemplate().render(Example("0", "Two and two?", "Four.")))
+        Question: Two and two?
+        Answer: Four.
     """
 
     prompt_prefix: str = "Question: "

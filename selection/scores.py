@@ -179,7 +179,12 @@ class Scores(ABC):
 
 
 class DenseScores(Scores):
-    """Scores (T, N) in one array that exists."""
+    """Scores (T, N) in one array that exists.
+
+    Example:
+        >>> DenseScores([[1.0, 0.5], [0.0, 2.0]], method="mine")
+        DenseScores(2 targets × 2 pool rows, mine, scale=1)
+    """
 
     def __init__(
         self,
@@ -235,7 +240,12 @@ class DenseScores(Scores):
 
 
 class EmbeddingScores(Scores):
-    """Inner products of target (T, D) and pool (N, D) embeddings, computed block by block."""
+    """Inner products of target (T, D) and pool (N, D) embeddings, computed block by block.
+
+    Example:
+        >>> EmbeddingScores(np.eye(2), np.array([[0.5, 0.0], [0.0, 2.0]])).values().tolist()
+        [[0.5, 0.0], [0.0, 2.0]]
+    """
 
     embeddings: Embeddings
 

@@ -51,6 +51,10 @@ def demo_pool(rows: int = 3000, seed: int = 0) -> list[dict[str, str]]:
 
     Raises:
         ArgumentError: if ``rows`` is below 1 or above what the families supply without repetition.
+
+    Example:
+        >>> sorted(demo_pool(3)[0])
+        ['completion', 'prompt', 'task']
     """
     _check_rows("a demo pool", rows, POOL_ROWS_PER_TASK * len(TASKS))
     rng = random.Random(f"demo pool {seed}")
@@ -71,6 +75,10 @@ def demo_targets(task: str, rows: int = 10, seed: int = 0) -> list[dict[str, str
     Raises:
         ArgumentError: if the task does not exist, or if ``rows`` is below 1 or above what a family
             supplies without repetition.
+
+    Example:
+        >>> [row["task"] for row in demo_targets("email_reply", 2)]
+        ['email_reply', 'email_reply']
     """
     if task not in TASKS:
         raise ArgumentError(f"unknown demo task {task!r}; the tasks are {', '.join(TASKS)}")

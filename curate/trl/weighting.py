@@ -35,6 +35,10 @@ def loss_weights(losses: Sequence[float] | Float64, power: float = 1.0) -> Float
 
     Raises:
         ArgumentError: `power` is negative or not finite.
+
+    Example:
+        >>> loss_weights([1.0, 2.0, 2.001]).tolist()
+        [0.5, 1.0, 1.0]
     """
     if not 0 <= power < np.inf:
         raise ArgumentError(f"power should be a finite number >= 0, found {power}.")

@@ -38,6 +38,10 @@ def benchmark(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> curate.benchmark("benchmark.yaml", "results")  # doctest: +SKIP
     """
     from eval_harness.benchmark.config import read_config  # here, because it brings torch
     from eval_harness.benchmark.run import run_benchmark

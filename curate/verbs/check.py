@@ -46,6 +46,12 @@ def check(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> curate.check([*pool, targets[0]], targets).counts["leaks"]
+        1
     """
     if output is not None:
         output = user_path(output, "output")

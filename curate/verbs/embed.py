@@ -49,6 +49,12 @@ def embed(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> curate.embed(pool[:4], "store").encoded
+        4
     """
     check_engine(engine)
     store = user_path(store, "store")

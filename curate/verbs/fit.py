@@ -95,6 +95,12 @@ def fit(
         ArgumentError: Fewer than two rows, more dimensions than rows, or several processes.
         OutputError: The directory cannot be written to, or holds something else.
         CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> curate.fit(pool[:6], model_directory, "encoder", dim=2).dim
+        2
     """
     from airrep.training.copies import save_narrow  # here, because they bring torch
     from airrep.training.untrained import gradient_encoder

@@ -98,6 +98,13 @@ def harmful(
     Raises:
         ArgumentError: An argument cannot be right, the scorer is not signed, or no row hurts.
         CurateError: Another of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> found = curate.harmful(pool[:8], targets, 2, model=model_directory)
+        >>> bool((found.selection.gains < 0).all())  # the mean influence of each row
+        True
     """
     _check_signed(scorer)
     return SelectionRun(

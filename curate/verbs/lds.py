@@ -80,6 +80,13 @@ def lds(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> runs = curate.record(pool, targets, model_directory, "runs", subsets=3, size=4)
+        >>> -1 <= curate.lds("runs", pool, targets, scorer="tfidf").mean <= 1
+        True
     """
     if pooling not in GROUP_POOLINGS:
         raise ArgumentError(

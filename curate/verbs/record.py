@@ -146,6 +146,13 @@ def record(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> runs = curate.record(pool, targets, model_directory, "runs", subsets=3, size=4)
+        >>> runs.values.shape  # (subsets, repeats, evaluation rows)
+        (3, 2, 2)
     """
     check_runner_name(runner)
     recipe = Recipe(epochs, learning_rate, batch_size, trainable, precision)

@@ -122,6 +122,13 @@ def select(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> chosen = curate.select(pool, targets, k=10, scorer="tfidf", output="chosen")
+        >>> len(chosen), chosen[0]["curate_rank"]
+        (10, 0)
     """
     return SelectionRun(
         SelectionRequest(

@@ -37,6 +37,10 @@ def train(
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
+
+    Example:
+        >>> import curate
+        >>> curate.train("train.yaml", "trained")  # doctest: +SKIP
     """
     from eval_harness.encoder_training.run import train_and_test  # here, because it brings torch
 

@@ -38,6 +38,13 @@ def verify(directory: str | Path, *, repair: bool = False) -> Verification:
         MissingInputError: No such directory, or nothing in it that the library wrote.
         StoreError: With `repair`: a run is adding to the store.
         OutputError: With `repair`: the directory cannot be written to.
+
+    Example:
+        >>> import curate
+        >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
+        >>> chosen = curate.select(pool, targets, k=10, scorer="tfidf", output="chosen")
+        >>> curate.verify("chosen").fine
+        True
     """
     root = user_path(directory, "directory")
     if not root.is_dir():

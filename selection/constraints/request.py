@@ -34,6 +34,11 @@ class Constraints:
             not named); no shares beside max_tokens. Targets of weight 0 earn nothing.
         include: Ids of rows that have to be in. They are chosen first.
         exclude: Ids of rows that must not be in.
+
+    Example:
+        >>> asked = Constraints(max_per_source={"*": 0.5}, exclude=[3])
+        >>> asked.to_dict()["exclude"]
+        ['3']
     """
 
     max_tokens: int | None = None

@@ -64,6 +64,10 @@ def default_selector(scorer: object, rows: int, scale: float | None = None) -> s
         scorer: One that declares it, as encoders' do (`ScorerCapabilities.selector`), or any other.
         rows: Rows of the pool; above `HERDED_ROWS` layered greedy, whatever the scorer.
         scale: As the user gave it; one asks for a selector that pools scores.
+
+    Example:
+        >>> default_selector(object(), rows=1000)
+        'layered_greedy'
     """
     if scale is not None or rows > HERDED_ROWS:
         return "layered_greedy"
@@ -94,6 +98,12 @@ def make_selector(name: str, *, scale: float | None = None, seed: int = 0) -> Se
 
     Raises:
         ArgumentError: The name is unknown.
+
+    Example:
+        >>> from selection import DenseScores
+        >>> scores = DenseScores([[0.9, 0.1, 0.5], [0.0, 0.8, 0.1]])
+        >>> make_selector("round_robin").select(scores, 2).indices.tolist()
+        [0, 1]
     """
     if name not in SELECTORS:
         raise ArgumentError(f"selector {name!r} is unknown; choose from {', '.join(SELECTORS)}.")

@@ -38,11 +38,12 @@ def test_examples_show_what_happens(name, model, tiny_lm, tmp_path, monkeypatch)
     assert found.failed == 0, "doctest printed what differs"
 
 
-def test_every_measure_shows_what_it_gives():
+def test_every_exported_function_and_every_measure_shows_what_it_gives():
     measures = [name for name in MODULES if name.startswith("eval_harness.measures.")]
     assert len(measures) == len(list((ROOT / "eval_harness" / "measures").glob("[a-z]*.py")))
-    exported = import_module("eval_harness")
-    found = [getattr(exported, name) for name in exported.__all__]
+    found = []
+    for package in map(import_module, PACKAGES):
+        found += [getattr(package, name) for name in package.__all__]
     for module in map(import_module, measures):
         found += [
             each for name, each in vars(module).items()
