@@ -182,8 +182,8 @@ class DenseScores(Scores):
     """Scores (T, N) in one array that exists.
 
     Example:
-        >>> DenseScores([[1.0, 0.5], [0.0, 2.0]], method="mine")
-        DenseScores(2 targets × 2 pool rows, mine, scale=1)
+        >>> DenseScores([[1.0, 0.5], [0.0, 2.0]], scale=5)
+        DenseScores(2 targets × 2 pool rows, given, scale=5)
     """
 
     def __init__(
