@@ -99,7 +99,7 @@ def fit(
     Example:
         >>> import curate
         >>> pool, targets = curate.demo_pool(80), curate.demo_targets("email_reply", 2)
-        >>> curate.fit(pool[:6], model_directory, "encoder", dim=2).dim
+        >>> curate.fit(pool[:6], model_directory, "encoder", dim=2, max_tokens=32).dim
         2
     """
     from airrep.training.copies import save_narrow  # here, because they bring torch

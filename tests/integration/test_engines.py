@@ -70,6 +70,7 @@ def everything(encoder, store):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.isa
 def test_two_processes_choose_what_one_chooses(together, tmp_path, encoder):
     """As torchrun starts them: each encodes a share, and looks at a share of the blocks."""

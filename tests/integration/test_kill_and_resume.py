@@ -39,6 +39,7 @@ def _write(file, rows):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+@pytest.mark.slow
 @pytest.mark.isa
 def test_sigkill_while_encoding_changes_nothing_but_time(program, tmp_path, wait_until):
     _write(tmp_path / "pool.jsonl", demo_pool(ROWS))

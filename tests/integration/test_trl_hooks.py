@@ -348,7 +348,8 @@ def test_every_row_of_the_pool_and_a_ragged_last_batch(lm, tmp_path):
     assert sorted(chain(*trainer.trained)) == sorted(reselect.history[0].indices)
 
 
-@pytest.mark.parametrize("save_steps", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("save_steps", [1, 3])
 def test_a_run_that_is_killed_and_resumed_ends_as_if_undisturbed(
     program, lm, tmp_path, undisturbed, save_steps, wait_until
 ):

@@ -301,7 +301,8 @@ def test_where_the_scores_do_not_fit_the_default_selector_certifies_its_result(
 
 @pytest.mark.parametrize("selector", ["herding", "plain_greedy", "layered_greedy", "top_k_max"])
 def test_k_auto_is_the_size_where_the_objective_is_best(few, targets, encoder, selector):
-    given = {"encoder": encoder, "selector": selector}
+    scored = {"encoder": encoder} if selector == "herding" else {"scorer": "tfidf"}
+    given = {**scored, "selector": selector}
     chosen = curate.select(few, targets, "auto", **given)
     assert 1 <= len(chosen) <= len(chosen.insight.ids)
     same = curate.select(few, targets, len(chosen), **given)
