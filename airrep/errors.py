@@ -19,6 +19,7 @@ or raises another one, uses its attributes and never takes the message apart.
 
 from __future__ import annotations
 
+import json
 from typing import Self
 
 
@@ -48,6 +49,17 @@ class CurateError(Exception):
         """The error itself, which from now on names the place; a narrower place stays after it."""
         self.where = str(where) if self.where is None else f"{where}: {self.where}"
         return self
+
+    def to_json(self) -> str:
+        """The error as text, for `from_json` in another process."""
+        return json.dumps([type(self).__name__, self.problem, self.where, self.remedy])
+
+    @staticmethod
+    def from_json(text: str) -> CurateError:
+        """The error of this family that `to_json` wrote."""
+        kind, problem, where, remedy = json.loads(text)
+        found: CurateError = globals()[kind](problem, where=where, remedy=remedy)
+        return found
 
     def __str__(self) -> str:
         if self.where is None and self.remedy is None:

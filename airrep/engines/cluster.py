@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,7 +137,7 @@ class Cluster:
             alike = _Alike(here)
             for row in written.iter_rows():
                 if row["error"]:
-                    raise pickle.loads(row["error"])
+                    raise CurateError.from_json(row["error"])
                 alike.check(row["probe"], row["where"])
                 yield shards[row["number"]]
 
@@ -171,7 +170,7 @@ class _Writer:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
-        error = b""
+        error = ""
         try:
             shard = NewShard(
                 Path(row["directory"]),
@@ -183,7 +182,7 @@ class _Writer:
             )
             shard.write(shard.encoded(self._encoder, tokens_per_batch=self._tokens))
         except CurateError as found:  # Ray would wrap it in errors of its own
-            error = pickle.dumps(found)
+            error = found.to_json()
         return pa.table(
             {
                 "number": [row["number"]],

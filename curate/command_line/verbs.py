@@ -45,6 +45,13 @@ _SHORT = {"k": "-k", "output": "-o", "verbose": "-v", "quiet": "-q"}
 _EXIT = "Exit status: 0 fine, 1 error or failed check, 2 wrong usage, 130 interrupted."
 
 
+class _Converted:
+    """The type of what `from_tokens` has checked.
+
+    pydantic, which cyclopts asks once more where something has imported it, cannot judge it.
+    """
+
+
 # Options of the command line alone: the type, the help, and the verbs that have them.
 _Own: TypeAlias = tuple[Any, str, Collection[str]]
 _OWN: Mapping[str, _Own] = {
@@ -138,7 +145,7 @@ def _of_function(name: str) -> Iterator[inspect.Parameter]:
         progress = each.name == "progress"  # a bar on a terminal, a line now and then in a log
         yield each.replace(
             kind=each.POSITIONAL_ONLY if each.name in leading else each.KEYWORD_ONLY,
-            annotation=_annotated(each.name, str if each.name in leading else kind),
+            annotation=_annotated(each.name, kind, positional=each.name in leading),
             default=True if progress else each.default,
         )
 
@@ -149,13 +156,14 @@ def _of_command_line(name: str) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(
             option,
             inspect.Parameter.KEYWORD_ONLY,
-            default=False if kind is bool else None,
+            default={bool: False, list[str]: ()}.get(kind),
             annotation=_annotated(option, kind, Parameter(help=explained)),
         )
 
 
-def _annotated(name: str, kind: Any, *more: Parameter) -> Any:  # noqa: ANN401
+def _annotated(name: str, kind: Any, *more: Parameter, positional: bool = False) -> Any:  # noqa: ANN401
     """A type with what cyclopts needs to know: flags, keys and choices; the rest is converted."""
+    kind = str if positional else kind
     shared = Parameter.combine(Parameter(alias=_SHORT.get(name)), *more)
     if kind is bool:
         negative = None if name == "progress" else ()
@@ -164,12 +172,14 @@ def _annotated(name: str, kind: Any, *more: Parameter) -> Any:  # noqa: ANN401
         often = Parameter(allow_repeating=None, allow_leading_hyphen=True, metavar=name.upper())
         return Annotated[kind, shared, often]
     choices = choices_of(kind)
-    hint: Any = dict[str, Any] if is_mapping(kind) else Literal[*choices] if choices else str
+    hint: Any = _Converted | Literal[*choices] if choices else _Converted
+    hint = dict[str, _Converted] if is_mapping(kind) else hint
     read = Parameter(
         converter=partial(from_tokens, kind),
         n_tokens=1,
+        accepts_keys=is_mapping(kind) and not positional,
         metavar=name.upper(),
-        allow_leading_hyphen=True,
+        allow_leading_hyphen=not positional,  # an unknown option is no directory
         env_var_split=lambda _, value, delimiter=None: [value],
     )
     return Annotated[hint, shared, read]

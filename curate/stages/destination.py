@@ -44,6 +44,8 @@ def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
     Raises:
         ArgumentError: An input lies inside.
     """
+    if "\0" in str(output):
+        raise ArgumentError("output: a null character is in it, which no path has. Name another.")
     directory = Path(os.path.realpath(user_path(output, "output")))
     for name, given in inputs.items():
         for place in places_of(given):

@@ -145,7 +145,9 @@ def test_sigkill_in_the_first_shard_loses_one_batch(program, tmp_path, wait_unti
 
     resumed = program(COUNTED, *command, "cut", folder=tmp_path)
     assert resumed.wait() == 0, resumed.stderr
-    assert int(resumed.stdout.split("ENCODED")[1]) == needed - sum(len(p.keys) for p in kept)
+    assert int(resumed.stdout.split("ENCODED")[1]) == needed - sum(
+        len(p["values"]) for _, p in kept
+    )
     for name in ("shard-00000.npy", "shard-00000.parquet"):
         assert (store / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not list(store.glob(".*.part"))

@@ -78,7 +78,8 @@ def test_a_place_that_holds_the_first_is_named_before_it():
 @pytest.mark.parametrize("kind", [CurateError, *CLASSES], ids=lambda c: c.__name__)
 def test_an_error_is_the_same_after_a_copy(kind):
     error = kind("damaged", where="a.json", remedy="delete it").at("runs")
-    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+    passed_on = CurateError.from_json(error.to_json())
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), passed_on):
         assert type(other) is kind
         assert vars(other) == vars(error)
         assert str(other) == str(error) == "runs: a.json: damaged; delete it."

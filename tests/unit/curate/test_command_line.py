@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cyclopts import CycloptsError
 
 from curate import cli, lds, select
+from curate.command_line.config import ConfigFile
+from curate.command_line.verbs import VERBS
 from curate.demo_data import demo_pool, demo_targets
 from eval_harness.measures.datamodeling import LdsResult
 
@@ -325,3 +328,23 @@ def test_what_is_not_asked_for_is_not_imported(run):
         "assert not {'torch', 'datasets', 'sklearn', 'curate.verbs.select'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_options_are_read_the_same_where_pydantic_is_imported():
+    """cyclopts asks it about values then, as trl and Ray may have imported it."""
+    pytest.importorskip("pydantic")
+    words = [*SELECT[:-2], "-k", "5", "--scorer", "[tfidf, bm25]", "--columns.prompt", "prompt",
+             "--weights", "1,2,3", "--constraints", "{exclude: [1]}"]  # fmt: skip
+    found = cli.parsed(words, ConfigFile())
+    assert (found["k"], found["scorer"]) == (5, ["tfidf", "bm25"])
+    assert (found["columns"], found["weights"]) == ({"prompt": "prompt"}, [1, 2, 3])
+    assert found["constraints"] == {"exclude": [1]}
+    for name in VERBS:
+        with pytest.raises(CycloptsError):
+            cli.parsed([name, "--unknown"], ConfigFile())
+    assert cli.parsed(["check", "--pool", "a", "--config", "c.yaml"], _NoConfig()) is not None
+
+
+class _NoConfig(ConfigFile):
+    def __call__(self, *_):
+        pass

@@ -22,7 +22,7 @@ WORKER = """
     import numpy as np
     import torch.distributed
     from airrep import AirRep, EmbeddingStore, Example, store
-    from airrep.shards.shard import shard as shards
+    from airrep.shards import files as shards
     from airrep.errors import EmbeddingError
     from airrep.machine.processes import processes, rank
 

@@ -206,6 +206,11 @@ def test_a_check_replaces_what_a_check_wrote_and_nothing_else(tmp_path, capsys):
     assert json.loads(found.read_text()) == content
 
 
+def test_a_null_character_in_a_path_is_refused():
+    with pytest.raises(ArgumentError, match="a null character is in it"):
+        curate.select(POOL, TARGETS, 5, scorer="tfidf", output="a\0b")
+
+
 def test_the_demo_keeps_another_pool(tmp_path):
     (tmp_path / "targets.jsonl").write_text("{}\n")
     with pytest.raises(OutputError, match=r"targets\.jsonl: already there"):
