@@ -67,6 +67,7 @@ def _instead(words, options):
     return [*words, *options]
 
 
+@pytest.mark.slow
 def test_the_readmes_command_lines_run_in_order(here, capsys):
     lines = [line for block in _blocks(README, "bash") for line in block.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("curate ")]

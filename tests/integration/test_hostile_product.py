@@ -141,6 +141,7 @@ def test_what_a_frozen_trunk_makes_of_a_row_is_its_own(make_lm):
     assert_neighbors_do_not_matter(lambda rows: np.array(states(rows)))
 
 
+@pytest.mark.slow
 def test_select_chooses_the_same_rows_whatever_the_budget_and_the_store(encoder, tmp_path):
     pool, targets = curate.demo_pool(30), curate.demo_targets("recipe_steps", 3)
     options = {"encoder": encoder, "leakage": "off", "duplicates": "off"}

@@ -234,6 +234,7 @@ def test_the_fingerprint_knows_what_changes_losses(tiny_lm):
     assert len({first.fingerprint, *(model.fingerprint for model in changed)}) == 5
 
 
+@pytest.mark.slow
 def test_a_language_model_loads_and_judges_without_the_airrep_network(tiny_lm):
     """What is fine-tuned and measured need not know the encoder."""
     code = f"""

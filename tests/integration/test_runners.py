@@ -92,7 +92,7 @@ def recipe(**changes):
 
 CASES = [
     ("llama", "all", None),
-    ("llama", "last:1", None),
+    pytest.param("llama", "last:1", None, marks=pytest.mark.slow),
     pytest.param("llama", "last:2", None, marks=pytest.mark.slow),
     pytest.param("llama", "lora:4", None, marks=pytest.mark.slow),
     pytest.param("llama", "lora:2", CHATML, marks=pytest.mark.slow),

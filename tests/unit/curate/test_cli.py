@@ -226,6 +226,7 @@ def test_embed_reports_what_it_reused(inputs, capsys):
     assert "3 found there or repeating" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_demo_shows_its_selectors_and_writes_its_files(tmp_path, capsys):
     status = cli.main(
         ["demo", "--output", str(tmp_path / "d"), "--rows", "120", "--k", "3", "--targets", "1",

@@ -398,7 +398,10 @@ def test_a_finished_run_is_found_again(make_encoder, problem, tmp_path, trainabl
 FROM_TEACHER = {"start": "teacher", "dim": 2, "patience": 9}
 
 
-@pytest.mark.parametrize("changes", [*({"trainable": t} for t in TRAINABLE), FROM_TEACHER])
+SLOWER = [pytest.param({"trainable": t}, marks=pytest.mark.slow) for t in TRAINABLE[1:]]
+
+
+@pytest.mark.parametrize("changes", [{"trainable": TRAINABLE[0]}, *SLOWER, FROM_TEACHER])
 def test_a_failed_run_goes_on(make_encoder, problem, tmp_path, changes, monkeypatch):
     config = replace(QUICK, steps=7, evaluate_every=2, **changes)
     given = {"teacher": problem[2]} if changes is FROM_TEACHER else {}

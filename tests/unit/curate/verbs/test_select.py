@@ -94,6 +94,7 @@ def test_the_same_rows_whatever_the_container(few, targets, encoder, tmp_path):
     assert all(pick == picks[0] for pick in picks)
 
 
+@pytest.mark.slow
 @pytest.mark.isa
 def test_the_same_rows_whatever_the_batch_size_and_the_store(few, targets, encoder, tmp_path):
     plain = curate.select(few, targets, 15, encoder=encoder)

@@ -219,7 +219,7 @@ def test_differences_and_cheaper_training():
 # --- pictures ---
 
 
-@pytest.mark.parametrize("panels", [1, 2, 3])
+@pytest.mark.parametrize("panels", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_pictures_are_drawn_with_and_without_intervals(panels, seeds, tmp_path):
     pytest.importorskip("matplotlib")
