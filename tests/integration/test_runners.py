@@ -249,6 +249,7 @@ def test_the_order_of_rows_depends_on_the_seed(build, rows, held_out):
     assert np.abs(found[0] - found[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near(build, runs, held_out):
     exact = StackedRunner(build(), recipe()).train(runs[:1]).losses(held_out)
     narrow = recipe(precision="bfloat16")

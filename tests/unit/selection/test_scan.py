@@ -53,6 +53,7 @@ def _scores(seed, pool, workers=None, ties=False):
 CASES = given(seed=st.integers(0, 10_000), pool=st.integers(1, 90), ties=st.booleans())
 
 
+@pytest.mark.slow
 @CASES
 @settings(deadline=None)
 def test_the_certified_greedy_is_the_same(seed, pool, ties):

@@ -72,6 +72,7 @@ def weight_gradients(encoder, plain_losses, examples=EXAMPLES):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rank", "width"),
     [
@@ -267,6 +268,7 @@ def test_what_was_planted_is_learned(make_reading_model, planted, tmp_path):
     assert found.encoder.fingerprint == encoder.fingerprint, "found again, not trained again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", ["all", "lora:2"])
 def test_the_model_below_cannot_be_trained(make_reading_model, planted, tmp_path, trainable):
     encoder = make_reading_model(token_pooling="gradient")

@@ -110,6 +110,7 @@ def test_the_encoder_has_the_embeddings_that_validation_saw(
     assert np.array_equal(loaded.encode(validation.pool), trained.encode(validation.pool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_best_step_is_what_comes_out(start, make_encoder, problem, tmp_path, trainable):
     """Here the second validation is the best, by decree."""
@@ -158,6 +159,7 @@ def test_no_steps_whiten_and_nothing_else(start, problem, tmp_path):
     np.testing.assert_allclose(embeddings.detach().mean(dim=0), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable", MOSTLY)
 def test_the_same_seed_gives_the_same_bits(make_encoder, problem, tmp_path, trainable):
     outcomes = []

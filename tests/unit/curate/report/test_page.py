@@ -127,6 +127,7 @@ def test_any_text_makes_a_page(make_insight, prompt, source):
     assert len(_rows(_Page(html.replace("\0", "")))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -300,6 +300,7 @@ def test_the_same_run_may_be_repeated(selected, tmp_path):
     assert "selection.parquet" in json.loads((selected / "manifest.json").read_text())["files"]
 
 
+@pytest.mark.slow
 def test_an_encoder_in_memory_is_known_again(scores, encoder, tmp_path):
     for _ in range(2):
         curate.select(POOL, TARGETS, 5, encoder=encoder, output=tmp_path)

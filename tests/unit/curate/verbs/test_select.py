@@ -70,6 +70,7 @@ def test_herding_is_refused_before_anything_is_scored(pool, targets, monkeypatch
         curate.select(pool, targets, 9, scorer="tfidf", selector="herding")
 
 
+@pytest.mark.slow
 def test_herding_among_near_duplicates_of_which_the_best_stays(pool, targets, encoder):
     rows = pool[:30]
     twice = [*rows, *({**row, "id": f"copy {i}"} for i, row in enumerate(rows[:10]))]

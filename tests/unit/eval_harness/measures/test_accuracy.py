@@ -62,6 +62,7 @@ def one_by_one(model, examples, count):
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_generation_is_greedy_decoding_of_each_prompt_alone(kind, make_lm, questions):
     model = make_lm(kind, dtype=torch.float32, seed=3)
@@ -70,6 +71,7 @@ def test_generation_is_greedy_decoding_of_each_prompt_alone(kind, make_lm, quest
     assert len(set(found)) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 40])
 def test_texts_do_not_depend_on_batches(batch_size, random_lm, questions):
     expected = generate(random_lm, questions, max_new_tokens=12)
