@@ -1,4 +1,4 @@
-"""What the command line shows of a result: text, or one JSON object."""
+"""Show the result of a verb on the command line, as text or as one JSON object."""
 
 from __future__ import annotations
 

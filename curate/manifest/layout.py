@@ -1,4 +1,4 @@
-"""What the file of a manifest holds, of version 1 and 2, for `check_manifest`."""
+"""The schema of a manifest file, versions 1 and 2, which `check_manifest` validates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each stage was asked for: checked before anything is read, and repeated from a manifest.
+"""Requests: the arguments of each stage, validated before anything is read.
 
 The arguments are those of `curate.select`, which documents them.
 """

@@ -92,7 +92,7 @@ def labels_of(
     Args:
         examples: What is to be answered.
         groups: Each example's group; default its source.
-        labels: Of each group, for some groups; for all; or None for none.
+        labels: The labels of some groups by name, the labels of all groups, or None.
 
     Raises:
         ArgumentError: The groups do not go with the examples; no labels, or a blank one.

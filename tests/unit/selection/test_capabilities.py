@@ -1,4 +1,4 @@
-"""What scorers and selectors declare, and the one list of each."""
+"""Tests that scorers and selectors declare their capabilities and are registered once."""
 
 from dataclasses import fields
 from importlib import import_module
