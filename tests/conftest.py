@@ -160,6 +160,17 @@ def together(program):
 
 
 @pytest.fixture
+def own_home(tmp_path_factory, monkeypatch):
+    """A home of the test's own, in bash: what is installed for a user goes there."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.delenv("ZSH_VERSION", raising=False)
+    monkeypatch.setenv("BASH_VERSION", "5")  # a machine may have neither `ps` nor $SHELL
+    return home
+
+
+@pytest.fixture
 def written_under(monkeypatch):
     """Watch what gets its name: file names, and whether a lock was held then, by whomever."""
 

@@ -541,7 +541,7 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
                     yield page.name, words[words.index("curate") + 1 :]
 
 
-def test_a_whole_command_line_can_be_typed():
+def test_a_whole_command_line_can_be_typed(own_home):
     """Values are of the options' types and choices, and nothing that is required is left out."""
     commands = list(_commands())
     assert len(commands) > 30

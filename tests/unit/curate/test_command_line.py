@@ -313,13 +313,20 @@ def test_quiet_shows_no_progress_and_every_verb_knows_it(run, monkeypatch):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_verbs_options_and_choices(run, shell):
+def test_completion_knows_verbs_options_and_choices(run, own_home, shell):
     status, out, _ = run("--install-completion", "--shell", shell, "-o", "completion")
     assert status == 0
     assert "completion" in out
     script = Path("completion").read_text()
     for word in ("harmful", "on_bad_row", "layered_greedy", "evaluation_columns"):
         assert word in script
+
+
+def test_completion_is_installed_for_the_shell_that_runs(run, own_home):
+    status, out, _ = run("--install-completion")
+    assert status == 0
+    assert str(own_home) in out
+    assert "curate" in (own_home / ".bashrc").read_text("utf-8")
 
 
 def test_what_is_not_asked_for_is_not_imported(run):
