@@ -252,7 +252,7 @@ def test_training_rows_are_the_pool_in_one_layout():
     found = training_rows(rows, pool, None)
     assert found.column_names == ["prompt", "completion", ROW_COLUMN]
     assert found[ROW_COLUMN][:] == [0, 2, 3]
-    assert found["prompt"][:] == ["q0", "q2", "q3"]
+    assert found["prompt"][:] == ["q0\n", "q2\n", "q3\n"]
     check_rows(found, pool)
     assert not conversational(found)
 

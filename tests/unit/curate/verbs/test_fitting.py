@@ -85,7 +85,7 @@ def test_what_cannot_be_fitted(tiny_lm, tmp_path):
     with pytest.raises(ArgumentError, match="1 row: expected 2 or more"):
         curate.fit(ROWS[:1], tiny_lm, tmp_path / "a")
     with pytest.raises(RecordError):
-        curate.fit([{"prompt": "why?"}], tiny_lm, tmp_path / "a")
+        curate.fit([{"prompt": "why?"}] * 3, tiny_lm, tmp_path / "a")
     with pytest.raises(MissingInputError):
         curate.fit(ROWS, tmp_path / "nowhere", tmp_path / "a")
     assert not list((tmp_path / "a").iterdir())

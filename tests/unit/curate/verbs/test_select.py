@@ -377,7 +377,7 @@ BAD_CALLS = {
     "weights": ({"weights": [1, 2]}, r"expected one per target \(4\)"),
     "format": ({"format": "xml"}, "format 'xml' is unknown"),
     "on_bad_row": ({"on_bad_row": "ignore"}, "on_bad_row 'ignore' is unknown"),
-    "columns": ({"columns": {"prompt": "prompt"}}, "do not describe one record"),
+    "columns": ({"columns": {"chosen": "prompt"}}, "do not describe one record"),
     "empty pool": ({"pool": []}, "pool: pool holds no rows"),
     "empty targets": ({"targets": []}, "targets: targets holds no rows"),
     "encoder": ({"encoder": "./nowhere"}, "not a directory"),

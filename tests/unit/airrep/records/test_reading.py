@@ -2,62 +2,266 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airrep import records
 from airrep.errors import ArgumentError, CurateError, RecordError
 from airrep.records import Example, normalize, trl_record
+from airrep.records.layouts import LAYOUTS as KNOWN
 
 USER, ASSISTANT = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 CHAT = [USER, ASSISTANT]
 SHAREGPT = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
 
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+SYSTEM = {"role": "system", "content": "s"}
+PAIR = {"prompt": "q\n", "completion": "a"}  # TRL puts nothing between the two
+CHAT_PAIR = {"prompt": [USER], "completion": [ASSISTANT]}
+REJECTED = {"role": "assistant", "content": "b"}
+COMPARED = {"prompt": [USER], "chosen": [ASSISTANT], "rejected": [REJECTED]}
+
 # row, prompt, completion, what TRL should get
 LAYOUTS = {
     "prompt+completion": (
-        {"prompt": "q", "completion": "a"}, "q", "a", {"prompt": "q", "completion": "a"},
+        {"prompt": "q", "completion": "a"},
+        "q",
+        "a",
+        {"prompt": "q", "completion": "a"},
     ),
-    "prompt+completion, chat": (
-        {"prompt": [USER], "completion": [ASSISTANT]}, "q", "a",
-        {"prompt": [USER], "completion": [ASSISTANT]},
+    "prompt+completion, chat": (CHAT_PAIR, "q", "a", CHAT_PAIR),
+    "prompt+completion, a tool call": (
+        {"prompt": [USER], "completion": [CALLING], "tools": TOOLS},
+        "q",
+        'f({"x": 1})',
+        {"prompt": [USER], "completion": [CALLING], "tools": TOOLS},
+    ),
+    "prompt+completion+label": (
+        {"prompt": "q", "completion": "a", "label": True},
+        "q",
+        "a",
+        {"prompt": "q", "completion": "a", "label": True},
+    ),
+    "prompt alone": ({"prompt": "q"}, "q", "", {"prompt": "q"}),
+    "prompt, answer to check": (
+        {"prompt": [USER], "answer": "4"},
+        "q",
+        "4",
+        {"prompt": [USER], "answer": "4"},
     ),
     "messages": ({"messages": CHAT}, "q", "a", {"messages": CHAT}),
+    "messages+tools": (
+        {"messages": [USER, CALLING], "tools": TOOLS},
+        "q",
+        'f({"x": 1})',
+        {"messages": [USER, CALLING], "tools": TOOLS},
+    ),
+    "messages, template arguments": (
+        {"messages": CHAT, "chat_template_kwargs": {"enable_thinking": False}},
+        "q",
+        "a",
+        {"messages": CHAT, "chat_template_kwargs": {"enable_thinking": False}},
+    ),
+    "messages as JSON": ({"messages": json.dumps(CHAT)}, "q", "a", {"messages": CHAT}),
     "text": ({"text": "a"}, "", "a", {"text": "a"}),
     "instruction+input+output": (
-        {"instruction": "q", "input": "i", "output": "a"}, "q\ni", "a",
-        {"prompt": "q\ni", "completion": "a"},
+        {"instruction": "q", "input": "i", "output": "a"},
+        "q\ni",
+        "a",
+        {"prompt": "q\ni\n", "completion": "a"},
     ),
-    "instruction+output": (
-        {"instruction": "q", "output": "a"}, "q", "a", {"prompt": "q", "completion": "a"},
+    "instruction+output": ({"instruction": "q", "output": "a"}, "q", "a", PAIR),
+    "instruction+output+text": (
+        {"instruction": "q", "output": "a", "text": "### q ### a"},
+        "q",
+        "a",
+        PAIR,
+    ),
+    "instruction+output+system+history": (
+        {"instruction": "q", "input": "", "output": "a", "system": "s", "history": [["x", "y"]]},
+        "s\nx\ny\nq",
+        "a",
+        {
+            "prompt": [
+                SYSTEM,
+                {"role": "user", "content": "x"},
+                {"role": "assistant", "content": "y"},
+                USER,
+            ],
+            "completion": [ASSISTANT],
+        },
+    ),
+    "instruction+output, ranked": (
+        {"instruction": "q", "output": ["a", "b"]},
+        "q",
+        "a",
+        {"prompt": "q\n", "chosen": "a", "rejected": "b"},
     ),
     "instruction+context+response": (
-        {"instruction": "q", "context": "c", "response": "a"}, "q\nc", "a",
-        {"prompt": "q\nc", "completion": "a"},
+        {"instruction": "q", "context": "c", "response": "a"},
+        "q\nc",
+        "a",
+        {"prompt": "q\nc\n", "completion": "a"},
     ),
-    "input+output": ({"input": "q", "output": "a"}, "q", "a", {"prompt": "q", "completion": "a"}),
+    "input+output": ({"input": "q", "output": "a"}, "q", "a", PAIR),
+    "input as messages": ({"input": [USER], "output": "a"}, "q", "a", CHAT_PAIR),
     "conversations": ({"conversations": SHAREGPT}, "q", "a", {"messages": CHAT}),
-    "inputs+targets": (
-        {"inputs": "q", "targets": "a"}, "q", "a", {"prompt": "q", "completion": "a"},
+    "conversations+system": (
+        {"conversations": SHAREGPT, "system": "s", "tools": "[]"},
+        "s\nq",
+        "a",
+        {"messages": [SYSTEM, *CHAT], "tools": "[]"},
     ),
-    "question+answer": (
-        {"question": "q", "answer": "a"}, "q", "a", {"prompt": "q", "completion": "a"},
+    "conversations, tool call": (
+        {
+            "conversations": [
+                SHAREGPT[0],
+                {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+                {"from": "observation", "value": "7"},
+                SHAREGPT[1],
+            ]
+        },
+        'q\nf({"x": 1})\n7',
+        "a",
+        {"messages": [USER, CALLING, {"role": "tool", "content": "7"}, ASSISTANT]},
+    ),
+    "conversation": ({"conversation": CHAT}, "q", "a", {"messages": CHAT}),
+    "contents (Gemini)": (
+        {
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": "q"}]},
+                {"role": "model", "parts": [{"text": "a"}]},
+            ],
+        },
+        "s\nq",
+        "a",
+        {"messages": [SYSTEM, *CHAT]},
+    ),
+    "inputs+targets": ({"inputs": "q", "targets": "a"}, "q", "a", PAIR),
+    "question+answer": ({"question": "q", "answer": "a"}, "q", "a", PAIR),
+    "Question+Answer": ({"Question": "q", "Answer": "a"}, "q", "a", PAIR),
+    "question+response+system_prompt": (
+        {"system_prompt": "s", "question": "q", "response": "a"},
+        "s\nq",
+        "a",
+        {"prompt": [SYSTEM, USER], "completion": [ASSISTANT]},
     ),
     "prompt+response": (
-        {"prompt": "q", "response": "a"}, "q", "a", {"prompt": "q", "completion": "a"},
+        {"prompt": "q", "response": "a"},
+        "q",
+        "a",
+        {"prompt": "q", "completion": "a"},
     ),
-}  # fmt: skip
+    "query+response": ({"query": "q", "response": "a"}, "q", "a", PAIR),
+    "query+answer": ({"query": "q", "answer": "a"}, "q", "a", PAIR),
+    "query+answers+tools": (
+        {"query": "q", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": "[]"},
+        "q",
+        'f({"x": 1})',
+        {"prompt": [USER], "completion": [CALLING], "tools": "[]"},
+    ),
+    "problem+solution": ({"problem": "q", "solution": "a", "answer": "7"}, "q", "a", PAIR),
+    "problem+answer": ({"problem": "q", "answer": "a"}, "q", "a", PAIR),
+    "user+assistant": ({"user": "q", "assistant": "a"}, "q", "a", PAIR),
+    "prompt+chosen+rejected": (
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        "q",
+        "a",
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+    ),
+    "prompt+chosen+rejected, chat": (COMPARED, "q", "a", COMPARED),
+    "chosen+rejected": (
+        {"chosen": CHAT, "rejected": [USER, REJECTED]},
+        "q",
+        "a",
+        {"chosen": CHAT, "rejected": [USER, REJECTED]},
+    ),
+    "chosen+rejected with all else": (
+        {"prompt": "q", "messages": CHAT, "chosen": CHAT, "rejected": [USER, REJECTED]},
+        "q",
+        "a",
+        {"chosen": CHAT, "rejected": [USER, REJECTED]},
+    ),
+    "conversations+chosen+rejected": (
+        {
+            "conversations": SHAREGPT[:1],
+            "chosen": {"from": "gpt", "value": "a"},
+            "rejected": {"from": "gpt", "value": "b"},
+        },
+        "q",
+        "a",
+        COMPARED,
+    ),
+    "messages+chosen+rejected": (
+        {"messages": [USER], "chosen": [ASSISTANT], "rejected": [REJECTED]},
+        "q",
+        "a",
+        COMPARED,
+    ),
+    "contents+chosen+rejected": (
+        {"contents": [USER], "chosen": [ASSISTANT], "rejected": [REJECTED]},
+        "q",
+        "a",
+        COMPARED,
+    ),
+    "conversation+chosen+rejected": (
+        {"conversation": [USER], "chosen": [ASSISTANT], "rejected": [REJECTED]},
+        "q",
+        "a",
+        COMPARED,
+    ),
+    "instruction+chosen+rejected": (
+        {"instruction": "q", "input": "", "chosen": "a", "rejected": "b"},
+        "q",
+        "a",
+        {"prompt": "q\n", "chosen": "a", "rejected": "b"},
+    ),
+    "question+chosen+rejected": (
+        {"system": "s", "question": "q", "chosen": "a", "rejected": "b"},
+        "s\nq",
+        "a",
+        {**COMPARED, "prompt": [SYSTEM, USER]},
+    ),
+    "input+preferred_output+non_preferred_output": (
+        {
+            "input": {"messages": [USER], "tools": TOOLS},
+            "preferred_output": [ASSISTANT],
+            "non_preferred_output": [REJECTED],
+        },
+        "q",
+        "a",
+        {**COMPARED, "tools": TOOLS},
+    ),
+    "prompt+completions+labels": (
+        {"prompt": "q", "completions": ["a", "b"], "labels": [True, False]},
+        "q",
+        "a\nb",
+        {"prompt": "q", "completions": ["a", "b"], "labels": [True, False]},
+    ),
+    "segments": (
+        {"segments": [{"label": False, "text": "q "}, {"label": True, "text": "a"}]},
+        "q ",
+        "a",
+        {"prompt": "q ", "completion": "a"},
+    ),
+}
 every_layout = pytest.mark.parametrize(
     ("row", "prompt", "completion", "trl"), LAYOUTS.values(), ids=LAYOUTS
 )
 
 
 def test_every_known_layout_is_among_the_cases():
-    known = {frozenset((*shape.prompt, shape.completion)) for shape in records._SHAPES}
-    assert known <= {frozenset(row) for row, *_ in LAYOUTS.values()}
+    cases = [{str(name).lower() for name in row} for row, *_ in LAYOUTS.values()]
+    missing = [
+        each.required for each in KNOWN if not any(case >= {*each.required} for case in cases)
+    ]
+    assert missing == []
 
 
 @every_layout
@@ -79,7 +283,7 @@ def test_trl_gets_one_of_its_own_layouts(row, prompt, completion, trl):
 @every_layout
 def test_what_trl_gets_reads_the_same(row, prompt, completion, trl):
     read = normalize(trl_record(row))
-    assert (read.prompt, read.completion) == (prompt, completion)
+    assert (read.prompt.removesuffix("\n"), read.completion) == (prompt, completion)
 
 
 def test_a_string_is_plain_text():
@@ -179,7 +383,7 @@ def test_an_unknown_role_lists_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    "columns", [{"prompt": "a"}, {"text": "a", "messages": "b"}, {"prompt": "a", "messages": "b"}]
+    "columns", [{"chosen": "a"}, {"text": "a", "messages": "b"}, {"prompt": "a", "messages": "b"}]
 )
 def test_roles_that_make_no_record_are_an_error(columns):
     with pytest.raises(ArgumentError, match="do not describe one record"):
@@ -248,12 +452,9 @@ def test_trl_never_sees_roles_that_chat_templates_do_not_know(layout, fields):
 
 
 def test_trl_gets_prompt_and_completion_of_one_kind():
-    """TRL reads both as text or both as messages."""
-    assert trl_record({"prompt": "q", "completion": [ASSISTANT]}) == {
-        "prompt": "q",
-        "completion": "a",
-    }
-    assert trl_record({"prompt": [USER], "completion": "a"}) == {"prompt": "q", "completion": "a"}
+    """TRL reads both as text or both as messages; roles that are known are not lost."""
+    assert trl_record({"prompt": "q", "completion": [ASSISTANT]}) == CHAT_PAIR
+    assert trl_record({"prompt": [USER], "completion": "a"}) == CHAT_PAIR
 
 
 def test_what_only_trl_understands_is_passed_on():
@@ -285,8 +486,8 @@ def test_a_turn_without_content_is_an_empty_turn():
         ([{"role": ["user"], "content": "x"}], r"messages\[0\] has the role \['user'\]"),
         ([{"content": "x"}], r"messages\[0\] has the role None"),
         ([{"role": "user", "content": 5}], r"'messages\[0\]' should be text, found int"),
-        ([{"role": "user", "content": [{"type": "image"}]}], "a part that is not text"),
-        ([{"role": "user", "content": ["x"]}], "a part that is not text"),
+        ([{"role": "user", "content": [{"type": "hologram"}]}], "a part that is not text"),
+        ([{"role": "user", "content": [5]}], "a part that is not text"),
         ([{"role": "assistant", "content": ""}], "'messages' is empty"),
     ],
 )
@@ -368,7 +569,7 @@ nested = st.recursive(
     max_leaves=6,
 )
 field = st.sampled_from([
-    *{name for shape in records._SHAPES for name in (*shape.prompt, shape.completion)},
+    *sorted({name for each in KNOWN for name in (*each.required, *each.optional)}),
     "source", "dataset",
 ])  # fmt: skip
 any_row = st.dictionaries(field | any_text | st.integers(), nested, max_size=4)
@@ -392,7 +593,7 @@ def test_any_row_becomes_an_example_or_a_clear_error_and_stays_as_it_was(row, co
         assert isinstance(read, Example)
         for text in (read.id, read.prompt, read.completion, read.source):
             text.encode("utf-8")
-        assert read.completion.strip()
+        assert read.completion.strip() or "prompt" in read.trl
     assert row == before
 
 
@@ -405,7 +606,8 @@ def test_any_row_that_can_be_read_can_be_given_to_trl_without_changing_its_meani
         return
     before = deepcopy(row)
     given_to_trl = trl_record(row)
-    assert set(given_to_trl) in ({"prompt", "completion"}, {"messages"}, {"text"})
     again = normalize(given_to_trl)
-    assert (again.prompt, again.completion) == (read.prompt, read.completion)
+    assert trl_record(given_to_trl) == given_to_trl
+    assert again.prompt.rstrip("\n") == read.prompt.rstrip("\n")
+    assert again.completion == read.completion
     assert row == before

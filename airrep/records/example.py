@@ -1,0 +1,60 @@
+"""One training or target example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airrep.records.messages import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training or target example.
+
+    Attributes:
+        id: Unique within its collection; the row's position unless the user named an id column.
+        prompt: What the model is given, as text; empty for plain text.
+        completion: What the model should produce, as text; for plain text, all of it. Of a
+            conversation, the last assistant turn with its reasoning and tool calls; of a
+            preference, the chosen answer. Empty for a row that is only a prompt.
+        source: Where the row says it comes from (a task or dataset name), or "".
+        row: Position in the user's rows, from 0.
+        record: The row as TRL's trainers read it, which `trl_record` returns; None stands for
+            prompt and completion, or for plain text.
+
+    Example:
+        >>> Example("0", "Two and two?", "Four.").trl
+        {'prompt': 'Two and two?', 'completion': 'Four.'}
+    """
+
+    id: str
+    prompt: str
+    completion: str
+    source: str = ""
+    row: int = 0
+    record: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def trl(self) -> Mapping[str, Any]:
+        """The row in the one TRL layout that fits it."""
+        if self.record is not None:
+            return self.record
+        if self.prompt:
+            return {"prompt": self.prompt, "completion": self.completion}
+        return {"text": self.completion}
+
+    @property
+    def rejected(self) -> str | None:
+        """The text of a preference's rejected answer; None for other rows."""
+        answer = self.trl.get("rejected")
+        if answer is None or isinstance(answer, str):
+            return answer
+        return text_of(answer if "prompt" in self.trl else answer[-1:])
+
+    @property
+    def label(self) -> bool | None:
+        """Whether an unpaired answer (KTO) is desired; None for other rows."""
+        label = self.trl.get("label")
+        return label if isinstance(label, bool) else None
