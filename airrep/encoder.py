@@ -299,9 +299,9 @@ class AirRep:
         """Write the encoder in the sentence-transformers layout.
 
         That library encodes texts: render rows with `template.render` first. What pools prompt and
-        completion apart it reads with modules of this package, and asks for consent to import
-        them: `SentenceTransformer(directory, trust_remote_code=True)`, version 6 or newer (see
-        `airrep.sentence_modules`).
+        completion apart, or cuts the prompt first, it reads with modules of this package, and asks
+        for consent to import them: `SentenceTransformer(directory, trust_remote_code=True)`,
+        version 6 or newer (see `airrep.sentence_modules`).
 
         Raises:
             ArgumentError: The encoder is made of a language model.

@@ -1,4 +1,6 @@
-"""Modules for sentence-transformers, of encoders that pool prompt and completion apart.
+"""Modules for sentence-transformers, of encoders that tell prompt and completion apart.
+
+They pool the two apart, or cut the prompt of a long text before its completion.
 
 Optional: needs sentence-transformers 6 or newer. Nothing in this package imports it; that library
 does, where the `modules.json` that `AirRep.export_sentence_transformers` wrote names it. It imports
@@ -22,7 +24,7 @@ from sentence_transformers.sentence_transformer.modules import Module, Transform
 
 from airrep.console.wording import shown
 from airrep.errors import ArgumentError
-from airrep.network.reading import completion_start
+from airrep.network.reading import SentenceReader, completion_start
 from airrep.network.token_pooling import pool_states
 from airrep.template import TextTemplate
 
@@ -63,11 +65,19 @@ class SegmentTransformer(Transformer):
         options = {**(settings.pop("processing_kwargs", None) or {})}
         options["text"] = {**options.get("text", {}), "return_offsets_mapping": True}
         features = super().preprocess(texts, processing_kwargs=options, **settings)
-        spans = features.pop("offset_mapping", ())  # (B, L, 2); nothing of no texts
+        if not texts:
+            return features
+        spans = features.pop("offset_mapping")  # (B, L, 2)
         starts = [
             completion_start(template, t, s.tolist()) for t, s in zip(texts, spans, strict=True)
         ]
-        return {**features, _START: torch.tensor(starts, dtype=torch.int64)} if starts else features
+        if template.completion_share is not None:  # those that may have been cut are read by it
+            ids = features["input_ids"]
+            full = features["attention_mask"].all(dim=1).nonzero()[:, 0].tolist()
+            reader = SentenceReader(self.tokenizer, template, ids.shape[1])
+            for row, read in zip(full, reader.tokens([texts[i] for i in full]), strict=True):
+                ids[row], starts[row] = torch.tensor(read.ids), read.start
+        return {**features, _START: torch.tensor(starts, dtype=torch.int64)}
 
     def forward(self, features: dict[str, Any], **settings: Any) -> dict[str, Any]:  # noqa: ANN401
         """Hidden states, as that class; the backbone does not see where completions start."""

@@ -18,6 +18,7 @@ from airrep.records import Example
 from airrep.schema import Count, check_fields
 
 _MARK = "\x1e"  # ASCII's record separator
+COMPLETION_SHARE = 0.5  # of encoders that are made now; the released one keeps no share
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class TextTemplate:
             by single spaces; None takes the prompt as it is.
         max_tokens: The text is cut after this many tokens, special tokens (two, with BERT)
             included.
+        completion_share: A text that is too long loses the end of its prompt first, until the
+            completion has this share of `max_tokens` (or all that it needs), and then the end of
+            its completion. None cuts the end of the text, whatever stands there. Only for templates
+            that are `separable`.
 
     Example:
         >>> from airrep import Example
@@ -43,12 +48,19 @@ class TextTemplate:
     completion_prefix: str = "\nAnswer: "
     prompt_words: Count | None = 256
     max_tokens: Annotated[int, Meta(ge=3)] = 512
+    completion_share: Annotated[float, Meta(gt=0, lt=1)] | None = None
 
     def __post_init__(self) -> None:
         try:
             check_fields(self, "template")
         except ArgumentError as error:
             raise CheckpointError(str(error)) from None
+        if self.completion_share is not None and not self.separable:
+            raise CheckpointError(
+                "template.completion_share: expected a completion_prefix that no rendered prompt "
+                f"can hold, found {self.completion_prefix!r}; put a line break into it, or leave "
+                "out the share."
+            )
 
     def render(self, example: Example) -> str:
         """The example's text. A record without a prompt (plain text) is its completion alone."""
@@ -86,8 +98,11 @@ class TextTemplate:
         return prompt, completion
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the checkpoint's config."""
-        return asdict(self)
+        """Plain values, for the checkpoint's config; as released where no share is kept."""
+        values = asdict(self)
+        if self.completion_share is None:
+            del values["completion_share"]
+        return values
 
     @classmethod
     def verbatim(cls, max_tokens: int) -> TextTemplate:

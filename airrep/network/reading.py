@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Protocol
 
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from airrep.errors import CheckpointError
@@ -32,7 +34,7 @@ class Reader(Protocol):
 
 
 class SentenceReader:
-    """For sentence encoders: the rendered text, cut at the end."""
+    """For sentence encoders: the rendered text, cut as its template says."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, template: TextTemplate, longest: int
@@ -57,12 +59,45 @@ class SentenceReader:
         )
         if not separable:
             return [Tokens(ids, 0) for ids in read["input_ids"]]
-        return [
-            Tokens(ids, completion_start(self._template, text, spans))
-            for text, ids, spans in zip(
-                texts, read["input_ids"], read["offset_mapping"], strict=True
-            )
-        ]
+        share = self._template.completion_share
+        found = []
+        for i, (text, ids, spans) in enumerate(
+            zip(texts, read["input_ids"], read["offset_mapping"], strict=True)
+        ):
+            tokens = Tokens(ids, completion_start(self._template, text, spans))
+            if share is not None and tokens.start and len(ids) == self.longest:
+                tokens = self._kept(tokens, text, read.encodings[i], int(share * self.longest))
+            found.append(tokens)
+        return found
+
+    def _kept(self, cut: Tokens, text: str, first: Encoding, least: int) -> Tokens:
+        """The tokens of a text that may be too long, with at least so many of its completion.
+
+        Args:
+            cut: Its tokens, cut at the end.
+            text: The text.
+            first: The same tokens; the tokenizer keeps what it cut off as well.
+            least: Tokens of the completion that stay, if it has so many.
+        """
+        special = first.special_tokens_mask
+        before = sum(takewhile(bool, special))
+        after = sum(takewhile(bool, reversed(special)))
+        room = self.longest - before - after
+        if cut.start - before + least <= room or not first.overflowing:
+            return cut  # the end of the text is the completion's, or nothing was cut
+        ids, spans = [], []
+        for part in (first, *first.overflowing):
+            ids += part.ids[before : len(part) - after]
+            spans += part.offsets[before : len(part) - after]
+        start = completion_start(self._template, text, spans)
+        marked = len(text) - len(self._template.split(text)[1])
+        marked -= len(self._template.completion_prefix)
+        prompt = next((i for i, (_, end) in enumerate(spans) if end > marked), len(spans))
+        kept = min(room, len(ids) - start, max(least, room - start))
+        mark = min(start - prompt, room - kept)  # tokens of the completion's prefix
+        ids = ids[: room - kept - mark] + ids[start - mark : start + kept]
+        whole = first.ids[:before] + ids + first.ids[self.longest - after :]
+        return Tokens(whole, self.longest - after - kept if kept else self.longest)
 
 
 def completion_start(template: TextTemplate, text: str, spans: Sequence[Sequence[int]]) -> int:

@@ -1,8 +1,9 @@
 """The sentence-transformers directory layout, read and written without that library.
 
 `modules.json` lists a pipeline: Transformer, Pooling, then optionally Dense (our projector) and
-Normalize. Encoders that pool prompt and completion apart have modules of our own in the first two
-places (`airrep.sentence_modules`), and the text template beside the first one's settings.
+Normalize. Encoders that tell prompt and completion apart have modules of our own in the first
+place, or the first two (`airrep.sentence_modules`), and the text template beside the first one's
+settings.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _IDENTITY = "torch.nn.modules.linear.Identity"
 class Modules:
     """What a sentence encoder does after its backbone; weight (D, F) and bias (D,) of a Dense.
 
-    The template is known where `token_pooling` is "segments" or "levels".
+    The template is known where `token_pooling` is "segments" or "levels", and where it has a
+    `completion_share`.
     """
 
     token_pooling: str = "mean"
@@ -59,21 +61,24 @@ def read_modules(directory: Path) -> Modules:
     with reading(file, None, CheckpointError, "cannot read the modules it lists"):
         listed = json.loads(file.read_text("utf-8"))
         kinds = [module["type"].rsplit(".", 1)[-1] for module in listed]
+        ours = kinds[:1] == [_SEGMENTS[0]]
         segments = tuple(kinds[:2]) == _SEGMENTS
-        known = (*_SEGMENTS, *_PIPELINE[2:]) if segments else _PIPELINE
+        first = _SEGMENTS[0] if ours else _PIPELINE[0]
+        known = (first, _SEGMENTS[1] if segments else _PIPELINE[1], *_PIPELINE[2:])
         if kinds != [kind for kind in known if kind in kinds]:
             raise CheckpointError(
                 f"{file}: the pipeline {', '.join(kinds)} is not supported; expected "
-                f"{', '.join(_PIPELINE)}, the last two optional, or {' and '.join(_SEGMENTS)} in "
-                "place of the first two."
+                f"{', '.join(_PIPELINE)}, the last two optional, or {_SEGMENTS[0]} in place of the "
+                f"first, and perhaps {_SEGMENTS[1]} in place of the second."
             )
         places = {
             kind: _inside(directory, m["path"]) for kind, m in zip(kinds, listed, strict=True)
         }
         token_pooling, template = "mean", None
-        if segments:
+        if ours:
             described = places[_SEGMENTS[0]] / _TRANSFORMER_CONFIG
             template = json.loads(described.read_text("utf-8"))["template"]
+        if segments:
             pooled = json.loads((places[_SEGMENTS[1]] / "config.json").read_text("utf-8"))
             token_pooling = "levels" if pooled.get("levels", 1) > 1 else "segments"
         elif "Pooling" in kinds:
@@ -139,9 +144,13 @@ def write_modules(
         "pooling_mode_cls_token": model.config.token_pooling == "cls",
         "pooling_mode_mean_tokens": model.config.token_pooling == "mean",
     }
-    if model.config.token_pooling in ("segments", "levels"):
-        types[:2] = [f"{_OURS}.{kind}" for kind in _SEGMENTS]
-        settings["template"] = model.config.text_template().to_dict()
+    template = model.config.text_template()
+    segments = model.config.token_pooling in ("segments", "levels")
+    if segments or template.completion_share is not None:
+        types[0] = f"{_OURS}.{_SEGMENTS[0]}"
+        settings["template"] = template.to_dict()
+    if segments:
+        types[1] = f"{_OURS}.{_SEGMENTS[1]}"
         parts = model.feature_blocks  # a prompt's and a completion's of each level
         pooling = {"embedding_dimension": parts[0], "levels": len(parts) // 2}
     paths = ["", *(f"{i}_{kind}" for i, kind in enumerate(pipeline) if i)]

@@ -20,7 +20,7 @@ from airrep.network.token_pooling import (
     SENTENCE_POOLINGS,
     PredictionPooling,
 )
-from airrep.template import TextTemplate
+from airrep.template import COMPLETION_SHARE, TextTemplate
 
 
 def starting_point(
@@ -39,7 +39,8 @@ def starting_point(
             language model; "gradient" is for one as well.
         separator: For a language model without a chat template: between prompt and completion. A
             checkpoint of ours keeps its own.
-        max_tokens: Longer texts are cut.
+        max_tokens: Longer texts are cut, the prompt before the completion: of a sentence encoder
+            see `TextTemplate.completion_share`.
 
     Raises:
         MissingInputError: No such checkpoint.
@@ -56,6 +57,8 @@ def starting_point(
         wanted = token_pooling or (known.token_pooling if reads_as_model else "segments")
         _check(wanted, poolings, backbone)
         template = replace(known.text_template(), max_tokens=max_tokens)
+        if template.separable and template.completion_share is None and not reads_as_model:
+            template = replace(template, completion_share=COMPLETION_SHARE)
         config = AirRepConfig(
             **{**known.to_dict(), "token_pooling": wanted, "template": template.to_dict()}
         )

@@ -30,6 +30,7 @@ def test_it_is_what_its_model_card_says(encoder):
         "completion_prefix": "\nAnswer: ",
         "prompt_words": 256,
         "max_tokens": 512,
+        "completion_share": 0.5,
     }
 
 

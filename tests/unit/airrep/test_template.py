@@ -74,6 +74,9 @@ def test_its_own_settings_are_used():
         ("max_tokens", -1),
         ("max_tokens", 2),  # no room beside the two special tokens
         ("max_tokens", 512.0),
+        ("completion_share", 0),
+        ("completion_share", 1.0),
+        ("completion_share", "0.5"),
         ("prompt_prefix", None),
         ("completion_prefix", 5),
     ],
@@ -88,14 +91,23 @@ def test_an_unknown_setting_is_an_error_rather_than_ignored():
         TextTemplate.from_dict({"suffix": "!"})
 
 
-def test_a_round_trip_through_a_config():
-    template = TextTemplate(prompt_prefix="In: ", prompt_words=3, max_tokens=7)
+def test_a_share_of_what_cannot_be_told_apart_is_an_error():
+    with pytest.raises(CheckpointError, match=r"template.completion_share: .*found ' -> '"):
+        TextTemplate(completion_prefix=" -> ", completion_share=0.5)
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_a_round_trip_through_a_config(share):
+    template = TextTemplate(
+        prompt_prefix="In: ", prompt_words=3, max_tokens=7, completion_share=share
+    )
     assert TextTemplate.from_dict(template.to_dict()) == template
 
 
 @pytest.mark.parametrize("setting", [field.name for field in fields(TextTemplate)])
 def test_the_fingerprint_changes_with_every_setting(setting):
     other = {"prompt_prefix": "Q", "completion_prefix": "A", "prompt_words": 8, "max_tokens": 8}
+    other["completion_share"] = 0.25
     changed = TextTemplate(**{setting: other[setting]})
     assert changed.fingerprint != TextTemplate().fingerprint
 

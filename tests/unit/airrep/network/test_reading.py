@@ -89,6 +89,105 @@ def test_positions_that_start_behind_the_padding_id_are_not_counted(make_encoder
     assert np.isfinite(encoder.encode(["river " * 99])).all()
 
 
+# --- the completion's share of a long text ----------------------------------------------------
+
+SHARED = TextTemplate(completion_share=0.5)
+SENTENCES = {  # (a sentence of a prompt, a completion)
+    "English": ("the weather is fine in the park today ", "It sorts a list of numbers."),
+    "Chinese": ("天气很好我们一起去公园散步吧", "今天下雨。"),
+    "Japanese": ("今日はとても天気がいいので", "明日は雨です。"),
+    "Thai": ("วันนี้อากาศร้อนมาก", "ฝนตกหนัก"),
+    "Hindi": ("आज मौसम अच्छा है ", "कल बारिश होगी"),
+    "Arabic": ("الطقس جميل اليوم ", "غدا تمطر"),
+    "emoji": ("🌧️☀️ ", "🎉 yes"),
+    "code": ("x=[i+1];y=f(x);z=g(y);", "def f(x): return x"),
+}
+scripts = pytest.mark.parametrize("script", SENTENCES)
+
+
+def apart(encoder, template, prompt, completion, longest):
+    """The tokens that a text should have, from its parts one by one."""
+    prompt = " ".join(prompt.split()[: template.prompt_words])
+    asked, mark, said = (
+        encoder.tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+        for part in (template.prompt_prefix + prompt, template.completion_prefix, completion)
+    )
+    room = longest - 2
+    kept = min(len(said), max(room - len(asked) - len(mark), int(longest / 2)))
+    asked = asked[: room - kept - len(mark)]
+    cls, sep = encoder.tokenizer("")["input_ids"]
+    return [cls, *asked, *mark, *said[:kept], sep], 1 + len(asked) + len(mark)
+
+
+@scripts
+@pytest.mark.parametrize("lengths", [(1, 1), (600, 1), (3, 900), (600, 600), (200, 40)])
+def test_the_end_of_a_prompt_is_cut_before_a_completion(encoder, script, lengths):
+    prompt, completion = (
+        " ".join([part] * n) if script in ("English", "Hindi", "Arabic") else part * n
+        for part, n in zip(SENTENCES[script], lengths, strict=True)
+    )
+    text = SHARED.render(Example("0", prompt, completion))
+    (found,) = SentenceReader(encoder.tokenizer, SHARED, 512).tokens([text])
+    assert (found.ids, found.start) == apart(encoder, SHARED, prompt, completion, 512)
+    assert len(found.ids) <= 512
+
+
+@scripts
+def test_a_text_that_fits_has_the_same_tokens_with_a_share_and_without(encoder, script):
+    """Up to the last token of room."""
+    prompt, completion = SENTENCES[script]
+    texts = [SHARED.render(Example("0", prompt * n, completion * n)) for n in (1, 2, 5, 9)]
+    texts += [completion * 9, SHARED.render(Example("0", prompt, "")), "no template"]
+    for text in texts:
+        longest = len(encoder.tokenizer(text)["input_ids"])
+        plain = SentenceReader(encoder.tokenizer, TextTemplate(), longest).tokens([text])
+        assert SentenceReader(encoder.tokenizer, SHARED, longest).tokens([text]) == plain
+        short = SentenceReader(encoder.tokenizer, TextTemplate(), longest - 1).tokens([text])
+        cut = SentenceReader(encoder.tokenizer, SHARED, longest - 1).tokens([text])
+        assert len(cut[0].ids) == len(short[0].ids) == longest - 1
+
+
+def test_without_a_share_the_end_of_a_text_is_cut(encoder):
+    prompt, completion = SENTENCES["Chinese"]
+    text = TextTemplate().render(Example("0", prompt * 60, completion))
+    (found,) = SentenceReader(encoder.tokenizer, TextTemplate(), 512).tokens([text])
+    assert found.ids == encoder.tokenizer(text, truncation=True, max_length=512)["input_ids"]
+    assert found.completion == []
+
+
+@pytest.mark.parametrize("longest", [4, 5, 6, 8])
+def test_where_there_is_hardly_any_room_the_completion_gets_it(tiny, longest):
+    reader = SentenceReader(tiny.tokenizer, SHARED, longest)
+    (found,) = reader.tokens([SHARED.render(Example("0", "why " * 20, "stone " * 20))])
+    assert len(found.ids) == longest
+    assert len(found.completion) - 1 == longest // 2
+
+
+def test_a_long_prompt_without_completion_is_cut_at_its_end(tiny):
+    (found,) = SentenceReader(tiny.tokenizer, SHARED, 20).tokens(
+        [SHARED.render(Example("0", "why " * 90, ""))]
+    )
+    assert found.completion == []
+    words = tiny.tokenizer.convert_ids_to_tokens(found.ids)
+    assert words[-3:] == ["answer", ":", "[SEP]"]
+
+
+def test_plain_text_is_cut_at_its_end(tiny):
+    reader = SentenceReader(tiny.tokenizer, SHARED, 20)
+    text = "river " * 90
+    assert reader.tokens([text])[0].ids == tiny.tokenizer(
+        text, truncation=True, max_length=20
+    )["input_ids"]  # fmt: skip
+
+
+@scripts
+def test_answers_to_one_long_prompt_have_embeddings_of_their_own(encoder, script):
+    prompt = SENTENCES[script][0] * 60
+    rows = [Example("0", prompt, "It sorts a list"), Example("1", prompt, "Flour and eggs")]
+    one, other = encoder.encode(rows)
+    assert one @ other < 0.99
+
+
 # --- language models --------------------------------------------------------------------------
 
 
