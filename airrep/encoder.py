@@ -33,7 +33,7 @@ from airrep.machine.hardware import default_device, dtype_named
 from airrep.machine.processes import process_group, processes, rank
 from airrep.network.checkpoint import load_checkpoint
 from airrep.network.modeling import AirRepConfig, AirRepModel
-from airrep.network.reading import make_reader
+from airrep.network.reading import make_reader, unknown_share
 from airrep.network.sentence_layout import write_modules
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.pooling import GroupPooling, group_influence
@@ -225,6 +225,16 @@ class AirRep:
         if normalize_embeddings:
             found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return torch.from_numpy(found).to(self.model.device) if convert_to_tensor else found
+
+    def unknown_share(self, examples: Sequence[Example]) -> float:
+        """Share of the examples' tokens, 0 to 1, of which the encoder knows nothing.
+
+        Example:
+            >>> AirRep.default().unknown_share([Example("0", "Is it hot?", "วันนี้อากาศร้อนมาก")])
+            0.2
+        """
+        texts = [f"{example.prompt}\n{example.completion}" for example in examples]
+        return unknown_share(self.tokenizer, texts, self.reader.longest)
 
     def scores(
         self, queries: Embeddings | Sequence[Encodable], corpus: Embeddings | Sequence[Encodable]

@@ -6,17 +6,23 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from airrep.console.wording import counted, named, noun_for, shortened
 from curate.guard import GuardReport
 from curate.manifest.provenance import Manifest
 from curate.report.kept.insight import Insight, RowText
 from curate.report.objective import best_size
 from eval_harness.files.markdown import code_block
+from selection.overview import ScoreOverview
 from selection.result import Selection
+from selection.scorers.embedding import MANY_UNKNOWN, OTHERS
+from selection.scorers.flat_scores import all_alike
 from selection.selectors.lowest_mean import LOWEST_MEAN
 
 _MOST_LINES = 12
 _WIDTH = 60  # of a source's name and of a target's text
+_SHOWN_UNKNOWN = 0.0005  # what is less rounds to 0.0%
 
 
 def summarize(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
@@ -29,6 +35,7 @@ def summarize(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
         _chosen(selection, manifest),
         _sources(selection, insight.sources),
         _targets(selection, insight.targets),
+        _flat(insight.overview, insight.targets),
         _constraints(manifest),
         _time(manifest),
     ]
@@ -90,11 +97,20 @@ def _guarded(guard: GuardReport) -> list[str]:
 
 
 def _encoded(manifest: Manifest) -> list[str]:
-    return [
-        f"encoded {'pool':<8}{_rows(encoder['encoded'])} with {encoder['name']} "
-        f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
-        for encoder in manifest.encoders
-    ]
+    lines = []
+    for encoder in manifest.encoders:
+        lines.append(
+            f"encoded {'pool':<8}{_rows(encoder['encoded'])} with {encoder['name']} "
+            f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
+        )
+        unknown: dict[str, float] = encoder.get("unknown") or {}
+        most = max(unknown.values(), default=0.0)
+        if most >= _SHOWN_UNKNOWN:
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in unknown.items())
+            lines.append(f"        unknown tokens: {shares}")
+        if most > MANY_UNKNOWN:
+            lines.append(f"        The encoder reads such texts badly. Better: {OTHERS}.")
+    return lines
 
 
 def _chosen(selection: Selection, manifest: Manifest) -> list[str]:
@@ -160,6 +176,23 @@ def _targets(selection: Selection, targets: Sequence[RowText]) -> list[str]:
     if starved and not harm:
         lines.append(f"{starved:,} of {counted(len(targets), 'target')} earned no row")
     return lines
+
+
+def _flat(overview: ScoreOverview, targets: Sequence[RowText]) -> list[str]:
+    """Targets whose scores tell no row from another."""
+    found = []
+    for x, target in enumerate(targets):
+        ends = (overview.best_left.scores[x], overview.worst_left.scores[x])
+        scores = np.concatenate([overview.chosen[:, x], *ends])
+        if len(overview.top_scores) > 1 and all_alike(scores.min(), scores.max()):
+            found.append(shortened(target.id, 12))
+    if not found:
+        return []
+    more = f" and {len(found) - _MOST_LINES:,} more" if len(found) > _MOST_LINES else ""
+    return [
+        f"every row has the same score for {len(found):,} of {counted(len(targets), 'target')}: "
+        f"{', '.join(found[:_MOST_LINES])}{more}"
+    ]
 
 
 def _rows(number: int, width: int = 10) -> str:

@@ -100,6 +100,24 @@ class SentenceReader:
         return Tokens(whole, self.longest - after - kept if kept else self.longest)
 
 
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int) -> float:
+    """Share of the texts' tokens that stand for what the tokenizer does not know; 0 without any.
+
+    Args:
+        tokenizer: The tokenizer. Those that fall back on bytes know everything.
+        texts: Texts without a template, whose words are known.
+        longest: Tokens of a text that are looked at.
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None or unknown == tokenizer.eos_token_id or not texts:
+        return 0.0
+    read = tokenizer(
+        list(texts), add_special_tokens=False, truncation=True, max_length=longest,
+        return_attention_mask=False, return_token_type_ids=False,
+    )["input_ids"]  # fmt: skip
+    return sum(ids.count(unknown) for ids in read) / max(1, sum(map(len, read)))
+
+
 def completion_start(template: TextTemplate, text: str, spans: Sequence[Sequence[int]]) -> int:
     """Position of the first token that is the completion's: 0 in a text of no known template.
 

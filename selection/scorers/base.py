@@ -54,7 +54,7 @@ def described(
 
 
 def read_with(
-    scorer: str, name: str, fingerprint: str, dtype: str, **counts: int
+    scorer: str, name: str, fingerprint: str, dtype: str, **counts: int | dict[str, float]
 ) -> list[dict[str, Any]]:
     """What a manifest says of the encoder or the language model that a scorer read the rows with.
 
@@ -64,7 +64,8 @@ def read_with(
         fingerprint: Its fingerprint: equal for equal scores.
         dtype: What it computes in.
         counts: Pool rows that it `encoded`, that were `reused` from a store, and those of the
-            encoded ones that had `changed`, known there with another text.
+            encoded ones that had `changed`, known there with another text; of an encoder also the
+            share of tokens `unknown` to it, of pool and of targets.
     """
     record = {"scorer": scorer, "name": named(name), "fingerprint": fingerprint, "dtype": dtype}
     return [{**record, "encoded": 0, "reused": 0, "changed": 0, **counts}]

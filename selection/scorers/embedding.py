@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,7 +16,16 @@ from airrep.records import Example
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from airrep.template import TextTemplate
 from selection.scorers.base import described, read_with
+from selection.scorers.flat_scores import check_flat
 from selection.scores import EmbeddingRows, EmbeddingScores, Scores
+
+_SAMPLE = 1024  # rows whose tokens are looked at: the same ones, whoever encodes, store or not
+MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
+OTHERS = (
+    'scorer="tfidf" or "bm25", which read any script, or a multilingual encoder= such as '
+    "intfloat/multilingual-e5-small or "
+    "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+)
 
 
 class Encoder(Protocol):
@@ -57,7 +67,14 @@ class EmbeddingScorer:
         return "herding" if isinstance(self.encoder, FingerprintedEncoder) else "layered_greedy"
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
-        """See `Scorer.score`. Raises EmbeddingError if the encoder returns something broken."""
+        """See `Scorer.score`.
+
+        Raises:
+            EmbeddingError: The encoder returns something broken.
+            ArgumentError: It does not know most of the tokens, or tells no row from another. Where
+                it does not know some, or for some targets, there is a warning.
+        """
+        unknown = self._unknown(targets, pool)
         if self.store is None:
             rows: EmbeddingRows = self._encode(pool, **self.options)
         elif isinstance(self.encoder, FingerprintedEncoder):
@@ -70,17 +87,53 @@ class EmbeddingScorer:
         # Of another library's encoder, every process has embeddings of its own making.
         shared = self.engine if isinstance(self.encoder, FingerprintedEncoder) else None
         scale = float(getattr(self.encoder, "attention_scale", 1.0))
-        made = described(self, targets, pool, scale, self._provenance(rows))
-        return EmbeddingScores(self._encode(targets), rows, workers=shared, **made)
+        made = described(self, targets, pool, scale, self._provenance(rows, unknown))
+        scores = EmbeddingScores(self._encode(targets), rows, workers=shared, **made)
+        return check_flat(
+            scores, pool, f"{self._reader} tells none of them from another", f"Take {OTHERS}."
+        )
 
-    def _provenance(self, rows: EmbeddingRows) -> list[dict[str, Any]]:
+    @property
+    def _reader(self) -> str:
+        """What messages call the encoder."""
+        return str(getattr(self.encoder, "name", type(self.encoder).__name__))
+
+    def _unknown(self, targets: Sequence[Example], pool: Sequence[Example]) -> dict[str, float]:
+        """Share of unknown tokens of pool and targets, of evenly spaced rows; {} if not known.
+
+        Raises:
+            ArgumentError: Most are unknown.
+        """
+        share = getattr(self.encoder, "unknown_share", None)
+        if share is None:
+            return {}
+        found = {}
+        for name, examples in (("pool", pool), ("targets", targets)):
+            places = np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(int)
+            found[name] = round(share([examples[i] for i in places.tolist()]), 4)
+        name = max(found, key=lambda each: found[each])
+        unread = f"{found[name]:.0%} of the tokens of the {name} are unknown to {self._reader}"
+        if found[name] > MOST_UNKNOWN:
+            raise ArgumentError(
+                f"{self.name}: {unread}, which cannot tell such texts apart. Take {OTHERS}."
+            )
+        if found[name] > MANY_UNKNOWN:
+            warnings.warn(
+                f"{self.name}: {unread}, which reads such texts badly. Better: {OTHERS}.",
+                stacklevel=3,
+            )
+        return found
+
+    def _provenance(self, rows: EmbeddingRows, unknown: dict[str, float]) -> list[dict[str, Any]]:
         """What is known of the encoder; nothing of another library's."""
         encoder = self.encoder
         if not isinstance(encoder, FingerprintedEncoder):
             return []
-        counts = {"encoded": rows.shape[0]}
+        counts: dict[str, Any] = {"encoded": rows.shape[0]}
         if isinstance(rows, StoredEmbeddings):
             counts = {n: getattr(rows, n) for n in ("encoded", "reused", "changed")}
+        if unknown:
+            counts["unknown"] = unknown
         return read_with(self.name, encoder.name, encoder.fingerprint, encoder.precision, **counts)
 
     def _encode(self, examples: Sequence[Example], **options: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401

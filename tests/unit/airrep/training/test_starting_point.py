@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def test_a_sentence_encoder_looks_at_segments(tiny_directory, mpnet, kind):
     config = encoder.model.config
     assert (config.token_pooling, encoder.model.feature_blocks) == ("segments", [32, 32])
     assert encoder.model.projector.in_features == 64
-    assert encoder.template == known.template
+    assert known.template.completion_share is None
+    assert encoder.template == replace(known.template, completion_share=0.5)
     assert encoder.name == str(directory)
     plain = encoder.features(["green river"])[:, 32:]  # all of its tokens are the completion's
     pooled = starting_point(directory, token_pooling="mean").features(["green river"])

@@ -140,3 +140,91 @@ def test_an_encoder_that_returns_nan_is_told_for_which_row():
     broken[3] = np.nan
     with pytest.raises(EmbeddingError, match="row 3 "):
         EmbeddingScorer(Returning(broken)).score(POOL, POOL).values()
+
+
+# --- tokens that the encoder does not know ----------------------------------------------------
+
+UNREAD = "วันนี้อากาศร้อนมาก"  # one unknown token
+
+
+def known(count):
+    return [Example(str(i), "two and two", f"row {i}") for i in range(count)]
+
+
+def unread(count):
+    return [Example(f"u{i}", f"{UNREAD} {UNREAD}", f"{UNREAD} {i}") for i in range(count)]
+
+
+def test_what_is_unknown_is_counted_and_kept(encoder):
+    scores = EmbeddingScorer(encoder).score(TARGETS, POOL)
+    assert scores.provenance[0]["unknown"] == {"pool": 0.0, "targets": 0.0}
+
+
+def test_some_unknown_tokens_are_a_warning(encoder):
+    pool = known(18) + unread(3)
+    with pytest.warns(
+        UserWarning, match=r"airrep: 9% of the tokens of the pool are unknown to the"
+    ):
+        scores = EmbeddingScorer(encoder).score(TARGETS, pool)
+    assert scores.provenance[0]["unknown"] == {"pool": 0.0882, "targets": 0.0}
+
+
+@pytest.mark.parametrize("name", ["pool", "targets"])
+def test_mostly_unknown_tokens_are_an_error_before_anything_is_encoded(encoder, monkeypatch, name):
+    monkeypatch.setattr(type(encoder), "encode", lambda *_, **__: pytest.fail("it was encoded"))
+    given = {"targets": known(2), "pool": known(3), name: unread(3)}
+    with pytest.raises(
+        ArgumentError, match=f'75% of the tokens of the {name} .*Take scorer="tfidf"'
+    ):
+        EmbeddingScorer(encoder).score(**given)
+
+
+def test_a_template_s_words_are_no_known_tokens(encoder):
+    assert encoder.unknown_share([Example("0", UNREAD, UNREAD)]) == 1
+    assert encoder.unknown_share([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("Plain English, with café and naïve.", 0, 0),
+        ("Привет мир", 0, 0),
+        ("الطقس جميل اليوم", 0, 0),
+        ("天气很好我们一起去公园散步吧", 0.5, 0.9),
+        ("今日はとても天気がいいので", 0.1, 0.5),
+        ("आज मौसम अच्छा है", 0.2, 0.6),
+        (UNREAD, 1, 1),
+        ("🎉🌧", 1, 1),
+    ],
+)
+def test_unknown_tokens_of_the_built_in_encoder_by_script(encoder, text, least, most):
+    assert least <= encoder.unknown_share([Example("0", "", text)]) <= most
+
+
+def test_the_share_depends_neither_on_a_store_nor_on_an_engine(encoder, tmp_path):
+    """It is of the same rows, whoever encoded them and when."""
+    pool = known(18) + unread(3)
+    found = []
+    for _ in range(2):
+        scorer = EmbeddingScorer(encoder, EmbeddingStore(tmp_path / "store"))
+        with pytest.warns(UserWarning, match="9% of the tokens"):
+            found.append(scorer.score(TARGETS, pool).provenance[0])
+    assert [each["encoded"] for each in found] == [21, 0]
+    assert found[0]["unknown"] == found[1]["unknown"] == {"pool": 0.0882, "targets": 0.0}
+
+
+def test_of_a_large_pool_as_many_rows_are_looked_at_as_of_any(encoder, monkeypatch):
+    seen = []
+    scorer = EmbeddingScorer(encoder)
+    monkeypatch.setattr(type(encoder), "unknown_share", lambda _, rows: seen.append(rows) or 0.0)
+    scorer._unknown(TARGETS, known(5000))
+    places = [int(row.id) for row in seen[0]]
+    assert len(places) == 1024
+    assert (places[0], places[-1]) == (0, 4999)
+    assert max(np.diff(places)) == 5
+
+
+def test_tokenizers_that_know_every_byte_know_everything(tiny_lm):
+    from airrep.training.starting_point import starting_point
+
+    assert starting_point(tiny_lm).unknown_share([Example("0", UNREAD, "🎉")]) == 0

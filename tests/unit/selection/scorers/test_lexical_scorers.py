@@ -9,7 +9,6 @@ import pytest
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from airrep.template import TextTemplate
 from selection.scorers import Bm25Scorer, TfidfScorer
 
 TEXTS = [
@@ -29,7 +28,7 @@ def _plain(texts):
 
 
 def _words(text):
-    return re.findall(r"\w+", text.lower())
+    return re.findall(r"\w+", text.casefold())
 
 
 def _tfidf(queries, pool):
@@ -66,11 +65,16 @@ def _bm25(queries, pool, k1=1.5, b=0.75):
     return scores
 
 
+some_flat = pytest.mark.filterwarnings("ignore:.*every pool row has the same score")
+
+
+@some_flat
 def test_tfidf_equals_the_formula():
     matrix = TfidfScorer().score(_plain(QUERIES), _plain(TEXTS))
     np.testing.assert_allclose(matrix.values(), _tfidf(QUERIES, TEXTS), rtol=1e-5, atol=1e-6)
 
 
+@some_flat
 def test_bm25_equals_the_formula_divided_by_each_querys_best():
     scores = _bm25(QUERIES, TEXTS)
     best = scores.max(axis=1, keepdims=True)
@@ -91,7 +95,9 @@ def test_the_row_that_shares_the_targets_words_comes_first(scorer):
 
 @both
 def test_targets_without_a_known_word_score_nothing(scorer):
-    assert not scorer.score(_plain(["zebra", "?!"]), _plain(TEXTS)).values().any()
+    with pytest.warns(UserWarning, match="for 2 of 3 targets every pool row has the same score"):
+        values = scorer.score(_plain(["zebra", "?!", "cat"]), _plain(TEXTS)).values()
+    assert not values[:2].any()
 
 
 @both
@@ -101,16 +107,35 @@ def test_a_pool_without_words_is_refused(scorer):
 
 
 @both
-def test_what_is_compared_is_the_templates_text(scorer):
-    """Prompts and completions alike, with the words the template puts between them."""
+def test_prompt_and_completion_are_compared_without_the_templates_words(scorer):
     pool = [Example("a", "red apples", "are fruit"), Example("b", "blue whales", "are mammals")]
-    targets = [Example("t", "whales", "mammals")]
-    template = TextTemplate(prompt_prefix="Fruit? ", completion_prefix=" ")
-    own = type(scorer)(template=template).score(targets, pool).values()
-    texts = _plain([template.render(e) for e in pool])
-    as_text = scorer.score(_plain([template.render(e) for e in targets]), texts).values()
-    np.testing.assert_array_equal(own, as_text)
-    assert own[0].argmax() == 1
+    values = scorer.score([Example("t", "question", "whales"), Example("u", "", "fruit")], pool)
+    assert values.values().argmax(axis=1).tolist() == [1, 0]
+    with pytest.raises(ArgumentError, match="no word tells one row from another"):
+        scorer.score([Example("t", "question", "answer")], pool)
+
+
+@both
+@pytest.mark.parametrize(
+    ("food", "weather", "target"),
+    [
+        ("请介绍红烧肉的做法", "北京今天的天气怎么样", "明天的天气会不会下雨"),
+        ("味噌汁の作り方", "明日の天気は雨です", "東京の天気を教えて"),
+        ("แกงเขียวหวานใส่ไก่", "วันนี้อากาศร้อนมาก", "พยากรณ์อากาศ"),
+        ("ແກງໄກ່", "ອາກາດຮ້ອນ", "ພະຍາກອນອາກາດ"),
+        ("សម្លកកូរ", "អាកាសធាតុក្តៅ", "ព្យាករណ៍អាកាសធាតុ"),
+        ("ကြက်သားဟင်း", "ရာသီဥတုပူ", "ရာသီဥတုခန့်မှန်း"),
+        ("दाल कैसे पकाएँ", "मौसम की जानकारी", "कल का मौसम"),
+        ("وصفة الأرز", "الطقس اليوم", "كيف الطقس"),
+        ("🍕🍝", "🌧☀", "🌧 ?"),
+        ("b", "c", "c"),  # a choice
+    ],
+    ids=["zh", "ja", "th", "lo", "km", "my", "hi", "ar", "emoji", "letters"],
+)
+def test_rows_are_told_apart_in_any_script(scorer, food, weather, target):
+    pool = [Example("food", food, ""), Example("weather", weather, "")]
+    ((one, other),) = scorer.score([Example("t", target, "")], pool).values()
+    assert other > one
 
 
 @both
@@ -123,6 +148,7 @@ def test_ids_name_and_scale_come_along(scorer):
 
 
 @both
+@some_flat
 def test_copies_of_a_row_score_exactly_the_same(scorer):
     values = scorer.score(_plain(QUERIES), _plain(TEXTS * 40)).values()
     copies = values.reshape(len(QUERIES), 40, len(TEXTS))
