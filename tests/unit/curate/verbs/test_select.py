@@ -114,7 +114,7 @@ def test_rows_come_back_untouched_with_namespaced_columns(targets):
         [{"instruction": f"do {i}", "input": None, "output": f"done {i}", "meta": {"n": i}}
          for i in range(9)]
     )  # fmt: skip
-    chosen = curate.select(pool, targets, 4, scorer="tfidf")
+    chosen = curate.select(pool, targets, 4, scorer="random")
     added = [
         f"curate_{c}" for c in ("rank", "row", "target", "score", "gain", "objective", "layer")
     ]
@@ -150,7 +150,7 @@ def test_the_dataset_says_what_the_selection_says(pool, targets):
 
 def test_positions_count_the_users_rows_when_some_are_skipped(targets):
     pool = [{"text": ""}, *({"text": f"number {i} is here"} for i in range(5))]
-    chosen = curate.select(pool, targets, 5, scorer="tfidf", on_bad_row="skip")
+    chosen = curate.select(pool, targets, 5, scorer="random", on_bad_row="skip")
     assert sorted(_rows(chosen)) == [1, 2, 3, 4, 5]
     assert "1 unreadable row skipped" in chosen.summary()
     assert len(chosen.manifest.inputs["pool"].skipped) == 1
@@ -227,7 +227,7 @@ def test_a_sharegpt_row_becomes_messages_with_trls_roles(targets):
 
 def test_mixed_layouts_are_refused_for_trl_with_the_layouts_named(targets):
     pool = [{"text": "plain text here"}, {"question": "how?", "answer": "so"}]
-    chosen = curate.select(pool, targets, 2, scorer="tfidf")
+    chosen = curate.select(pool, targets, 2, scorer="random")
     with pytest.raises(ArgumentError, match=r"prompt\+completion and text"):
         chosen.to_trl()
 
@@ -235,7 +235,7 @@ def test_mixed_layouts_are_refused_for_trl_with_the_layouts_named(targets):
 def test_columns_settle_what_is_what(targets):
     pool = [{"q": f"question {i}", "a": f"answer {i}", "id": i, "set": "s"} for i in range(4)]
     columns = {"prompt": "q", "completion": "a", "id": "id", "source": "set"}
-    chosen = curate.select(pool, targets, 2, scorer="tfidf", columns=columns, target_columns={})
+    chosen = curate.select(pool, targets, 2, scorer="random", columns=columns, target_columns={})
     assert chosen.insight.ids == ["0", "1", "2", "3"]
     assert set(chosen.insight.sources) == {"s"}
     assert chosen.to_trl()[0]["prompt"].startswith("question")
