@@ -134,7 +134,7 @@ def _with_standard_input(options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     from curate.rows.io import rows_from_standard_input  # here, because it brings datasets
 
-    return {**options, piped[0]: rows_from_standard_input()}
+    return {**options, piped[0]: rows_from_standard_input(options.get("on_bad_row", "error"))}
 
 
 def _compare(manifest: dict[str, Any] | None, result: object) -> int:

@@ -11,7 +11,7 @@ from cyclopts.exceptions import UnknownOptionError
 
 from airrep.errors import ArgumentError, FileFormatError
 from curate.configs.yaml_text import read_yaml_file
-from curate.rows.streams import STANDARD_INPUT
+from curate.rows.bad_rows import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection

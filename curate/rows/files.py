@@ -2,143 +2,94 @@
 
 from __future__ import annotations
 
-import json
+import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airrep.console.wording import counted
 from airrep.errors import FileFormatError
+from curate.rows.bad_rows import STANDARD_INPUT, BadRows, OnBadRow
 from curate.rows.columns import table_of
-from curate.rows.streams import STANDARD_INPUT, check_unpacked, is_packed, lines, lines_of, opened
+from curate.rows.csv_files import read_csv
+from curate.rows.first_bytes import MOST, check_download, check_text
+from curate.rows.json_files import json_rows, read_json
+from curate.rows.streams import PACKED_SUFFIXES, check_unpacked, is_packed
 
 _BATCH = 1 << 16
+_PARQUET = ".parquet"
+_READERS: dict[str, Callable[[Path, BadRows], Iterator[Mapping[str, Any]]]] = {
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+}
+SUFFIXES = (*_READERS, _PARQUET)
 
 
-def read_file(path: Path) -> pa.Table:
+def has_known_suffix(name: str) -> bool:
+    """Whether a file of this name can be read, going by its suffix."""
+    name = name.lower()
+    packed = next((suffix for suffix in PACKED_SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(packed).endswith(tuple(_READERS) if packed else SUFFIXES)
+
+
+def read_file(path: Path, bad: BadRows | None = None) -> pa.Table:
     """Read a file by its suffix.
+
+    Args:
+        path: The file.
+        bad: What is done with rows that cannot be read; by default they are errors.
 
     Raises:
         FileFormatError: An unknown suffix, or content that is not what the suffix promises.
         OSError: The file cannot be read.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compressed = is_packed(path)
-    suffix = next(iter(suffixes[-2:-1] if compressed else suffixes[-1:]), "")
-    if suffix not in _READERS or (compressed and suffix == ".parquet"):
-        raise FileFormatError(
-            f"{path}: unknown file type {''.join(suffixes[-2:]) or '(no suffix)'!r}; expected one "
-            f"of {', '.join(SUFFIXES)} (.jsonl, .json and .csv also as .gz)."
-        )
+    if not has_known_suffix(path.name):
+        raise _unknown(path)
     if path.exists() and not path.is_file():  # a pipe would wait for ever for one who writes
         raise OSError("not a regular file, but a directory, a pipe or a device")
-    return _READERS[suffix](path)
+    if path.suffix.lower() == _PARQUET:
+        return _read_parquet(path)
+    suffix = path.with_suffix("").suffix if is_packed(path) else path.suffix
+    bad = bad or BadRows(str(path))
+    return table_of(_READERS[suffix.lower()](path, bad), bad)
 
 
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's members; two of one name are an error, of which json would keep the last."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {double!r} stands twice in one object")
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_doubles)
-
-
-def _parsed(content: bytes, where: str, encoding: str) -> Any:  # noqa: ANN401 (anything)
-    try:
-        return _DECODER.decode(content.decode(encoding).rstrip())
-    except json.JSONDecodeError as error:
-        raise FileFormatError(
-            f"{where}: not valid JSON ({error.msg}, character {error.pos})."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{where}: not UTF-8 ({error.reason}).") from None
-    except RecursionError:
-        raise FileFormatError(f"{where}: nested too deeply.") from None
-    except ValueError as error:  # a field that stands twice, a number of thousands of digits
-        reason = str(error).partition(";")[0]
-        raise FileFormatError(f"{where}: not valid JSON ({reason}).") from None
-
-
-def _json_rows(numbered: Iterable[tuple[int, bytes]], name: str) -> Iterator[dict[str, Any]]:
-    for number, line in numbered:
-        if not line.strip():
-            continue
-        where = f"{name}, line {number}"
-        row = _parsed(line, where, "utf-8-sig" if number == 1 else "utf-8")
-        if not isinstance(row, dict):
-            raise FileFormatError(f"{where}: expected a JSON object, found {type(row).__name__}.")
-        yield row
-
-
-def _read_jsonl(path: Path) -> pa.Table:
-    return table_of(_json_rows(lines(path), str(path)), str(path))
-
-
-def read_standard_input() -> pa.Table:
-    """Read JSON lines from standard input.
+def read_standard_input(on_bad_row: OnBadRow = "error") -> tuple[pa.Table, BadRows]:
+    """Read JSON from standard input: the rows, and those of them that could not be read.
 
     Raises:
-        FileFormatError: A line is not a JSON object.
+        FileFormatError: It holds no rows, or a row that cannot be read.
     """
-    numbered = lines_of(sys.stdin.buffer, STANDARD_INPUT)
-    return table_of(_json_rows(numbered, STANDARD_INPUT), STANDARD_INPUT)
+    bad = BadRows(STANDARD_INPUT, on_bad_row)
+    piped: Any = sys.stdin.buffer
+    stream = piped if hasattr(piped, "peek") else io.BufferedReader(piped)
+    check_text(stream.peek(MOST)[:MOST], STANDARD_INPUT)
+    return table_of(json_rows(stream, bad), bad), bad
 
 
-def _read_json(path: Path) -> pa.Table:
-    """A JSON array of objects, or JSON lines under another name."""
-    with opened(path) as stream:
-        text = stream.read()
-    if text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
-        return _read_jsonl(path)
-    rows = _parsed(text, str(path), "utf-8-sig")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise FileFormatError(
-                f"{path}, item {number} (counting from 0): expected an object, found "
-                f"{type(row).__name__}."
-            )
-    return table_of(rows, str(path))
-
-
-def _read_csv(path: Path) -> pa.Table:
-    """Every cell as text: guessing types would turn the answer "007" into the number 7."""
-    try:
-        with opened(path) as stream:
-            head = pd.read_csv(stream, header=None, nrows=1, **_AS_TEXT)
-        with opened(path) as stream:
-            frame = pd.read_csv(stream, **_AS_TEXT)
-    except (ValueError, pd.errors.ParserError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        reason = " ".join(str(error).split())
-        raise FileFormatError(f"{path}: not a readable CSV file ({reason}).") from None
-    names = head.iloc[0].tolist()
-    if double := [name for name in names if names.count(name) > 1]:
-        raise FileFormatError(
-            f"{path}: the header names the column {double[0]!r} twice; rename one of them."
+def _unknown(path: Path) -> FileFormatError:
+    suffixes = "".join(path.suffixes[-2:] if is_packed(path) else path.suffixes[-1:])
+    if ".txt" in suffixes.lower():
+        return FileFormatError(
+            "a .txt file does not say what one row is (a line, a paragraph, the whole file?)",
+            where=path,
+            remedy='Write each row as a line {"text": "…"} of a .jsonl file',
         )
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the cells before for names
-        raise FileFormatError(
-            f"{path}: the header names {counted(len(names), 'column')}, and the first row below it "
-            "has more cells. Name every column."
-        )
-    return pa.Table.from_pandas(frame, preserve_index=False)
-
-
-_AS_TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    return FileFormatError(
+        f"{path}: unknown file type {suffixes or '(no suffix)'!r}; expected one of "
+        f"{', '.join(SUFFIXES)} (all but the last also as {', '.join(PACKED_SUFFIXES)})."
+    )
 
 
 def _read_parquet(path: Path) -> pa.Table:
+    with path.open("rb") as raw:
+        check_download(raw.read(MOST), path)
     try:
         with pq.ParquetFile(path) as file:
             stated = file.metadata
@@ -155,13 +106,3 @@ def _read_parquet(path: Path) -> pa.Table:
         raise
     except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"{path}: not a readable Parquet file ({error}).") from error
-
-
-_READERS: dict[str, Callable[[Path], pa.Table]] = {
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
-SUFFIXES = tuple(_READERS)

@@ -1,129 +1,61 @@
-"""Readers of rows: files, globs, Hugging Face datasets, data frames, lists."""
+"""Whatever the user has to rows: files, datasets, data frames, Arrow tables, lists, mixtures."""
 
 from __future__ import annotations
 
-import glob
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
-from datasets.table import InMemoryTable
+from datasets import Dataset, DatasetDict, IterableDatasetDict
 
-from airrep.console.wording import counted, named, shortened, shown
+from airrep.console.wording import shown
 from airrep.disk.paths import user_path
-from airrep.errors import ArgumentError, FileFormatError, MissingInputError, RecordError
+from airrep.errors import ArgumentError
 from airrep.machine.processes import processes
-from airrep.records import Example, normalize
-from curate.rows.columns import table_of
-from curate.rows.files import SUFFIXES, read_file, read_standard_input
-from curate.rows.saved_dataset import read_saved
-from curate.rows.streams import STANDARD_INPUT
+from curate.rows.bad_rows import STANDARD_INPUT, OnBadRow, SkippedRow, Unreadable
+from curate.rows.collection import Rows, as_dataset
+from curate.rows.columns import array_of
+from curate.rows.files import read_standard_input
+from curate.rows.memory import from_memory
+from curate.rows.names import files_of, from_name, from_names, name_files
+from curate.rows.unified import unified
 
-OnBadRow = Literal["error", "skip"]
-_HUB_NAME = re.compile(
-    r"(?P<name>\w[\w.-]*/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.\[\]:%+-]+))?"
-)
-_READ_AT_ONCE = 1000
+__all__ = ["OnBadRow", "Rows", "SkippedRow", "places_of", "read_rows", "rows_from_standard_input"]
 
-
-@dataclass(frozen=True)
-class Rows:
-    """The user's rows as they are, and where they come from.
-
-    Attributes:
-        dataset: The rows.
-        name: What to call them in messages.
-        files: (first row, file) of each input file, ascending; empty for rows from memory.
-    """
-
-    dataset: Dataset
-    name: str
-    files: tuple[tuple[int, str], ...] = ()
-
-    def place(self, row: int) -> tuple[str, int]:
-        """The file (or the collection) that holds a row, and its number there."""
-        if not self.files:
-            return self.name, row
-        first, file = self.files[bisect_right(self.files, (row, "\U0010ffff")) - 1]
-        return file, row - first
-
-    def examples(
-        self, columns: Mapping[str, str] | None, on_bad_row: OnBadRow = "error"
-    ) -> tuple[list[Example], list[str]]:
-        """Every row as an `Example`, and why rows were skipped (if `on_bad_row` is "skip").
-
-        Raises:
-            RecordError: A row cannot be read; two rows have the same id; no row is left.
-            ArgumentError: `on_bad_row` or `columns` is wrong.
-        """
-        if on_bad_row not in ("error", "skip"):
-            raise ArgumentError(f"on_bad_row {on_bad_row!r} is unknown; choose error or skip.")
-        examples: list[Example] = []
-        skipped: list[str] = []
-        first_with: dict[str, int] = {}
-        for number, row in enumerate(_iterate(self.dataset)):
-            file, local = self.place(number)
-            try:
-                if isinstance(row, RecordError):
-                    raise row.at(_row(file, local))
-                read = normalize(row, index=local, origin=file, columns=columns)
-            except RecordError as error:
-                if on_bad_row == "error":
-                    raise
-                error.where = _row(named(file), local)
-                skipped.append(str(error))
-                continue
-            own_ids = "id" in (columns or {})
-            source = read.source or (Path(file).name.split(".")[0] if self.files else "")
-            example = replace(
-                read, id=read.id if own_ids else str(number), source=source, row=number
-            )
-            if own_ids and first_with.setdefault(example.id, number) != number:
-                raise RecordError(
-                    f"the id {example.id!r} is taken by row {first_with[example.id]}",
-                    where=_row(file, local),
-                    remedy="ids have to be unique",
-                )
-            examples.append(example)
-        if not examples:
-            reason = ""
-            if skipped:
-                every = f"all {len(skipped):,} were" if len(skipped) > 1 else "its one row was"
-                reason = f"; {every} skipped, the first: {skipped[0]}"
-            raise RecordError(f"{self.name}: no usable rows{reason}")
-        return examples, skipped
+_SOURCES = ("source", "dataset", "task")  # fields in which a row may say where it comes from
 
 
-def read_rows(given: Any, name: str) -> Rows:  # noqa: ANN401 (see `curate.stages.inputs.Source`)
-    """Read `given` (see `curate.select`) as rows; `name` is "pool", "targets" or "test".
+def read_rows(given: Any, name: str, on_bad_row: OnBadRow = "error") -> Rows:  # noqa: ANN401
+    """Read rows from whatever the user has.
+
+    Args:
+        given: See `curate.stages.inputs.Source`.
+        name: What the rows are called in messages, if they have no name of their own.
+        on_bad_row: With "skip" a row that cannot be read is kept as an empty one, and known
+            (`Rows.unreadable`), where it is an error otherwise.
 
     Raises:
-        MissingInputError: No such file, glob or dataset.
-        FileFormatError: A file's content is not what its suffix promises.
-        ArgumentError: Nothing that holds rows, or nothing in it.
+        CurateError: Nothing that holds rows, nothing in it, or a row that cannot be read.
     """
     if isinstance(given, Rows):
         rows = given
     elif isinstance(given, str | Path):
-        rows = _from_name(given, name)
-    elif isinstance(given, list | tuple) and given and all(isinstance(f, Path) for f in given):
-        rows = _from_files([user_path(file, name) for file in given], name)
+        rows = from_name(given, name, on_bad_row)
+    elif isinstance(given, list | tuple) and name_files(given):
+        rows = from_names(given, name, on_bad_row)
+    elif isinstance(given, Mapping) and not isinstance(given, DatasetDict | IterableDatasetDict):
+        rows = _from_mixture(given, name, on_bad_row)
     else:
-        rows = Rows(_from_memory(given, name), name)
+        rows = from_memory(given, name, on_bad_row)
     if len(rows.dataset) == 0:
         raise ArgumentError(f"{name}: {rows.name} holds no rows.")
     return rows
 
 
-def rows_from_standard_input() -> Rows:
-    """Read JSON lines from standard input, which can be read once; `read_rows` takes the result.
+def rows_from_standard_input(on_bad_row: OnBadRow = "error") -> Rows:
+    """Read JSON from standard input, which can be read once; `read_rows` takes the result.
 
     Raises:
         ArgumentError: There are several processes, of which only one would find the rows.
@@ -131,7 +63,8 @@ def rows_from_standard_input() -> Rows:
     """
     if processes() > 1:
         raise ArgumentError("several processes cannot share standard input; name a file of rows.")
-    return Rows(_dataset(read_standard_input(), STANDARD_INPUT), STANDARD_INPUT)
+    table, bad = read_standard_input(on_bad_row)
+    return Rows(as_dataset(table, STANDARD_INPUT), STANDARD_INPUT, unreadable=bad.found)
 
 
 def places_of(given: object) -> list[Path]:
@@ -142,196 +75,55 @@ def places_of(given: object) -> list[Path]:
     """
     if isinstance(given, Dataset):
         return [Path(mapped["filename"]) for mapped in given.cache_files]
+    if isinstance(given, Mapping):
+        return [place for part in given.values() for place in places_of(part)]
     if isinstance(given, str | Path):
         given = [Path(given)] if str(given) else []
-    if not isinstance(given, list | tuple):
-        return []
+    paths: list[str | Path] = []
+    with suppress(ArgumentError):  # of which the reader will speak, as of the others below
+        if isinstance(given, list | tuple) and name_files(given):
+            paths = list[str | Path](given)
     found: list[Path] = []
-    for path in given:
-        if isinstance(path, Path):
-            with suppress(OSError, ValueError):  # of those the reader will speak
-                path = user_path(path, "path")
-                found += [path] if path.is_dir() else _files(path)
+    for path in paths:
+        with suppress(OSError, ValueError):
+            path = user_path(path, "path")
+            found += [path] if path.is_dir() else files_of(path)
     return found
 
 
-def _row(place: str, number: int) -> str:
-    return f"{place}, row {number} (counting from 0)"
-
-
-def _iterate(dataset: Dataset) -> Iterator[dict[str, Any] | RecordError]:
-    """Rows; an error for one with a value that Python cannot hold: the year 1,000,000, say."""
-    for start in range(0, len(dataset), _READ_AT_ONCE):
-        stop = min(start + _READ_AT_ONCE, len(dataset))
-        try:
-            batch = dataset[start:stop]
-        except Exception:  # Arrow, datasets and the decoders of its features raise many kinds
-            yield from (_one(dataset, row) for row in range(start, stop))
-            continue
-        fields = list(batch)
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(fields, values, strict=True))
-
-
-def _one(dataset: Dataset, row: int) -> dict[str, Any] | RecordError:
-    try:
-        found: dict[str, Any] = dataset[row]
-        return found
-    except Exception as error:
-        reason = shortened(error, 200)
-        return RecordError(
-            f"a value of it cannot be read ({type(error).__name__}: {reason})",
-            remedy="Mend it, or leave its field out",
-        )
-
-
-def _from_name(given: str | Path, name: str) -> Rows:
-    text = str(given)
-    try:
-        path = user_path(given, name)
-        if path.is_dir():
-            return Rows(_from_directory(path, name), str(path))
-        files = _files(path)
-    except OSError as error:  # too long a name
-        if isinstance(error, MissingInputError):
-            raise
-        raise MissingInputError(
-            f"{name}: {shown(text, 200)} cannot be read ({shortened(error, 200)})."
-        ) from error
-    if files:
-        return _from_files(files, name)
-    if isinstance(given, str) and not text.lower().endswith((*SUFFIXES, ".gz")):
-        match = _HUB_NAME.fullmatch(text)
-        if match and (match["split"] or not _is_glob(path)):  # a split may be a slice: train[:10%]
-            return Rows(_from_hub(text, **match.groupdict()), text)
-    raise MissingInputError(f"{name}: no file matches {text!r} (looked in {Path.cwd()}).")
-
-
-def _is_glob(path: Path) -> bool:
-    return any(sign in str(path) for sign in "*?[")
-
-
-def _files(path: Path) -> list[Path]:
-    """The file of this name, or those that match it as a pattern."""
-    if path.is_file():
-        return [path]
-    if not _is_glob(path):
-        return []
-    found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (any root)
-    return [file for file in found if file.is_file()]
-
-
-def _from_files(files: list[Path], name: str) -> Rows:
-    tables, starts, row = [], [], 0
-    for file in files:
-        _check_name(file, name)
-        try:
-            table = read_file(file)
-        except OSError as error:
-            raise MissingInputError(f"{name}: {file} cannot be read ({error}).") from error
+def _from_mixture(given: Mapping[Any, Any], name: str, on_bad_row: OnBadRow) -> Rows:
+    """The rows of all parts; those that do not say where they come from say the part's name."""
+    tables: list[pa.Table] = []
+    files: list[tuple[int, str]] = []
+    unreadable: dict[int, Unreadable] = {}
+    row = 0
+    for key, part in given.items():
+        _check_part(key, part, name)
+        rows = read_rows(part, f"{name}, part {key!r}", on_bad_row)
+        table: pa.Table = rows.dataset.with_format("arrow")[:]
+        table = table.replace_schema_metadata(rows.dataset.features.arrow_schema.metadata)
+        if not {*_SOURCES} & {*table.column_names}:
+            table = table.append_column("source", pa.array([key] * len(table), pa.string()))
         tables.append(table)
-        starts.append((row, str(file)))
-        row += table.num_rows
-    try:
-        whole = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise FileFormatError(
-            f"{name}: the files {', '.join(map(str, files))} have columns that do not go together "
-            f"({error})."
-        ) from error
-    label = str(files[0]) if len(files) == 1 else counted(len(files), "file")
-    return Rows(_dataset(whole, label), label, tuple(starts))
+        files += [(row + first, file) for first, file in rows.files] or [(row, rows.name)]
+        unreadable |= {row + local: found for local, found in rows.unreadable.items()}
+        row += len(table)
+    if not tables:
+        raise ArgumentError(f"{name}: the mixture has no parts.")
+    whole = unified(tables, name, array_of)
+    return Rows(as_dataset(whole, name), f"{name} of {len(tables)} parts", tuple(files), unreadable)
 
 
-def _from_directory(path: Path, name: str) -> Dataset:
-    _check_name(path, name)
-    return _from_memory(read_saved(path), str(path))
-
-
-def _check_name(path: Path, name: str) -> None:
-    """Refuse a path that could not be written to a manifest."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MissingInputError(
-            f"{name}: the name of {str(path)!r} is not UTF-8; rename the file."
-        ) from error
-
-
-def _from_hub(text: str, name: str, config: str | None, split: str | None) -> Dataset:
-    try:
-        return load_dataset(name, config, split=split or "train")
-    except Exception as error:  # the hub, its cache and dataset readers raise many kinds
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise MissingInputError(
-            f"{text!r} is no local file, and could not be loaded from the Hugging Face hub as "
-            f"dataset {name!r}, config {config or 'default'!r}, split {split or 'train'!r} "
-            f"({reason})."
-        ) from error
-
-
-def _from_memory(given: Any, name: str) -> Dataset:  # noqa: ANN401 (told apart below)
-    if isinstance(given, Dataset):
-        return given.with_format(None)
-    if isinstance(given, DatasetDict):
+def _check_part(key: object, part: object, name: str) -> None:
+    """Refuse what is no mixture: one row, or columns of values."""
+    if not isinstance(key, str):
+        raise ArgumentError(f"{name}: a part of a mixture is named {shown(key)}; expected text.")
+    columns = False
+    if isinstance(part, list | tuple) and not name_files(part):
+        columns = len(part) > 0 and not any(isinstance(each, Mapping) for each in part)
+    if columns or part is None or isinstance(part, int | float):
         raise ArgumentError(
-            f"{name}: this is a DatasetDict with the splits {list(given)}; pass one of them."
+            f"{name}: found a dict whose {key!r} is {shown(part)}. A dict is a mixture of named "
+            'parts, {"name": source, …}; for one row pass a list with it in, for columns '
+            "datasets.Dataset.from_dict(…)."
         )
-    if isinstance(given, pd.DataFrame):
-        return _dataset(_from_frame(given, name), name)
-    if isinstance(given, Mapping) or not isinstance(given, Iterable):
-        raise ArgumentError(
-            f"{name}: expected a path, a dataset, a data frame or a list of rows, found "
-            f"{type(given).__name__}."
-        )
-    rows = given.with_format(None) if isinstance(given, IterableDataset) else given
-    return _dataset(table_of((_as_mapping(row, i, name) for i, row in enumerate(rows)), name), name)
-
-
-def _from_frame(given: pd.DataFrame, name: str) -> pa.Table:
-    names = given.columns.tolist()
-    if len({str(each) for each in names}) < len(names):
-        raise FileFormatError(
-            f"{name}: the data frame's columns are named {shown(names, 200)}; expected each "
-            "name once."
-        )
-    try:
-        return pa.Table.from_pandas(given, preserve_index=False)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise FileFormatError(
-            f"{name}: the data frame has a column of values that do not go together ({reason}). "
-            "Make them one type."
-        ) from error
-
-
-def _as_mapping(row: Any, index: int, name: str) -> Mapping[str, Any]:  # noqa: ANN401
-    if isinstance(row, str):
-        return {"text": row}
-    if isinstance(row, Mapping):
-        return row
-    problem = f"expected a mapping or a string, found {type(row).__name__}"
-    raise RecordError(problem, where=_row(name, index))
-
-
-def _dataset(table: pa.Table, name: str) -> Dataset:
-    try:
-        return Dataset(InMemoryTable(table))
-    except Exception as error:  # types that it has no word for, damaged metadata of its own
-        field = next((f for f in table.schema if not _has_a_type(f)), None)
-        culprit = "its metadata"
-        if field is not None:
-            culprit = f"field {field.name!r} is of type {shortened(field.type, 80)}"
-        reason = shortened(error, 200)
-        raise FileFormatError(
-            f"{name}: datasets cannot hold these rows: {culprit} ({type(error).__name__}: "
-            f"{reason}). Convert it, or leave it out."
-        ) from error
-
-
-def _has_a_type(field: pa.Field) -> bool:
-    try:
-        Dataset(InMemoryTable(pa.schema([field]).empty_table()))
-    except Exception:  # of many kinds; the first one is told by the caller
-        return False
-    return True

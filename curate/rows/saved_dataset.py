@@ -13,16 +13,20 @@ from datasets import Dataset, load_from_disk
 
 from airrep.console.wording import shown
 from airrep.disk.sealed import reading
-from airrep.errors import ArgumentError, FileFormatError, MissingInputError
+from airrep.errors import ArgumentError, FileFormatError
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a directory looks like a saved dataset, or like several splits of one."""
+    return any((path / name).is_file() for name in (_STATE, _SPLITS))
 
 
 def read_saved(path: Path) -> Dataset:
     """Read it.
 
     Raises:
-        MissingInputError: The directory holds something else.
         ArgumentError: It holds several splits.
         FileFormatError: It is damaged, or names files that are not its own.
     """
@@ -36,11 +40,6 @@ def read_saved(path: Path) -> Dataset:
 
 
 def _dataset(path: Path) -> Dataset:
-    if not (path / _STATE).is_file():
-        raise MissingInputError(
-            f"{path} is a directory but not a saved Hugging Face dataset; name its files, for "
-            f"instance '{path}/*.jsonl'."
-        )
     for listed in json.loads((path / _STATE).read_text("utf-8"))["_data_files"]:
         _check_own(path, listed["filename"])
     dataset = load_from_disk(str(path))

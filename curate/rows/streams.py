@@ -1,30 +1,44 @@
-"""Bytes of a file of rows, unpacked if it is a .gz, within limits that no honest file meets.
+"""Bytes of a file of rows, unpacked if its name says that it is packed.
 
-The limits are there for files that were made to exhaust memory: docs/hostile-input.md.
+No honest file meets the limits, which are there for files that were made to exhaust memory
+(docs/hostile-input.md).
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import pyarrow as pa
 
 from airrep.errors import FileFormatError
+from curate.rows.first_bytes import MOST, check_download, check_text
 
-STANDARD_INPUT = "standard input"  # what rows from there are called, also in manifests
 LONGEST_LINE = 64 << 20
 # Text packs to a third or a tenth; only what repeats itself over and over packs to a hundredth.
 LARGEST_UNPACKED, LARGEST_RATIO = 1 << 30, 100
 
 
+_UNPACKERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    ".gz": ("gzip", gzip.open),
+    ".bz2": ("bzip2", bz2.open),
+    ".xz": ("xz", lzma.open),
+    ".zst": ("Zstandard", lambda path: pa.input_stream(path, compression="zstd")),
+}
+PACKED_SUFFIXES = tuple(_UNPACKERS)
+
+
 def is_packed(path: Path) -> bool:
     """Whether a file's name says that it is packed."""
-    return path.suffix.lower() == ".gz"
+    return path.suffix.lower() in _UNPACKERS
 
 
 def check_unpacked(path: Path, size: int) -> None:
@@ -46,33 +60,29 @@ def check_unpacked(path: Path, size: int) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked.
+def opened(path: Path) -> Iterator[io.BufferedReader[Any]]:
+    """The bytes of a file of text, unpacked.
 
     Raises:
-        FileFormatError: A damaged .gz, or one that unpacks to too much.
+        FileFormatError: A damaged packed file, one that unpacks to too much, or no text.
         OSError: The file cannot be read.
     """
-    if not is_packed(path):
-        with path.open("rb") as stream:
-            yield stream
-        return
+    with path.open("rb") as raw:
+        check_download(raw.read(MOST), path)
+        raw.seek(0)
+        if not is_packed(path):
+            check_text(raw.peek(MOST)[:MOST], str(path))
+            yield raw
+            return
+    packer, unpacker = _UNPACKERS[path.suffix.lower()]
     try:
-        with gzip.open(path, "rb") as packed, io.BufferedReader(_Counted(packed, path)) as stream:
+        with unpacker(str(path)) as packed, io.BufferedReader(_Counted(packed, path)) as stream:
+            check_text(stream.peek(MOST)[:MOST], str(path))
             yield stream
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileFormatError(f"{path}: damaged gzip file ({error}).") from error
-
-
-def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The file's lines with their numbers, from 1.
-
-    Raises:
-        FileFormatError: See `opened`; or a line is longer than any row.
-        OSError: The file cannot be read.
-    """
-    with opened(path) as stream:
-        yield from lines_of(stream, str(path))
+    except FileFormatError:
+        raise
+    except (EOFError, OSError, lzma.LZMAError, pa.ArrowException, zlib.error) as error:
+        raise FileFormatError(f"{path}: damaged {packer} file ({error}).") from error
 
 
 def lines_of(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
@@ -100,14 +110,14 @@ def lines_of(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
 class _Counted(io.RawIOBase):
     """A packed file's content, no more of it than `check_unpacked` allows."""
 
-    def __init__(self, packed: gzip.GzipFile, path: Path) -> None:
+    def __init__(self, packed: BinaryIO, path: Path) -> None:
         self._packed, self._path, self._read = packed, path, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = self._packed.readinto(buffer)
+        count: int = self._packed.readinto(buffer)  # type: ignore[attr-defined]
         self._read += count
         check_unpacked(self._path, self._read)
         return count

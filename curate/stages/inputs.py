@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from airrep.console.wording import named
+from airrep.errors import RecordError
 from airrep.records import Example
 from curate.manifest.provenance import InputRecord, fingerprint
-from curate.rows.io import OnBadRow, Rows, read_rows
+from curate.rows.io import OnBadRow, Rows, SkippedRow, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset, DatasetDict, IterableDataset
 
 Source: TypeAlias = (
     "str | Path | Sequence[Mapping[str, Any] | str | Path] | Dataset | IterableDataset"
-    " | pd.DataFrame"
+    " | DatasetDict | pd.DataFrame | ArrowStream | Mapping[str, Any]"
 )
+
+
+class ArrowStream(Protocol):
+    """Tables that speak Arrow: of pyarrow, polars and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """A capsule of the stream."""
 
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """Rows as they are, those that can be used as examples, and what the manifest says of them."""
+    """Rows as they are, those that can be used as examples, and what the manifest says of them.
+
+    Attributes:
+        rows: The rows.
+        examples: Those that can be used.
+        record: What the manifest says of them.
+        skipped: Those that cannot be used, with `on_bad_row="skip"`.
+    """
 
     rows: Rows
     examples: list[Example]
     record: InputRecord
+    skipped: list[SkippedRow] = field(default_factory=list)
 
 
 def read_input(
@@ -45,10 +61,11 @@ def read_input(
     Raises:
         CurateError: It cannot be read, or a row of it cannot.
     """
-    rows = read_rows(given, name)
+    rows = read_rows(given, name, on_bad_row)
     examples, skipped = rows.examples(columns, on_bad_row)
-    record = InputRecord(named(rows.name), len(rows.dataset), fingerprint(examples), skipped)
-    return Input(rows, examples, record)
+    reasons = [str(each) for each in skipped]
+    record = InputRecord(named(rows.name), len(rows.dataset), fingerprint(examples), reasons)
+    return Input(rows, examples, record, skipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +107,22 @@ def read_inputs(
     """Read all that a selection starts from; targets and test rows share their columns."""
     wanted = columns if target_columns is None else target_columns
     read = read_input(pool, "pool", columns, on_bad_row)
-    others = {
-        name: read_input(given, name, wanted, on_bad_row)
-        for name, given in (("targets", targets), ("test", test))
-        if given is not None
-    }
+    others = {}
+    for name, given in (("targets", targets), ("test", test)):
+        if given is None:
+            continue
+        try:
+            others[name] = read_input(given, name, wanted, on_bad_row)
+        except RecordError as error:
+            if columns and target_columns is None:
+                error.remedy = _for_targets(error.remedy, name)
+            raise
     return Inputs(read, others)
+
+
+def _for_targets(remedy: str | None, name: str) -> str:
+    hint = (
+        f"columns= applies to the {name} too; if their fields are others, name those with "
+        "target_columns= (--target-columns), which may be {} for the usual ones"
+    )
+    return f"{remedy.removesuffix('.')}; {hint}" if remedy else hint

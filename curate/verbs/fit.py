@@ -111,7 +111,7 @@ def fit(
     check_apart(directory, {"pool": pool, "model": model})
     _check_own(directory)
     check_writable(directory)
-    examples, skipped = read_rows(pool, "pool").examples(columns, on_bad_row)
+    examples, skipped = read_rows(pool, "pool", on_bad_row).examples(columns, on_bad_row)
     belongs = {
         "pool": fingerprint(examples),
         "model": replayable({"model": str(model)})["model"],
@@ -137,7 +137,7 @@ def fit(
     claim(binding, belongs, "fitted encoder")
     save_narrow(encoder, directory)
     discard(directory, _PARTS)
-    return FittedEncoder(directory, str(model), len(examples), encoder.dim, skipped)
+    return FittedEncoder(directory, str(model), len(examples), encoder.dim, list(map(str, skipped)))
 
 
 def _check_own(directory: Path) -> None:

@@ -65,8 +65,9 @@ def select(
     """Choose the k pool rows that help most with the targets.
 
     Args:
-        pool: Rows to choose from: a path (.jsonl, .json, .csv, .parquet), a glob, a hub dataset
-            ("owner/name", "owner/name/config:split"), a Dataset, a data frame, or a list.
+        pool: Rows to choose from: a path (.jsonl, .json, .csv, .tsv, .parquet), a glob, a list of
+            these, a hub dataset ("owner/name", "owner/name/config:split"), a Dataset, a data frame,
+            an Arrow table, a list of rows, or a mixture {"name": any of these}.
         targets: A few examples of what the model should be good at; anything `pool` can be.
         k: How many rows to choose, at most what the guard leaves of the pool; default 1000, or all
             of them where there are fewer; or,

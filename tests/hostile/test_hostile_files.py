@@ -35,25 +35,25 @@ def _deep(levels, opening=b"[", closing=b"]"):
 REFUSED = {
     "a number of 5,000 digits": ("x.jsonl", LINE + b'{"n": ' + b"9" * 5000 + b"}", "line 2: not v"),
     "the same in an array": ("x.json", b'[{"n": ' + b"9" * 5000 + b"}]", "not valid JSON"),
-    "a number of 50 digits": ("x.jsonl", LINE + b'{"n": ' + b"9" * 50 + b"}", "'n' of row 1"),
-    "half a surrogate pair": ("x.jsonl", LINE + b'{"text": "\\ud800"}', "of row 1"),
+    "a number of 50 digits": ("x.jsonl", LINE + b'{"n": ' + b"9" * 50 + b"}", "'n'.* 64 bits"),
+    "half a surrogate pair": ("x.jsonl", LINE + b'{"text": "\\ud800"}', "row 1.*of a surrogate"),
     "a field named by one": ("x.jsonl", b'{"\\ud800": 1}', "names of fields have to be text"),
     "a field twice": ("x.jsonl", LINE + b'{"text": 1, "text": 2}', "line 2.*'text' stands twice"),
     "a field twice below": ("x.json", b'[{"m": {"a": 1, "a": 2}}]', "'a' stands twice"),
-    "arrays in arrays": ("x.jsonl", LINE + _deep(100), "row 1 .* nested deeper than 32 levels"),
-    "objects in objects": ("x.jsonl", _deep(400, b'{"a": ', b"}"), "nested deeper than 32"),
+    "arrays in arrays": ("x.jsonl", LINE + _deep(300), "row 1 .* nested deeper than 200 levels"),
+    "objects in objects": ("x.jsonl", _deep(400, b'{"a": ', b"}"), "nested deeper than 200"),
     "no end of arrays": ("x.json", b"[" * 100_000, "nested too deeply"),
     "objects without fields": ("x.jsonl", b"{}\n{}\n", "none of the 2 rows has a field"),
-    "UTF-16": ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "line 1: not UTF-8"),
+    "UTF-16": ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "text in UTF-16.*Save it as UTF-8"),
     "a raw NUL": ("x.jsonl", b'{"text": "a\0"}', "line 1: not valid JSON"),
     "line breaks of old Macs": ("x.jsonl", b'{"text": "a"}\r{"text": "b"}', "line 1: not valid"),
     "a damaged block": ("x.jsonl.gz", gzip.compress(LINE * 99)[:12] + b"\xff" * 9, "damaged gzip"),
     "the same in CSV": ("x.csv.gz", gzip.compress(b"a\nb\n" * 99)[:12] + b"\xff" * 9, "damaged gz"),
     "no gzip": ("x.jsonl.gz", LINE, "damaged gzip"),
     "a first row of more cells": ("x.csv", b"text,b\n1,2,3\n4,5,6\n", "names 2 columns"),
-    "a later row of more cells": ("x.csv", b"text,b\n1,2\n4,5,6\n", "Expected 2 fields in line 3"),
+    "a later row of more cells": ("x.csv", b"text,b\n1,2\n4,5,6\n", "line 3: .* has 3 cells"),
     "a column twice": ("x.csv", b"text,text\n1,2\n", "names the column 'text' twice"),
-    "CSV of other bytes": ("x.csv", b"text\n\xff\n", "not a readable CSV"),
+    "CSV of other bytes": ("x.csv", b"text\n\xff\n", "line 2: not UTF-8.*Save the file as UTF-8"),
     "a pickle": ("x.parquet", pickle.dumps([1]), "not a readable Parquet"),
     "nothing, as CSV": ("x.csv", b"", "not a readable CSV"),
     "nothing, as Parquet": ("x.parquet", b"", "not a readable Parquet"),
@@ -264,7 +264,7 @@ def test_a_row_with_a_value_that_python_cannot_hold_is_skipped_and_counted(tmp_p
     rows = read_rows(tmp_path / "x.parquet", "pool")
     used, skipped = rows.examples(None, "skip")
     assert [e.completion for e in used] == ["a"]
-    assert "row 1 (counting from 0): a value of it cannot be read (OverflowError" in skipped[0]
+    assert "row 1 (counting from 0): a value of it cannot be read (OverflowError" in str(skipped[0])
     with pytest.raises(RecordError, match="row 1"):
         rows.examples(None)
 
@@ -272,9 +272,8 @@ def test_a_row_with_a_value_that_python_cannot_hold_is_skipped_and_counted(tmp_p
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (pd.DataFrame({"text": pd.Series(["a", 1], dtype=object)}), "do not go together"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "each name once"),
-        (pd.DataFrame({"text": ["a"], "z": [1j]}), "do not go together"),
+        (pd.DataFrame({"text": ["a"], "z": [1j]}), "'z' of the data frame cannot be kept"),
         (pd.DataFrame({"text": ["a"], "z": [pd.Period("2020")]}), "'z' is of type"),
     ],
 )
@@ -286,7 +285,7 @@ def test_data_frames_that_are_no_rows_are_refused(frame, message):
 def test_rows_that_hold_themselves_are_refused():
     row = {"text": "a"}
     row["x"] = row
-    with pytest.raises(FileFormatError, match="nested deeper than 32 levels"):
+    with pytest.raises(FileFormatError, match="field 'x' cannot be kept: it holds itself"):
         read_rows([row], "pool")
     with pytest.raises(FileFormatError, match="a field is named 1"):
         read_rows([{1: "a"}], "pool")
