@@ -99,7 +99,7 @@ class Rows:
             read = normalize(row, index=local, origin=file, columns=columns)
         except RecordError as error:
             error.where = None
-            raise _with_nulls(error, row, columns) from None
+            raise
         own_id = read.id if "id" in (columns or {}) else str(number)
         source = read.source or (Path(file).name.split(".")[0] if self.files else "")
         return replace(read, id=own_id, source=source, row=number)
@@ -173,22 +173,6 @@ def _python_rows(table: pa.Table) -> Iterator[dict[str, Any] | RecordError]:
         return
     for values in zip(*columns, strict=True):
         yield dict(zip(table.column_names, values, strict=True))
-
-
-def _with_nulls(
-    error: RecordError, row: Mapping[str, Any], columns: Mapping[str, str] | None
-) -> RecordError:
-    """The error, which names the fields that are null in the row: they count as absent."""
-    asked = (columns or {}).values()
-    empty = [name for name, value in row.items() if value is None and (not asked or name in asked)]
-    if not empty:
-        return error
-    if asked:
-        problem = f"field {empty[0]!r} is null (empty) in this row"
-        return RecordError(problem, remedy="Fill it, or leave the row out")
-    names = ", ".join(map(repr, empty[:5]))
-    error.problem = f"{error.problem.removesuffix('.')} Null (empty) in this row: {names}"
-    return error
 
 
 def _has_a_type(each: pa.Field) -> bool:

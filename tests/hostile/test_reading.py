@@ -52,7 +52,7 @@ def whole(tmp_path):
 
 
 def _all_counted(given, columns=None):
-    rows = read_rows(given, "pool")
+    rows = read_rows(given, "pool", "skip")
     used, skipped = rows.examples(columns, "skip")
     assert len(used) + len(skipped) == len(rows.dataset)
     assert [e.row for e in used] == sorted({e.row for e in used}), "each row once, in order"
@@ -69,9 +69,8 @@ def _all_counted(given, columns=None):
     return rows
 
 
-def _lines_that_count(data: bytes) -> list[dict]:
-    text = data.decode("utf-8-sig")
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+def _lines_that_count(data: bytes) -> list[bytes]:
+    return [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
 
 
 def _cases(whole, mutate, cases):
@@ -91,10 +90,11 @@ def test_damaged_files_lose_no_row_uncounted(tmp_path, whole, mutate, outcome, c
             continue
         lines = _lines_that_count(data)
         assert len(found.dataset) == len(lines), "a line is a row"
-        for row, line in zip(found.dataset, lines, strict=True):
-            for field, value in line.items():
-                if not isinstance(value, list | dict | float):
-                    assert row[field] == value, "the user's values"
+        for number, line in enumerate(lines):
+            if number not in found.unreadable:
+                for field, value in json.loads(line).items():
+                    read = found.dataset[number][field]
+                    assert read == value or value != value, "the user's values"
 
 
 @pytest.mark.parametrize("cases", [30, pytest.param(600, marks=pytest.mark.torture)])

@@ -101,10 +101,9 @@ def test_a_file_without_a_readable_row_is_refused(tmp_path):
 
 def test_a_null_is_called_one():
     rows = [{"prompt": "q", "completion": "a"}, {"prompt": "q", "completion": None}]
-    with pytest.raises(RecordError, match=r"row 1 .*'completion' is null \(empty\) in"):
-        read_rows(rows, "pool").examples({"prompt": "prompt", "completion": "completion"})
-    with pytest.raises(RecordError, match=r"Null \(empty\) in this row: 'completion'"):
-        read_rows(rows, "pool").examples(None)
+    for columns_ in ({"prompt": "prompt", "completion": "completion"}, None):
+        with pytest.raises(RecordError, match=r"row 1 .*'completion'.* null"):
+            read_rows(rows, "pool").examples(columns_)
 
 
 def test_columns_meant_for_the_pool_are_said_to_apply_to_the_targets():
