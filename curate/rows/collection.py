@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,15 +105,23 @@ class Rows:
         return replace(read, id=own_id, source=source, row=number)
 
 
-def iterate(dataset: Dataset) -> Iterator[dict[str, Any] | RecordError]:
-    """Rows without their pictures and sounds, of which none is opened.
+def iterate(
+    dataset: Dataset, fields: Collection[str] | None = None
+) -> Iterator[dict[str, Any] | RecordError]:
+    """The rows without their pictures and sounds, of which none is opened.
 
-    Of a row with a value that Python cannot hold (the year 1,000,000, say) comes an error.
+    A row with a value that Python cannot hold (the year 1,000,000, say) becomes an error.
+
+    Args:
+        dataset: The rows.
+        fields: The fields that are read; by default all of them.
     """
-    names = [
-        name for name, kind in dataset.features.items() if not all(map(_is_media, _leaves(kind)))
-    ]
-    stored = dataset.select_columns(names).with_format("arrow") if names else dataset.select([])
+    wanted = [name for name in dataset.column_names if fields is None or name in fields]
+    names = [n for n in wanted if not all(map(_is_media, _leaves(dataset.features[n])))]
+    if not names:
+        yield from ({} for _ in range(len(dataset)))
+        return
+    stored = dataset.select_columns(names).with_format("arrow")
     for start in range(0, len(dataset), READ_AT_ONCE):
         batch: pa.Table = stored[start : start + READ_AT_ONCE]
         step = max(1, len(batch) * _BYTES_AT_ONCE // max(_BYTES_AT_ONCE, batch.nbytes))

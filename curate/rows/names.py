@@ -27,6 +27,7 @@ _HUB_NAME = re.compile(
 )
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/{1,2}\S+")
 _LONGEST_NAME = 4096
+_LOOKED_AT = 100  # items of a list
 
 
 def from_name(given: str | Path, name: str, on_bad_row: OnBadRow) -> Rows:
@@ -77,23 +78,34 @@ def name_files(given: Sequence[object]) -> bool:
     """
     if not given or not all(isinstance(each, str | Path) for each in given):
         return False
-    named = [isinstance(each, Path) or _names_file(str(each)) for each in given]
-    if any(named) and not all(named):
-        file, text = given[named.index(True)], given[named.index(False)]
-        raise ArgumentError(
-            f"the list holds names of files ({shown(str(file))}) and other texts "
-            f"({shown(str(text))}); give files alone, or texts alone."
-        )
-    return all(named)
+    first = given[:_LOOKED_AT]
+    named = [isinstance(each, Path) or _may_name_a_file(str(each)) for each in first]
+    if all(named):
+        return True
+    for each in (each for each, may in zip(first, named, strict=True) if may):
+        if isinstance(each, Path) or _names_a_file(str(each)):
+            text = first[named.index(False)]
+            raise ArgumentError(
+                f"the list holds names of files ({shown(str(each))}) and other texts "
+                f"({shown(str(text))}); give files alone, or texts alone."
+            )
+    return False
 
 
-def _names_file(text: str) -> bool:
+def _may_name_a_file(text: str) -> bool:
+    """Whether a text looks like the name of a file that can be read, or is that of any file."""
     if not text.strip() or "\n" in text or len(text) > _LONGEST_NAME:
         return False
-    if has_known_suffix(text) and (" " not in text or "/" in text):
-        return True
-    with suppress(OSError, ValueError):
-        return bool(Path(text).suffix) and bool(files_of(Path(text).expanduser()))
+    return (has_known_suffix(text) and " " not in text) or _names_a_file(text)
+
+
+def _names_a_file(text: str) -> bool:
+    if not Path(text).suffix:
+        return False
+    with suppress(OSError, RuntimeError, ValueError):
+        path = Path(text).expanduser()
+        # of a text with a space no pattern is made: its question mark would be part of one
+        return path.is_file() if " " in text else bool(files_of(path))
     return False
 
 

@@ -174,16 +174,28 @@ def test_a_list_of_names_is_a_list_of_files(folder):
         assert list(map(str, places_of(given))) == files
 
 
-def test_texts_stay_texts():
-    for texts in (["What is in notes.csv?", "Nothing"], ["Open a.json", "Read b.csv"], ["a", ""]):
-        assert read_rows(texts, "pool").dataset["text"][:] == texts
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["What is in notes.csv?", "Nothing"],
+        ["Open a.json", "Read ~nobody-here/b.csv"],
+        ["package.json", "yes"],
+        ["a", ""],
+    ],
+)
+def test_texts_stay_texts(texts):
+    assert read_rows(texts, "pool").dataset["text"][:] == texts
+
+
+def test_files_among_texts_are_refused(folder):
+    with pytest.raises(ArgumentError, match=r"names of files \(.*a\.jsonl'\) and other texts"):
+        read_rows([str(folder / "a.jsonl"), "a text"], "pool")
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["no/such/a.jsonl", "b.csv"], "no file matches 'no/such/a.jsonl', which looks like"),
-        (["a.jsonl", "a text"], "names of files .* and other texts"),
         ("https://example.com/train.jsonl", "is a URL.*Download the file.*owner/name"),
         (["s3://bucket/train.jsonl"], "is a URL"),
         (DatasetDict(a=Dataset.from_list(ROWS), b=Dataset.from_list(ROWS)), r"\['a', 'b'\]"),

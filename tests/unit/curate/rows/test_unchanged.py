@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airrep.errors import FileFormatError
 from curate.rows import columns
+from curate.rows.collection import iterate
 from curate.rows.io import read_rows
 
 _TEXTS = st.one_of(
@@ -167,6 +168,8 @@ def test_pictures_are_neither_opened_nor_changed():
     given = Dataset.from_dict({"text": list("abc"), "image": pictures, "all": [pictures] * 3})
     given = given.cast_column("image", Image()).cast_column("all", List(Image()))
     rows = read_rows(given, "pool")
+    assert list(iterate(rows.dataset)) == [{"text": text} for text in "abc"]
+    assert list(iterate(rows.dataset, ["image"])) == [{}] * 3
     used, skipped = rows.examples(None)
     assert (len(used), skipped) == (3, [])
     assert rows.dataset.features == given.features
