@@ -1,7 +1,7 @@
 """The distinct texts of several collections, as numbered words.
 
-Rows that say the same thing, but for case, punctuation and layout, are one text. How often they
-are repeated therefore says nothing about what is boilerplate, and costs nothing.
+Rows that say the same thing, but for case, layout and sentence punctuation, are one text. How often
+they are repeated therefore says nothing about what is boilerplate, and costs nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from airrep.records import Example
-from curate.guard.words import words
+from curate.guard.words import is_sign, words
 
 Int64 = npt.NDArray[np.int64]
+UInt64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,29 +32,31 @@ class Corpus:
         starts: (S + 1,) where each text's words begin in `numbers`.
         prompts: (S,) how many of a text's words are the prompt's; where rows divide the same words
             differently, the most.
+        prompt_keys: (S,) a hash of each text's prompt: equal for equal words.
+        completion_keys: (S,) the same for its completion.
+        signs: (V,) whether the word of a number is a number, an operator or a bracket.
         texts: For each collection, the text of each of its rows.
     """
 
     numbers: npt.NDArray[np.int32]
     starts: Int64
     prompts: Int64
+    prompt_keys: UInt64
+    completion_keys: UInt64
+    signs: npt.NDArray[np.bool_]
     texts: tuple[Int64, ...]
 
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def lengths(self) -> Int64:
+        """(S,) how many words each text has."""
+        return np.diff(self.starts)
+
     def words(self, text: int) -> list[int]:
         """The words of one text, as numbers."""
         return self.numbers[self.starts[text] : self.starts[text + 1]].tolist()
-
-    def part_numbers(self, *, completions: bool) -> Int64:
-        """(S,) a number for each text's prompt, or its completion: equal for equal words."""
-        middles = self.starts[:-1] + self.prompts
-        starts, stops = (middles, self.starts[1:]) if completions else (self.starts[:-1], middles)
-        known: dict[bytes, int] = {}
-        bounds = zip(starts.tolist(), stops.tolist(), strict=True)
-        found = [known.setdefault(self.numbers[a:b].tobytes(), len(known)) for a, b in bounds]
-        return np.array(found, dtype=np.int64)
 
     def holds(self, collection: int) -> npt.NDArray[np.bool_]:
         """(S,) whether a text occurs in a collection."""
@@ -70,28 +74,44 @@ class _Vocabulary(dict[str, int]):
 
 
 def read_corpus(*collections: Sequence[Example]) -> Corpus:
-    """The words of each example's prompt and completion."""
+    """The words of each example's prompt and completion; goes through each collection once."""
     vocabulary = _Vocabulary()
-    known: dict[bytes, int] = {}
     numbers = array("i")
-    starts, prompts = array("q", [0]), array("q")
-    texts = []
+    rows = array("q")  # of each: its words, its prompt's words, hashes of all, prompt, completion
     for examples in collections:
-        mine = array("q")
         for example in examples:
-            prompt, completion = words(example.prompt), words(example.completion)
-            found = array("i", map(vocabulary.__getitem__, prompt + completion))
-            text = known.setdefault(blake2b(found.tobytes(), digest_size=16).digest(), len(known))
-            if text == len(prompts):
-                numbers.extend(found)
-                starts.append(len(numbers))
-                prompts.append(len(prompt))
-            prompts[text] = max(prompts[text], len(prompt))
-            mine.append(text)
-        texts.append(np.array(mine, dtype=np.int64))
-    return Corpus(
-        np.array(numbers, dtype=np.int32),
-        np.array(starts, dtype=np.int64),
-        np.array(prompts, dtype=np.int64),
-        tuple(texts),
-    )
+            prompt = array("i", map(vocabulary.__getitem__, words(example.prompt)))
+            completion = array("i", map(vocabulary.__getitem__, words(example.completion)))
+            whole = prompt + completion
+            numbers.extend(whole)
+            rows.extend((len(whole), len(prompt), *map(_hash, (whole, prompt, completion))))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 5)
+    sizes = [len(examples) for examples in collections]
+    signs = np.array([is_sign(word) for word in vocabulary], dtype=bool)
+    return _distinct(np.frombuffer(numbers, dtype=np.int32), table, signs, sizes)
+
+
+def _hash(found: array[int]) -> int:
+    digest = blake2b(found, digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def _distinct(
+    numbers: npt.NDArray[np.int32], rows: Int64, signs: npt.NDArray[np.bool_], sizes: Sequence[int]
+) -> Corpus:
+    """The corpus of all rows, of which some are the same text; texts are in order of occurrence."""
+    _, first, inverse = np.unique(rows[:, 2], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    texts = np.argsort(order)[inverse.reshape(-1)]
+    if len(first) < len(rows):
+        stays = np.zeros(len(rows), dtype=bool)
+        stays[first] = True
+        numbers = numbers[np.repeat(stays, rows[:, 0])]
+    most = np.argsort(rows[:, 1], kind="stable")  # the last one with each text is what is kept
+    kept = np.empty((len(first), 4), dtype=np.int64)
+    kept[texts[most]] = rows[most][:, [0, 1, 3, 4]]
+    starts = np.concatenate([[0], np.cumsum(kept[:, 0])])
+    keys = kept[:, 2:].astype(np.uint64)
+    bounds = np.cumsum([0, *sizes])
+    parts = tuple(texts[a:b] for a, b in pairwise(bounds.tolist()))
+    return Corpus(numbers, starts, kept[:, 1].copy(), keys[:, 0], keys[:, 1], signs, parts)

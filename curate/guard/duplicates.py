@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -14,6 +14,7 @@ from curate.guard.corpus import Corpus, Int64
 from curate.guard.likeness import LONG_COMPLETION, Match, Texts, may_stand_in, near_duplicate
 from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Cluster, Removal
+from curate.guard.slots import other_tasks
 from curate.guard.spans import shared_span
 
 DUPLICATE_SHARE = 0.8
@@ -26,40 +27,43 @@ def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> 
     """All near-duplicates among some texts, (S,)."""
     first, second = overlap.pairs.T
     wanted = among[first] & among[second]
-    completions = corpus.part_numbers(completions=True)
-    lengths = np.diff(corpus.starts) - corpus.prompts
-    wanted &= (completions[first] == completions[second]) | (
+    lengths = corpus.lengths - corpus.prompts
+    wanted &= (corpus.completion_keys[first] == corpus.completion_keys[second]) | (
         np.minimum(lengths[first], lengths[second]) >= LONG_COMPLETION
     )
     wanted &= may_stand_in(overlap, first, overlap.shared, share) | may_stand_in(
         overlap, second, overlap.shared, share
     )
-    texts = Texts(corpus, overlap)
-    links: dict[int, dict[int, Match]] = defaultdict(dict)
+    texts = Texts(corpus, overlap, whole=False)
+    found = {}
     for a, b in overlap.pairs[wanted].tolist():
         match = near_duplicate(texts[a], texts[b], share)
         if match is not None:
+            found[a, b] = match
+    others = other_tasks(corpus, ((texts[a], texts[b]) for a, b in found))
+    links: dict[int, dict[int, Match]] = defaultdict(dict)
+    for ((a, b), match), other in zip(found.items(), others, strict=True):
+        if not other:
             links[a][b] = links[b][a] = match
     return links
 
 
 def settle(
-    examples: Sequence[Example], corpus: Corpus, links: Links, order: Int64
+    pool: Sequence[Example], texts: Int64, links: Links, order: Int64
 ) -> tuple[tuple[Cluster, ...], dict[int, Removal]]:
     """Which rows form clusters, and which of them go.
 
     Args:
-        examples: The pool, the corpus's first collection.
-        corpus: Their texts.
+        pool: The examples; gone through once, in order.
+        texts: (N,) the text of each of them.
         links: Texts that are near-duplicates.
         order: Positions in the pool of the rows to look at; earlier ones rather stay.
 
     Returns:
         Clusters by position, and position -> why a row goes.
     """
-    texts = corpus.texts[0]
-    clusters: list[Cluster] = []
-    gone: dict[int, Removal] = {}
+    found: list[tuple[list[int], list[int]]] = []  # all rows of a cluster, and those that stay
+    gone: dict[int, tuple[int, Match | None, bool]] = {}  # row -> the one like it that stays, ...
     for members in _clusters(texts, links, order):
         kept: dict[int, int] = {}  # text -> the row of it that stays
         for row in members:
@@ -68,14 +72,29 @@ def settle(
             like = next((other for other in (text, *near) if other in kept), None)
             if like is None:
                 kept[text] = row
-            elif like == text:
-                whole = Match(1.0, 0, len(corpus.words(text)))
-                gone[row] = _removal(examples[row], examples[kept[like]], whole)
             else:
-                gone[row] = _removal(examples[row], examples[kept[like]], near[like], text > like)
-        clusters.append(_cluster(examples, members, kept.values()))
-    clusters.sort(key=lambda cluster: cluster.rows)
-    return tuple(clusters), {row: gone[row] for row in sorted(gone)}
+                gone[row] = kept[like], near.get(like), text > like
+        found.append((sorted(members), sorted(kept.values())))
+    quoted: dict[int, list[tuple[int, Match | None]]] = defaultdict(list)
+    for row, (stays, match, of_kept) in gone.items():
+        quoted[stays if of_kept else row].append((row, match))
+    names: dict[int, tuple[int, str]] = {}
+    spans: dict[int, str] = {}
+    wanted = {row for members, _ in found for row in members}
+    for position, example in enumerate(pool) if wanted else ():
+        if position in wanted:
+            names[position] = example.row, example.id
+            for row, match in quoted.get(position, ()):
+                spans[row] = shared_span(example, match)
+    clusters = []
+    for rows, staying in sorted(found):
+        positions, ids = zip(*map(names.__getitem__, rows), strict=True)
+        clusters.append(Cluster(positions, ids, tuple(names[row][0] for row in staying)))
+    removals = {}
+    for row, (stays, match, _) in sorted(gone.items()):
+        share = 1.0 if match is None else match.share
+        removals[row] = Removal(*names[row], "duplicate", names[stays][1], share, spans[row])
+    return tuple(clusters), removals
 
 
 def _clusters(texts: Int64, links: Links, order: Int64) -> list[list[int]]:
@@ -90,18 +109,3 @@ def _clusters(texts: Int64, links: Links, order: Int64) -> list[list[int]]:
     for row in order.tolist():
         members[int(group[texts[row]])].append(row)
     return [rows for rows in members.values() if len(rows) > 1]
-
-
-def _cluster(examples: Sequence[Example], members: list[int], kept: Iterable[int]) -> Cluster:
-    rows = [examples[row] for row in sorted(members)]
-    return Cluster(
-        tuple(example.row for example in rows),
-        tuple(example.id for example in rows),
-        tuple(examples[row].row for row in sorted(kept)),
-    )
-
-
-def _removal(example: Example, kept: Example, match: Match, of_kept: bool = False) -> Removal:
-    """One row that goes; the match's passage is the row's, or that of the row that stays."""
-    span = shared_span(kept if of_kept else example, match)
-    return Removal(example.row, example.id, "duplicate", kept.id, match.share, span)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from airrep.errors import ArgumentError
 from airrep.records import Example
-from curate.guard.corpus import Corpus, Int64, read_corpus
+from curate.guard.corpus import Int64, read_corpus
 from curate.guard.duplicates import DUPLICATE_SHARE, Links, find_links, settle
 from curate.guard.leaks import LEAK_SHARE, in_tests, leaks
 from curate.guard.overlap import find_overlap
@@ -33,7 +33,7 @@ class Findings:
     _leakage: Leakage
     _duplicates: Duplicates
     _leaks: Mapping[int, Removal]
-    _corpus: Corpus | None
+    _texts: Int64
     _links: Links
     _seconds: float
 
@@ -50,11 +50,11 @@ class Findings:
         start = time.perf_counter()
         clusters: tuple[Cluster, ...] = ()
         doubles: dict[int, Removal] = {}
-        if self._corpus is not None and self._duplicates != "off":
+        if self._duplicates != "off":
             order = np.arange(len(self.unleaked))
             if strength is not None:
                 order = np.argsort(-strength, kind="stable")
-            clusters, doubles = settle(self.pool, self._corpus, self._links, self.unleaked[order])
+            clusters, doubles = settle(self.pool, self._texts, self._links, self.unleaked[order])
         removed: list[Removal] = []
         warned: list[Removal] = []
         for found, setting in ((self._leaks, self._leakage), (doubles, self._duplicates)):
@@ -95,13 +95,14 @@ def examine(
     """
     check_settings(leakage, duplicates)
     start = time.perf_counter()
-    corpus: Corpus | None = None
+    texts = np.empty(0, dtype=np.int64)
     leaked: dict[int, Removal] = {}
     links: Links = {}
     stays = np.ones(len(pool), dtype=bool)
     if leakage != "off" or duplicates != "off":
         others = against if leakage != "off" else {}
         corpus = read_corpus(pool, *others.values())
+        texts = corpus.texts[0]
         overlap = find_overlap(
             corpus, corpus.holds(0), in_tests(corpus), within_pool=duplicates != "off"
         )
@@ -111,7 +112,7 @@ def examine(
             stays[list(leaked)] = False
         if duplicates != "off":
             among = np.zeros(len(corpus), dtype=bool)
-            among[corpus.texts[0][stays]] = True
+            among[texts[stays]] = True
             links = find_links(corpus, overlap, among, DUPLICATE_SHARE)
     return Findings(
         pool,
@@ -119,7 +120,7 @@ def examine(
         leakage,
         duplicates,
         leaked,
-        corpus,
+        texts,
         links,
         time.perf_counter() - start,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -12,6 +12,7 @@ from curate.guard.corpus import Corpus
 from curate.guard.likeness import Match, Texts, may_stand_in, same_prompt, stands_in
 from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Removal
+from curate.guard.slots import other_tasks
 from curate.guard.spans import shared_span
 
 LEAK_SHARE = 0.5
@@ -52,15 +53,18 @@ def leaks(
             examples.setdefault(text, (name, example))
     matches = _matches(corpus, overlap, {text: rank for rank, text in enumerate(examples)}, share)
     texts = corpus.texts[0].tolist()
+    leaking = {r for r, text in enumerate(texts) if text in matches}
+    names = {}
+    for row, example in enumerate(pool) if leaking else ():
+        if row in leaking:
+            names[row] = example.row, example.id
     found = {}
     # one original after the other: its words then have to be looked up once for all its spans
-    for row in sorted(
-        (r for r in range(len(pool)) if texts[r] in matches), key=lambda r: matches[texts[r]][0]
-    ):
+    for row in sorted(leaking, key=lambda r: matches[texts[r]][0]):
         repeated, match = matches[texts[row]]
-        name, original = examples[repeated]
-        span, of = shared_span(original, match), f"{name} {original.id}"
-        found[row] = Removal(pool[row].row, pool[row].id, "leak", of, match.share, span)
+        collection, original = examples[repeated]
+        span, of = shared_span(original, match), f"{collection} {original.id}"
+        found[row] = Removal(*names[row], "leak", of, match.share, span)
     return {row: found[row] for row in sorted(found)}
 
 
@@ -75,22 +79,43 @@ def _matches(
     rank[list(ranks)] = list(ranks.values())
     in_pool = corpus.holds(0)
     found = {
-        text: (text, Match(1.0, 0, len(corpus.words(text)))) for text in ranks if in_pool[text]
+        text: (text, Match(1.0, 0, int(corpus.lengths[text]))) for text in ranks if in_pool[text]
     }
     rows, tests = np.concatenate([overlap.pairs, overlap.pairs[:, ::-1]]).T
     shared = np.concatenate([overlap.shared, overlap.shared])
-    prompts = corpus.part_numbers(completions=False)
+    prompts = corpus.prompt_keys
     wanted = in_pool[rows] & (rank[rows] < 0) & (rank[tests] >= 0)
     wanted &= may_stand_in(overlap, tests, shared, share) | (prompts[rows] == prompts[tests])
     rows, tests, shared = rows[wanted], tests[wanted], shared[wanted]
     order = np.lexsort((rank[tests], -shared, rows))
     texts = Texts(corpus, overlap)
-    for row, candidates in groupby(order.tolist(), key=rows.__getitem__):
-        for test in tests[list(candidates)].tolist():
-            match = stands_in(texts[test], texts[int(row)], share)
-            if match is None and same_prompt(texts[test], texts[int(row)], _PROMPT_WORDS):
-                match = Match(texts[test].prompt / len(texts[test]), 0, texts[test].prompt)
-            if match is not None:
-                found[int(row)] = (test, match)
-                break
+    grouped = groupby(order.tolist(), key=rows.__getitem__)
+    left = {int(row): iter(tests[list(candidates)].tolist()) for row, candidates in grouped}
+    while left:
+        looked_at = [
+            (row, *first)
+            for row, candidates in left.items()
+            if (first := _first(texts, row, candidates, share))
+        ]
+        pairs = ((texts[test], texts[row]) for row, test, _ in looked_at)
+        again = {}
+        for other, (row, test, match) in zip(
+            other_tasks(corpus, pairs, both=True), looked_at, strict=True
+        ):
+            if other and prompts[row] != prompts[test]:
+                again[row] = left[row]
+            else:
+                found[row] = test, match
+        left = again
     return found
+
+
+def _first(texts: Texts, row: int, tests: Iterable[int], share: float) -> tuple[int, Match] | None:
+    """The first test text that stands in a row, or has its prompt."""
+    for test in tests:
+        match = stands_in(texts[test], texts[row], share)
+        if match is None and same_prompt(texts[test], texts[row], _PROMPT_WORDS):
+            match = Match(texts[test].prompt / len(texts[test]), 0, texts[test].prompt)
+        if match is not None:
+            return test, match
+    return None

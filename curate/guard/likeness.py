@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from curate.guard.corpus import Corpus, Int64
-from curate.guard.overlap import GRAM, Overlap
+from curate.guard.corpus import Corpus, Int64, UInt64
+from curate.guard.overlap import GRAM, Overlap, codes_of
 
 # Of a text's own words (not boilerplate), at least so many have to be found again, in runs of
 # three. A text with few of its own can also be judged as a whole.
@@ -24,6 +24,10 @@ _ENOUGH, _FEW = 8, 16
 # wherever they stand; and those missing are so few of all. A template with another name in it, or
 # a short question about something else, is a different text.
 _WHOLE, _OWN, _MISSING = 0.8, 0.75, 0.1
+# Where little of its own was found, the rest is a frame: of two texts of one frame the differing
+# words and the places at which the order breaks are at most so many, and a tenth of the words.
+_BREAKS, _BREAK_SHARE = 2, 0.1
+_PLACES = 32  # of one run that are tried; bounds the time for texts that repeat themselves
 # Texts that are near-duplicates differ in a word here and there. So many words of its own in a
 # row are another question about the same passage.
 _FOREIGN = 5
@@ -31,23 +35,33 @@ _FOREIGN = 5
 LONG_COMPLETION = 8
 
 _PAIR = 2
-_READY = 4096  # texts kept ready for comparison, of about 30 kB each
+_READY = 512  # texts kept ready for comparison, of about 30 kB each
 
 
 class Text:
     """One text of a corpus, to be compared.
 
+    If it is not wanted whole, a short completion is left out: an answer of a word or two says
+    nothing about whether two questions are the same.
+
     Attributes:
+        start: Where it begins in the corpus.
         words: Its words, as numbers.
         prompt: How many of them are the prompt's.
         own: Those that are not boilerplate, as a set of positions.
+        signs: Those that are numbers, operators or brackets.
     """
 
-    def __init__(self, corpus: Corpus, overlap: Overlap, number: int) -> None:
-        place = slice(corpus.starts[number], corpus.starts[number + 1])
-        self._numbers, self._triples = corpus.numbers[place], overlap.triples[place]
-        self.words: list[int] = self._numbers.tolist()
+    def __init__(self, corpus: Corpus, overlap: Overlap, number: int, *, whole: bool) -> None:
+        start, stop = corpus.starts[number : number + 2].tolist()
+        self.start = start
         self.prompt = int(corpus.prompts[number])
+        if not whole and self.prompt and stop - start - self.prompt < LONG_COMPLETION:
+            stop = start + self.prompt
+        place = slice(start, stop)
+        self._numbers = corpus.numbers[place]
+        self.words: list[int] = self._numbers.tolist()
+        self.signs = _positions(corpus.signs[self._numbers].tobytes())
         self._runs: dict[int, tuple[list[int], frozenset[int]]] = {}
         self.own = _positions((~overlap.boilerplate[place]).tobytes())
 
@@ -62,9 +76,11 @@ class Text:
     def runs(self, size: int) -> tuple[list[int], frozenset[int]]:
         """A number for each of its runs of two or three words, in order and as a set."""
         if size not in self._runs:
-            runs = self._triples[: 1 - GRAM]
+            runs: Int64 | UInt64
             if size == _PAIR:
                 runs = self._numbers[:-1].astype(np.int64) << 32 | self._numbers[1:]
+            else:
+                runs = codes_of(self._numbers)
             listed: list[int] = runs.tolist()
             self._runs[size] = listed, frozenset(listed)
         return self._runs[size]
@@ -77,6 +93,18 @@ class Text:
             found |= begins << 8 * offset
         return found
 
+    def own_in(self, other: Text) -> int:
+        """How many of its own words stand in a run of three which `other` has too."""
+        return (self.found_in(other, GRAM) & self.own).bit_count()
+
+    def stands_whole_in(self, other: Text) -> bool:
+        """Whether its words stand in `other` one after the other."""
+        mine, theirs = self._numbers.tobytes(), other._numbers.tobytes()
+        at = theirs.find(mine)
+        while at > 0 and at % self._numbers.itemsize:  # inside of a number
+            at = theirs.find(mine, at + 1)
+        return at >= 0
+
     def missing_from(self, other: Text) -> int:
         """Positions of its own words that `other` has nowhere."""
         return self.own & ~_positions(map(other.vocabulary.__contains__, self.words))
@@ -85,13 +113,15 @@ class Text:
 class Texts:
     """The texts of a corpus; those looked at lately are kept ready."""
 
-    def __init__(self, corpus: Corpus, overlap: Overlap) -> None:
-        self._corpus, self._overlap = corpus, overlap
+    def __init__(self, corpus: Corpus, overlap: Overlap, *, whole: bool = True) -> None:
+        self._corpus, self._overlap, self._whole = corpus, overlap, whole
         self._ready: OrderedDict[int, Text] = OrderedDict()
 
     def __getitem__(self, number: int) -> Text:
         text = self._ready.pop(number, None)
-        self._ready[number] = text = text or Text(self._corpus, self._overlap, number)
+        self._ready[number] = text = text or Text(
+            self._corpus, self._overlap, number, whole=self._whole
+        )
         if len(self._ready) > _READY:
             self._ready.popitem(last=False)
         return text
@@ -123,14 +153,17 @@ def stands_in(text: Text, other: Text, share: float) -> Match | None:
     found = text.found_in(other, GRAM)
     own, again = text.own.bit_count(), (found & text.own).bit_count()
     if again >= _ENOUGH and again >= share * own:
-        return Match(again / own, *_longest_run(found, len(text)))
+        return Match(_known(again / own, text, other), *_longest_run(found, len(text)))
     missing = text.missing_from(other).bit_count()
     if own >= _FEW or missing > min((1 - _OWN) * own, _MISSING * len(text)):
+        return None
+    if _breaks(text, other):
         return None
     found = text.found_in(other, _PAIR)
     if found.bit_count() < _WHOLE * len(text):
         return None
-    return Match(found.bit_count() / len(text), *_longest_run(found, len(text)))
+    again_of_all = _known(found.bit_count() / len(text), text, other)
+    return Match(again_of_all, *_longest_run(found, len(text)))
 
 
 def may_stand_in(
@@ -165,13 +198,41 @@ def near_duplicate(first: Text, second: Text, share: float) -> Match | None:
             return None
     if not stands_in(first, second, share) and not stands_in(second, first, share):
         return None
-    return Match(min(shares), *_longest_run(first.found_in(second, GRAM), len(first)))
+    both = (first, second), (second, first)
+    if max(text.own_in(other) for text, other in both) < _ENOUGH:
+        for text, other in both:
+            if _breaks(text, other) or _tells_more(text, other):
+                return None
+    return Match(
+        _known(min(shares), first, second), *_longest_run(first.found_in(second, GRAM), len(first))
+    )
+
+
+def differences(text: Text, other: Text) -> int:
+    """Positions of the words in no run of three that the other text has too."""
+    every = _positions(b"\1" * len(text))
+    return every & ~text.found_in(other, GRAM)
 
 
 def same_prompt(first: Text, second: Text, words: int) -> bool:
     """Whether two texts have the same prompt, of at least so many words."""
     size = first.prompt
     return size >= words and size == second.prompt and first.words[:size] == second.words[:size]
+
+
+def _tells_more(text: Text, other: Text) -> bool:
+    """Whether a passage with several numbers or operators stands in only one of two texts."""
+    differing = differences(text, other)
+    start, stop = _longest_run(differing, len(text))
+    inside = (text.signs & differing) >> 8 * start & _positions(b"\1" * (stop - start))
+    return stop - start > _FOREIGN and inside.bit_count() > 1
+
+
+def _known(share: float, text: Text, other: Text) -> float:
+    """The share that is reported: all of a text only if it is there word by word, in its order."""
+    if share < 1 or text.stands_whole_in(other):
+        return share
+    return 1 - 1 / (len(text) + 1)
 
 
 def _same_completion(text: Text, other: Text, found: int, share: float) -> bool:
@@ -194,3 +255,28 @@ def _longest_run(positions: int, length: int) -> tuple[int, int]:
     longest = max(flags.split(b"\0"), key=len)
     start = flags.find(longest) if longest else 0
     return start, start + len(longest)
+
+
+def _breaks(text: Text, other: Text) -> bool:
+    """Whether a text differs from another one of the same frame in more than a few words.
+
+    It is laid out with the longest runs of three words and more that the other text has. The words
+    that are left over, and the places between two runs, have to be few.
+    """
+    ours, theirs = text.runs(GRAM)[0], other.runs(GRAM)[0]
+    places: dict[int, list[int]] = {}
+    for place, run in enumerate(theirs):
+        places.setdefault(run, []).append(place)
+    at = pieces = covered = 0
+    while at < len(ours):
+        longest = 0
+        for place in places.get(ours[at], [])[:_PLACES]:
+            size = 1
+            while ours[at + size : at + size + 1] == theirs[place + size : place + size + 1] != []:
+                size += 1
+            longest = max(longest, size)
+        if longest:
+            pieces, covered = pieces + 1, covered + longest + GRAM - 1
+        at += longest + GRAM - 1 if longest else 1
+    left = len(text) - covered
+    return left + pieces - 1 > _BREAKS + _BREAK_SHARE * len(text)

@@ -8,18 +8,19 @@ rows look alike.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.guard.corpus import Corpus, Int64
+from curate.guard.corpus import Corpus, Int64, UInt64
 
 Bools = npt.NDArray[np.bool_]
-UInt64 = npt.NDArray[np.uint64]
 
 GRAM = 3
-_AT_ONCE = 1 << 22  # triples sorted at once; bounds memory, does not change the result
+# Triples sorted at once, and words read at once; they bound memory and do not change the result.
+_AT_ONCE, _BLOCK = 1 << 21, 1 << 20
 _MIXER, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
@@ -28,8 +29,6 @@ class Overlap:
     """Of a corpus with W words.
 
     Attributes:
-        triples: (W,) int32, a number for the triple that begins at a word; equal triples have equal
-            numbers. What stands where a text has no two words left is of no meaning.
         boilerplate: (W,) whether a word stands in a triple that many texts hold.
         own: (S,) how many words of each text are no boilerplate.
         repeats: (S,) how often the one of these triples stands in a text that it repeats most.
@@ -37,7 +36,6 @@ class Overlap:
         shared: (P,) how many of those they share.
     """
 
-    triples: npt.NDArray[np.int32]
     boilerplate: Bools
     own: Int64
     repeats: Int64
@@ -60,72 +58,80 @@ def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool
         within_pool: Whether pairs of two pool texts are wanted.
     """
     limit = boilerplate_limit(len(corpus))
-    codes, places = _triples(corpus)
-    text_of = np.repeat(np.arange(len(corpus), dtype=np.int64), np.diff(corpus.starts))
-    triple_at = np.zeros(len(corpus.numbers), dtype=np.int32)
+    inside = _inside(corpus)
     common_from = np.zeros(len(corpus.numbers), dtype=bool)
     repeats = np.ones(len(corpus), dtype=np.int64)
-    numbered = 0
-    found = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))]
-    parts = 1 + len(codes) // _AT_ONCE
-    part_of = codes % np.uint64(parts)  # equal triples meet in one part
+    keys, shared = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    parts = 1 + len(inside) // _AT_ONCE
     for part in range(parts):
-        mine = np.flatnonzero(part_of == part)
-        triples, texts, order = _sorted(codes[mine], text_of[places[mine]])
-        once = np.ones(len(mine), dtype=bool)  # a triple counts once in a text
+        codes, places = _part(corpus, inside, part, parts)  # equal triples meet in one part
+        triples, order = _sorted(codes)
+        places = places[order]
+        texts = np.searchsorted(corpus.starts, places, side="right") - 1
+        once = np.ones(len(codes), dtype=bool)  # a triple counts once in a text
         once[1:] = (np.diff(triples) != 0) | (np.diff(texts) != 0)
-        common = np.bincount(triples, once)[triples] > limit if len(mine) else once
-        begins = places[mine[order]]
-        common_from[begins] = common
-        triple_at[begins] = triples + numbered
-        numbered += int(triples[-1]) + 1 if len(triples) else 0
+        common = np.bincount(triples, once)[triples] > limit if len(codes) else once
+        common_from[places] = common
         times = np.diff(np.flatnonzero(once), append=len(once))
         np.maximum.at(repeats, texts[once & ~common], times[~common[once]])
-        keys, counts = _pairs(triples[once & ~common], texts[once & ~common], limit, len(corpus))
-        first, second = keys // len(corpus), keys % len(corpus)
+        rare = once & ~common
+        found, counts = _pairs(triples[rare], texts[rare], limit, len(corpus))
+        first, second = found // max(len(corpus), 1), found % max(len(corpus), 1)
         wanted = (pool[first] & tests[second]) | (tests[first] & pool[second])
         if within_pool:
             wanted |= pool[first] & pool[second]
-        found.append((keys[wanted], counts[wanted]))
-    keys, inverse = np.unique(np.concatenate([k for k, _ in found]), return_inverse=True)
-    shared = np.bincount(inverse, np.concatenate([c for _, c in found]), len(keys))
-    pairs = np.stack([keys // len(corpus), keys % len(corpus)], axis=1)
+        found, counts = found[wanted], counts[wanted]
+        keys, shared = _merged(np.concatenate([keys, found]), np.concatenate([shared, counts]))
+    pairs = np.stack([keys // max(len(corpus), 1), keys % max(len(corpus), 1)], axis=1)
     boilerplate = _spread(common_from)
-    own = np.bincount(text_of, ~boilerplate, len(corpus)).astype(np.int64)
-    return Overlap(triple_at, boilerplate, own, repeats, pairs, shared.astype(np.int64))
+    return Overlap(boilerplate, _count(~boilerplate, corpus), repeats, pairs, shared)
 
 
-def _triples(corpus: Corpus) -> tuple[UInt64, Int64]:
-    """A code for each run of three words inside a text, and where the run begins."""
-    begins = max(len(corpus.numbers) - GRAM + 1, 0)
-    inside = np.ones(begins, dtype=bool)
-    for offset in range(1, GRAM):
-        last = corpus.starts[1:] - offset
-        inside[last[(last >= 0) & (last < begins)]] = False
-    return _codes(corpus.numbers, begins)[inside], np.flatnonzero(inside)
+def codes_of(numbers: npt.NDArray[np.int32]) -> UInt64:
+    """A 64-bit code for each run of three words."""
+    begins = max(len(numbers) - GRAM + 1, 0)
+    return mixed(numbers[offset : offset + begins] for offset in range(GRAM))
 
 
-def _codes(numbers: npt.NDArray[np.int32], begins: int) -> UInt64:
-    """A 64-bit code for each of the first `begins` runs of three words."""
-    codes = np.zeros(begins, dtype=np.uint64)
-    for offset in range(GRAM):
-        codes += numbers[offset : offset + begins].astype(np.uint64) + np.uint64(1)
-        codes *= _MIXER  # wraps around, as it should
+def mixed(columns: Iterable[npt.NDArray[np.int32]]) -> UInt64:
+    """A 64-bit code for each row of a table that is given by columns."""
+    codes: UInt64 = np.zeros(1, dtype=np.uint64)
+    for column in columns:
+        codes = (codes + column.astype(np.uint64) + np.uint64(1)) * _MIXER  # wraps around
         codes ^= codes >> _SHIFT
     return codes
 
 
-def _sorted(codes: UInt64, texts: Int64) -> tuple[Int64, Int64, Int64]:
-    """Triples as numbers from 0, ascending, the texts that hold them, ascending, and the order."""
-    order = np.argsort(codes, kind="stable")  # texts come in ascending and stay so
+def _inside(corpus: Corpus) -> Bools:
+    """Whether the run of three words that begins at a word ends in the same text."""
+    inside = np.ones(max(len(corpus.numbers) - GRAM + 1, 0), dtype=bool)
+    for offset in range(1, GRAM):
+        last = corpus.starts[1:] - offset
+        inside[last[(last >= 0) & (last < len(inside))]] = False
+    return inside
+
+
+def _part(corpus: Corpus, inside: Bools, part: int, parts: int) -> tuple[UInt64, Int64]:
+    """The codes of one part of all triples, and where they begin, ascending."""
+    found = [(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64))]
+    for start in range(0, len(inside), _BLOCK):
+        codes = codes_of(corpus.numbers[start : start + _BLOCK + GRAM - 1])
+        mine = inside[start : start + _BLOCK] & (codes % np.uint64(parts) == part)
+        found.append((codes[mine], np.flatnonzero(mine) + start))
+    return np.concatenate([c for c, _ in found]), np.concatenate([p for _, p in found])
+
+
+def _sorted(codes: UInt64) -> tuple[Int64, Int64]:
+    """Codes as numbers from 0, ascending, and their order."""
+    order = np.argsort(codes, kind="stable")  # places come in ascending and stay so
     codes = codes[order]
     new = np.zeros(len(codes), dtype=np.int64)
     new[1:] = codes[1:] != codes[:-1]
-    return np.cumsum(new), texts[order], order
+    return np.cumsum(new), order
 
 
 def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, Int64]:
-    """first·size + second for all texts that share a triple, and how many they share."""
+    """first·S + second for all texts that share a triple, and how many they share."""
     keys = [np.empty(0, dtype=np.int64)]
     for apart in range(1, limit):  # at most `limit` texts stand side by side
         same = triples[apart:] == triples[:-apart]
@@ -136,9 +142,21 @@ def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, 
     return found, counts.astype(np.int64)
 
 
+def _merged(keys: Int64, counts: Int64) -> tuple[Int64, Int64]:
+    """Each key once, ascending, with the sum of its counts."""
+    found, inverse = np.unique(keys, return_inverse=True)
+    return found, np.bincount(inverse, counts, len(found)).astype(np.int64)
+
+
 def _spread(common_from: Bools) -> Bools:
     """Which words stand in a triple that begins at a marked word."""
     inside = common_from.copy()
     for offset in range(1, GRAM):
         inside[offset:] |= common_from[:-offset]
     return inside
+
+
+def _count(flags: Bools, corpus: Corpus) -> Int64:
+    """(S,) how many of each text's words have a flag."""
+    counts = np.add.reduceat(np.append(flags, False), corpus.starts[:-1], dtype=np.int64)
+    return np.where(corpus.lengths, counts, 0)

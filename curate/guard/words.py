@@ -1,4 +1,8 @@
-"""Text -> words: what is left of a text when case, punctuation and layout do not count."""
+"""Text -> words: what is left of a text when case, layout and sentence punctuation do not count.
+
+Everything else counts: digits and signs, operators, brackets, inner punctuation, and the marks that
+change a letter (the vowel signs of Indic scripts and Arabic). docs/guard.md has the whole list.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,73 @@ import unicodedata
 from functools import lru_cache
 
 # Scripts that put no spaces between words: there a character counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-# A sign before a number is part of what is said (3 - 4 is not 3 + 4); elsewhere it is layout.
-_LETTERS = rf"[^\W_{_UNSPACED}]+"
-_REST = rf"[{_UNSPACED}]|[-+*/^=<>%](?=\s*\d)"
-_WORD = re.compile(rf"{_LETTERS}|{_REST}")
-_WRITTEN = re.compile(rf"{_LETTERS}(?:['’]+{_LETTERS})*|{_REST}")  # apostrophes do not count
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007\u3040-\u312f"
+    "\u3400-\u9fff\ua980-\ua9ff\uaa60-\uaadf\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# So long a run of letters is no word (base64, DNA, a hash): its characters are compared.
+_LONGEST = 40
+# Typographic forms of a character, and what is not seen.
+_APOSTROPHES = dict.fromkeys(map(ord, "‘’‚‛′´`ʼ"), "'")
+_FORMS = (
+    _APOSTROPHES
+    | dict.fromkeys(map(ord, "“”„‟″«»"), '"')
+    | dict.fromkeys(map(ord, "‐‑‒–−"), "-")
+    | dict.fromkeys(map(ord, "—―"), " ")  # what a comma could stand for
+    | dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF), "")
+    # NFKC would make 5² the same as 52, and 1½ the same as 11⁄2.
+    | {ord(c): f"^{unicodedata.normalize('NFKC', c)}" for c in "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ"}
+    | {ord(c): f"_{unicodedata.normalize('NFKC', c)}" for c in "₀₁₂₃₄₅₆₇₈₉₊₋"}
+    | {ord(c): f" {c}" for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+)
+_FORM = re.compile(f"[{''.join(map(chr, _FORMS))}]")
+_SOFT = frozenset(".,;:?'\"`")  # what an editor may change
+_ENDS = re.escape(".,;:!?。、،؛؟।॥։።")
+
+
+@lru_cache(maxsize=2)
+def _patterns(ascii_only: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What ends a sentence; and a word: letters with their marks, or any other character."""
+    letters, after = "[a-z0-9]+", r"(?<=[a-z]{2}.)|(?<=[a-z]{2}[ ][.,;:!])"
+    signs, unspaced = ".,;:!?", ""
+    if not ascii_only:
+        every = map(chr, range(0x300, 0x1F000))
+        marks = re.escape("".join(c for c in every if unicodedata.category(c)[0] == "M"))
+        letter = rf"[^\W_{_UNSPACED}]"
+        letters = rf"{letter}+(?:[{marks}\u200c\u200d]+{letter}*)*"  # `re` has no marks in words
+        after = r"(?<=[^\W\d_]{2}.)|(?<=[^\W\d_]{2}[ ][.,;:!।])" + rf"|(?<=[{marks}].)"
+        signs, unspaced = _ENDS, rf"|(?<=[{_UNSPACED}].)[{_ENDS}]*(?=[{_UNSPACED}])"
+    ends = (
+        rf"[{signs}](?:(?:{after})[{signs}]*(?=[\s\"')\]]|$)"
+        rf"|(?<=[^\s{signs}][^!])[{signs}]*\s?$|(?<=\s[.])[.]+(?=\s|$){unspaced})"
+        r"|(?<=[a-z]{2}[ ])--(?=[ ])"
+    )
+    found = (
+        rf"[a-z]+(?=[ ,])|\d+(?:[.,]\d+)+(?!{letters})|{letters}(?:'+{letters})*"
+        r"|-{4,}|={4,}|_{4,}|\*{4,}|#{4,}|~{4,}|\.{4,}|\S"
+    )
+    return re.compile(ends), re.compile(found)
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: Unicode-normalized, case-folded, without punctuation.
+    """The words of a text: Unicode-normalized, in lower case, without sentence punctuation.
 
-    A text without any word is its characters, so that one emoji is not another.
+    A text of nothing else is its characters, so that "?" is not ".".
     """
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("’", "")
-    return _WORD.findall(folded) or list("".join(folded.split()))
+    ascii_only = text.isascii()
+    if not ascii_only:
+        text = unicodedata.normalize("NFKC", _FORM.sub(lambda m: _FORMS[ord(m[0])], text))
+    text = " ".join(text.lower().split())
+    ends, word = _patterns(ascii_only)
+    found = word.findall(ends.sub(" ", text))
+    if max(map(len, found), default=0) > _LONGEST:
+        found = [part for word in found for part in (word if len(word) > _LONGEST else (word,))]
+    return found or list(text.replace(" ", ""))
+
+
+def is_sign(word: str) -> bool:
+    """Whether a word is a number, an operator or a bracket: another one makes another task."""
+    return not any(map(str.isalpha, word)) and word not in _SOFT
 
 
 def count_words(text: str) -> int:
@@ -46,4 +102,15 @@ def excerpt(text: str, start: int, stop: int) -> str:
 @lru_cache(maxsize=2)  # a prompt and its completion, of which several passages are asked for
 def _read(text: str) -> tuple[list[str], list[tuple[int, int]]]:
     """The words of a text; and where words were written, which may be more or fewer."""
-    return words(text), [found.span() for found in _WRITTEN.finditer(text)]
+    lower = text.translate(_APOSTROPHES).lower()
+    if len(lower) != len(text):
+        return words(text), []
+    at = [i for i, char in enumerate(text) if not (char.isspace() and text[i - 1 : i].isspace())]
+    written = "".join(" " if lower[i].isspace() else lower[i] for i in at)
+    ends, word = _patterns(text.isascii())
+    places: list[tuple[int, int]] = []
+    for match in word.finditer(ends.sub(lambda end: " " * len(end[0]), written)):
+        start, stop = match.span()
+        size = stop - start if stop - start <= _LONGEST else 1
+        places.extend((at[i], at[i + size - 1] + 1) for i in range(start, stop, size))
+    return words(text), places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class PoolGuard:
         """The rows that have to be scored."""
         if self._kept is not None:
             return self._kept.rows
-        return [self._pool[i] for i in self._findings.unleaked.tolist()]
+        return self._rows(self._findings.unleaked)
 
     @property
     def taken(self) -> str:
@@ -85,4 +86,9 @@ class PoolGuard:
     def _settle(self, strength: npt.NDArray[np.floating] | None) -> Kept:
         report, stays = self._findings.settle(strength)
         positions = self._findings.unleaked[stays]
-        return Kept([self._pool[i] for i in positions.tolist()], positions, report)
+        return Kept(self._rows(positions), positions, report)
+
+    def _rows(self, positions: npt.NDArray[np.int64]) -> list[Example]:
+        stays = np.zeros(len(self._pool), dtype=bool)
+        stays[positions] = True
+        return list(compress(self._pool, stays.tolist()))

@@ -31,7 +31,7 @@ def _settled(pool, order=None):
         corpus, find_overlap(corpus, every, ~every, within_pool=True), every, DUPLICATE_SHARE
     )
     order = np.arange(len(pool)) if order is None else np.array(order)
-    return corpus, links, *settle(pool, corpus, links, order)
+    return corpus, links, *settle(pool, corpus.texts[0], links, order)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_rows_with_the_same_words_are_one_text():
     corpus = read_corpus([Example(str(i), p, c, "", i) for i, (p, c) in enumerate(rows)])
     assert corpus.texts[0].tolist() == [0, 0, 0, 1]
     assert corpus.prompts.tolist() == [2, 2]
-    assert len(set(corpus.part_numbers(completions=False)[:2])) == 1
-    assert len(set(corpus.part_numbers(completions=True)[:2])) == 2
+    assert len(set(corpus.prompt_keys.tolist())) == 1
+    assert len(set(corpus.completion_keys.tolist())) == 2
 
 
 def test_the_limit_grows_with_the_texts_within_bounds():

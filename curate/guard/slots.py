@@ -1,0 +1,104 @@
+"""Differences that are no edits: the places of a template that its rows fill in, and signs.
+
+A word between the same two words before and the same two after it as in other texts, where they
+have three other words or more, is what a template's rows differ in. A copy that was edited differs
+elsewhere too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from curate.guard.corpus import Corpus, Int64, UInt64
+from curate.guard.likeness import Text, differences
+from curate.guard.overlap import Bools, mixed
+
+_SIDES = (-2, -1, 1, 2)
+_FILLINGS = 4  # different words in a place, from which on it is one that rows fill in
+_CONTRASTS = 3  # places where two words stand for each other, from which on that is no edit
+_LONGEST = 2  # words that stand for each other
+_BLOCK = 1 << 20
+
+
+def other_tasks(
+    corpus: Corpus, pairs: Iterable[tuple[Text, Text]], *, both: bool = False
+) -> list[bool]:
+    """For each pair of texts that are alike, whether all they differ in makes another task.
+
+    Args:
+        corpus: All texts.
+        pairs: Which of them are alike.
+        both: Whether that asks for a difference in the first: it does not stand in the second as
+            it is, among other words.
+    """
+    differing = [(_runs(*pair), _runs(*reversed(pair))) for pair in pairs]
+    places = np.array(
+        [p for sides in differing for runs in sides for run in runs for p in run], dtype=np.int64
+    )
+    filled = corpus.signs[corpus.numbers[places]] | _are_filled_in(corpus, places)
+    sizes = [sum(len(run) for runs in sides for run in runs) for sides in differing]
+    other_words = np.bincount(np.repeat(np.arange(len(sizes)), sizes), ~filled, len(sizes))
+    contrasts = [_contrasts(corpus, *sides) for sides in differing]
+    seen = Counter(pair for pair, _ in {c for found in contrasts for c in found})
+    return [
+        size > 0
+        and (sides[0] != [] or not both)
+        and (others == 0 or (found != [] and all(seen[pair] >= _CONTRASTS for pair, _ in found)))
+        for sides, size, others, found in zip(
+            differing, sizes, other_words.tolist(), contrasts, strict=True
+        )
+    ]
+
+
+def _runs(text: Text, other: Text) -> list[range]:
+    """Places in the corpus of the words that only one of two texts has there, run by run."""
+    flags = differences(text, other).to_bytes(len(text), "little")
+    return [
+        range(text.start + found.start(), text.start + found.end())
+        for found in re.finditer(b"\1+", flags)
+    ]
+
+
+def _contrasts(
+    corpus: Corpus, first: list[range], second: list[range]
+) -> list[tuple[tuple[bytes, bytes], bytes]]:
+    """The words that stand for each other in two texts, each pair with the words around it."""
+    if len(first) != len(second) or any(len(run) > _LONGEST for run in first + second):
+        return []
+    found = []
+    for run, other in zip(first, second, strict=True):
+        mine, theirs = (corpus.numbers[r.start : r.stop].tobytes() for r in (run, other))
+        before, after = (
+            corpus.numbers[max(run.start - 2, 0) : run.start],
+            corpus.numbers[run.stop : run.stop + 2],
+        )
+        found.append(((min(mine, theirs), max(mine, theirs)), before.tobytes() + after.tobytes()))
+    return found
+
+
+def _are_filled_in(corpus: Corpus, places: Int64) -> Bools:
+    """Whether other texts have other words at places of the corpus."""
+    inner = (places >= 2) & (places < len(corpus.numbers) - 2)
+    wanted = np.unique(_around(corpus, places[inner]))
+    seen = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(2, len(corpus.numbers) - 2, _BLOCK) if len(wanted) else ():
+        block = np.arange(start, min(start + _BLOCK, len(corpus.numbers) - 2))
+        around = _around(corpus, block)
+        at = np.minimum(np.searchsorted(wanted, around), len(wanted) - 1)
+        known = wanted[at] == around
+        seen.append(np.unique(np.stack([at[known], corpus.numbers[block[known]]], 1), axis=0))
+    fillings = np.bincount(np.unique(np.concatenate(seen), axis=0)[:, 0], minlength=len(wanted))
+    filled = np.zeros(len(places), dtype=bool)
+    if len(wanted):
+        at = np.searchsorted(wanted, _around(corpus, places[inner]))
+        filled[inner] = fillings[at] >= _FILLINGS
+    return filled
+
+
+def _around(corpus: Corpus, places: Int64) -> UInt64:
+    """A code for the two words before and the two after each place."""
+    return mixed(corpus.numbers[places + side] for side in _SIDES)
