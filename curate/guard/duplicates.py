@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -18,6 +18,7 @@ from curate.guard.slots import other_tasks
 from curate.guard.spans import shared_span
 
 DUPLICATE_SHARE = 0.8
+_AT_ONCE = 1 << 20  # pairs; bounds memory
 
 # text -> its near-duplicates, each with how the smaller number of the two stands in the larger
 Links = Mapping[int, Mapping[int, Match]]
@@ -25,18 +26,9 @@ Links = Mapping[int, Mapping[int, Match]]
 
 def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> Links:
     """All near-duplicates among some texts, (S,)."""
-    first, second = overlap.pairs.T
-    wanted = among[first] & among[second]
-    lengths = corpus.lengths - corpus.prompts
-    wanted &= (corpus.completion_keys[first] == corpus.completion_keys[second]) | (
-        np.minimum(lengths[first], lengths[second]) >= LONG_COMPLETION
-    )
-    wanted &= may_stand_in(overlap, first, overlap.shared, share) | may_stand_in(
-        overlap, second, overlap.shared, share
-    )
     texts = Texts(corpus, overlap, whole=False)
     found = {}
-    for a, b in overlap.pairs[wanted].tolist():
+    for a, b in _candidates(corpus, overlap, among, share):
         match = near_duplicate(texts[a], texts[b], share)
         if match is not None:
             found[a, b] = match
@@ -46,6 +38,24 @@ def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> 
         if not other:
             links[a][b] = links[b][a] = match
     return links
+
+
+def _candidates(
+    corpus: Corpus, overlap: Overlap, among: Bools, share: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs of texts that may be near-duplicates: cheap, and none is missed."""
+    lengths = corpus.lengths - corpus.prompts
+    for start in range(0, len(overlap.pairs), _AT_ONCE):
+        first, second = overlap.pairs[start : start + _AT_ONCE].T
+        shared = overlap.shared[start : start + _AT_ONCE]
+        wanted = among[first] & among[second]
+        wanted &= (corpus.completion_keys[first] == corpus.completion_keys[second]) | (
+            np.minimum(lengths[first], lengths[second]) >= LONG_COMPLETION
+        )
+        wanted &= may_stand_in(overlap, first, shared, share) | may_stand_in(
+            overlap, second, shared, share
+        )
+        yield from zip(first[wanted].tolist(), second[wanted].tolist(), strict=True)
 
 
 def settle(

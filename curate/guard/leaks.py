@@ -81,8 +81,9 @@ def _matches(
     found = {
         text: (text, Match(1.0, 0, int(corpus.lengths[text]))) for text in ranks if in_pool[text]
     }
-    rows, tests = np.concatenate([overlap.pairs, overlap.pairs[:, ::-1]]).T
-    shared = np.concatenate([overlap.shared, overlap.shared])
+    tested = np.flatnonzero((rank[overlap.pairs] >= 0).any(axis=1))
+    pairs, shared = overlap.pairs[tested], np.tile(overlap.shared[tested], 2)
+    rows, tests = np.concatenate([pairs, pairs[:, ::-1]]).T
     prompts = corpus.prompt_keys
     wanted = in_pool[rows] & (rank[rows] < 0) & (rank[tests] >= 0)
     wanted &= may_stand_in(overlap, tests, shared, share) | (prompts[rows] == prompts[tests])
@@ -97,10 +98,10 @@ def _matches(
             for row, candidates in left.items()
             if (first := _first(texts, row, candidates, share))
         ]
-        pairs = ((texts[test], texts[row]) for row, test, _ in looked_at)
+        alike = ((texts[test], texts[row]) for row, test, _ in looked_at)
         again = {}
         for other, (row, test, match) in zip(
-            other_tasks(corpus, pairs, both=True), looked_at, strict=True
+            other_tasks(corpus, alike, both=True), looked_at, strict=True
         ):
             if other and prompts[row] != prompts[test]:
                 again[row] = left[row]

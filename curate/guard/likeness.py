@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.guard.corpus import Corpus, Int64, UInt64
-from curate.guard.overlap import GRAM, Overlap, codes_of
+from curate.guard.overlap import GRAM, Int32, Overlap, codes_of
 
 # Of a text's own words (not boilerplate), at least so many have to be found again, in runs of
 # three. A text with few of its own can also be judged as a whole.
@@ -167,7 +167,7 @@ def stands_in(text: Text, other: Text, share: float) -> Match | None:
 
 
 def may_stand_in(
-    overlap: Overlap, texts: Int64, shared: Int64, share: float
+    overlap: Overlap, texts: Int64 | Int32, shared: Int64 | Int32, share: float
 ) -> npt.NDArray[np.bool_]:
     """Whether `stands_in` can find texts of which others have so many triples; cheap, and sure.
 

@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from curate.guard.corpus import Corpus, Int64, UInt64
 
+Int32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
 GRAM = 3
 # Triples sorted at once, and words read at once; they bound memory and do not change the result.
-_AT_ONCE, _BLOCK = 1 << 21, 1 << 20
+_AT_ONCE, _BLOCK = 1 << 19, 1 << 20
 _MIXER, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
@@ -39,8 +40,8 @@ class Overlap:
     boilerplate: Bools
     own: Int64
     repeats: Int64
-    pairs: Int64
-    shared: Int64
+    pairs: Int32
+    shared: Int32
 
 
 def boilerplate_limit(texts: int) -> int:
@@ -61,7 +62,7 @@ def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool
     inside = _inside(corpus)
     common_from = np.zeros(len(corpus.numbers), dtype=bool)
     repeats = np.ones(len(corpus), dtype=np.int64)
-    keys, shared = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    keys, shared = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
     parts = 1 + len(inside) // _AT_ONCE
     for part in range(parts):
         codes, places = _part(corpus, inside, part, parts)  # equal triples meet in one part
@@ -76,13 +77,14 @@ def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool
         np.maximum.at(repeats, texts[once & ~common], times[~common[once]])
         rare = once & ~common
         found, counts = _pairs(triples[rare], texts[rare], limit, len(corpus))
-        first, second = found // max(len(corpus), 1), found % max(len(corpus), 1)
+        first, second = _ends(found, len(corpus)).T
         wanted = (pool[first] & tests[second]) | (tests[first] & pool[second])
         if within_pool:
             wanted |= pool[first] & pool[second]
         found, counts = found[wanted], counts[wanted]
         keys, shared = _merged(np.concatenate([keys, found]), np.concatenate([shared, counts]))
-    pairs = np.stack([keys // max(len(corpus), 1), keys % max(len(corpus), 1)], axis=1)
+    pairs = _ends(keys, len(corpus))
+    del keys, inside
     boilerplate = _spread(common_from)
     return Overlap(boilerplate, _count(~boilerplate, corpus), repeats, pairs, shared)
 
@@ -130,7 +132,7 @@ def _sorted(codes: UInt64) -> tuple[Int64, Int64]:
     return np.cumsum(new), order
 
 
-def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, Int64]:
+def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, Int32]:
     """first·S + second for all texts that share a triple, and how many they share."""
     keys = [np.empty(0, dtype=np.int64)]
     for apart in range(1, limit):  # at most `limit` texts stand side by side
@@ -139,13 +141,23 @@ def _pairs(triples: Int64, texts: Int64, limit: int, size: int) -> tuple[Int64, 
             break
         keys.append(texts[:-apart][same] * size + texts[apart:][same])
     found, counts = np.unique(np.concatenate(keys), return_counts=True)
-    return found, counts.astype(np.int64)
+    return found, counts.astype(np.int32)
 
 
-def _merged(keys: Int64, counts: Int64) -> tuple[Int64, Int64]:
+def _merged(keys: Int64, counts: Int32) -> tuple[Int64, Int32]:
     """Each key once, ascending, with the sum of its counts."""
-    found, inverse = np.unique(keys, return_inverse=True)
-    return found, np.bincount(inverse, counts, len(found)).astype(np.int64)
+    order = np.argsort(keys, kind="stable")  # fast: what comes in are two ascending runs
+    keys, counts = keys[order], counts[order]
+    new = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[new], np.add.reduceat(counts, new, dtype=np.int32) if len(new) else counts
+
+
+def _ends(keys: Int64, size: int) -> Int32:
+    """(P, 2) the two texts of each key."""
+    pairs = np.empty((len(keys), 2), dtype=np.int32)
+    if len(keys):
+        np.divmod(keys, size, out=(pairs[:, 0], pairs[:, 1]), casting="same_kind")
+    return pairs
 
 
 def _spread(common_from: Bools) -> Bools:
