@@ -27,7 +27,7 @@ from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.language_model.batching import pad, plan_passes
 from airrep.language_model.fingerprints import model_fingerprint
 from airrep.language_model.loading import find_checkpoint
-from airrep.language_model.model import Tokens
+from airrep.language_model.tokens import Tokens
 from airrep.machine.arguments import check_count
 from airrep.machine.hardware import default_device, dtype_named
 from airrep.machine.processes import process_group, processes, rank

@@ -321,7 +321,7 @@ def _run_digest(losses: npt.NDArray[np.float64], described: str) -> str:
 
 def example_digests(examples: Sequence[Example]) -> Digests:
     """A digest of each example's prompt and completion, (n, 16) uint8."""
-    joined = b"".join(text_fingerprint(f"{e.prompt}\0{e.completion}") for e in examples)
+    joined = b"".join(text_fingerprint(e.content) for e in examples)
     return np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16).copy()
 
 

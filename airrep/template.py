@@ -14,11 +14,12 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from airrep.errors import ArgumentError, CheckpointError
-from airrep.records import Example
+from airrep.records import Example, normalize
 from airrep.schema import Count, check_fields
 
 _MARK = "\x1e"  # ASCII's record separator
 COMPLETION_SHARE = 0.5  # of encoders that are made now; the released one keeps no share
+_JSON = "\x1d"  # ASCII's group separator: what follows is a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,12 @@ class TextTemplate:
             )
 
     def render(self, example: Example) -> str:
-        """The example's text. A record without a prompt (plain text) is its completion alone."""
+        """The example's text. A record without a prompt (plain text) is its completion alone.
+
+        A `verbatim` template keeps all that is trained on: of a conversation, its record as JSON.
+        """
+        if self.prompt_words is None and self.completion_prefix == _MARK:
+            example = _whole(example)
         if not example.prompt:
             text = example.completion
             if self.prompt_words is None and self.separable and self.split(text) != ("", text):
@@ -97,6 +103,13 @@ class TextTemplate:
             return "", text
         return prompt, completion
 
+    def example(self, text: str) -> Example:
+        """The example of a rendered text, as far as the text knows it; for `verbatim` templates."""
+        prompt, completion = self.split(text)
+        if completion.startswith(_JSON):
+            return normalize(json.loads(completion.removeprefix(_JSON)))
+        return Example("", prompt, completion)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the checkpoint's config; as released where no share is kept."""
         values = asdict(self)
@@ -128,6 +141,15 @@ class TextTemplate:
     def fingerprint(self) -> str:
         """Changes whenever any text could come out differently."""
         return blake2b(json.dumps(self.to_dict()).encode(), digest_size=16).hexdigest()
+
+
+def _whole(example: Example) -> Example:
+    """Prompt and completion that hold all of an example's record."""
+    record = example.trl
+    if all(isinstance(value, str) for value in record.values()) and "chosen" not in record:
+        answer = record.get("text") or record.get("completion") or example.completion
+        return Example("", record.get("prompt", ""), answer)
+    return Example("", "", _JSON + json.dumps(record, ensure_ascii=False, default=str))
 
 
 def text_fingerprint(text: str) -> bytes:

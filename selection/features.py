@@ -40,9 +40,9 @@ class KnownFeatures:
             )
 
     @cached_property
-    def index(self) -> dict[tuple[str, str], int]:
+    def index(self) -> dict[str, int]:
         """Where each text's features are."""
-        return {(e.prompt, e.completion): i for i, e in enumerate(self.examples)}
+        return {e.content: i for i, e in enumerate(self.examples)}
 
 
 def features_of(
@@ -64,7 +64,7 @@ def features_of(
             f"the known features have {counted(known.rows.shape[1], 'column')}, but this scorer's "
             f"have {dim}: they come from another model, or other settings."
         )
-    places = np.array([known.index.get((e.prompt, e.completion), -1) for e in examples], dtype=int)
+    places = np.array([known.index.get(e.content, -1) for e in examples], dtype=int)
     features = np.empty((len(examples), dim), dtype=np.float32)
     found, missing = np.flatnonzero(places >= 0), np.flatnonzero(places < 0)
     features[found] = known.rows[places[found]]

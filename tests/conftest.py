@@ -242,7 +242,8 @@ def make_lm(tiny_lm):
         LlamaForCausalLM,
     )
 
-    from airrep.language_model.model import LanguageModel, LanguageModelFormat
+    from airrep.language_model.model import LanguageModel
+    from airrep.language_model.tokens import LanguageModelFormat
 
     special = {"vocab_size": 512, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
 

@@ -132,7 +132,7 @@ def reduced_gradients(
         for batch in batches(model, different, tokens_per_batch, "gradients" * progress, rows):
             recorded.begin(*batch.ids.shape)
             with autocast(model, dtype):
-                losses = mean_token_losses(network, batch.ids, batch.mask, batch.start)
+                losses = mean_token_losses(network, batch.ids, batch.mask, batch.trained)
             # without the copies, for what a reduction sums over rows
             losses[: len(batch.members)].sum().backward()
             found = recorded.features()[: len(batch.members)]

@@ -26,7 +26,7 @@ from airrep.disk.parts import kept_steps
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found
-from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import (
     autocast,
     check_options,
@@ -35,6 +35,7 @@ from airrep.language_model.passes import (
     training_batches,
 )
 from airrep.language_model.token_losses import mean_token_losses
+from airrep.language_model.tokens import Tokens
 from airrep.records import Example
 
 _FLOOR = 1e-3  # of a layer's mean √v
@@ -165,11 +166,11 @@ def _gradients(
     dtype: str,
 ) -> list[torch.Tensor]:
     """Of the mean loss over all completion tokens of a batch, as training takes it, in float32."""
-    counts = [len(tokens.ids) - tokens.start for tokens in drawn]
+    counts = [len(tokens.trained) for tokens in drawn]
     found = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
     for batch in training_batches(model, drawn, tokens_per_batch):
         with autocast(model, dtype):
-            losses = mean_token_losses(model.network, batch.ids, batch.mask, batch.start)
+            losses = mean_token_losses(model.network, batch.ids, batch.mask, batch.trained)
         share = torch.tensor([counts[i] / sum(counts) for i in batch.members]).to(losses)
         parts = torch.autograd.grad((losses * share).sum(), weights, allow_unused=True)
         for total, part in zip(found, parts, strict=True):

@@ -110,5 +110,5 @@ def _weights(batch: Batch, tokens: Span) -> npt.NDArray[np.float64]:
         if tokens == "all":
             weights[row, :length] = np.arange(1, length + 1)
         else:
-            weights[row, example.start : length] = 1.0
+            weights[row, example.trained] = 1.0
     return weights / weights.sum(axis=1, keepdims=True)

@@ -21,7 +21,9 @@ from airrep.language_model.batching import (
     plan_batches,
     plan_passes,
 )
-from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.token_losses import from_start
+from airrep.language_model.tokens import Tokens
 from airrep.machine.arguments import check_count
 from airrep.machine.hardware import check_dtype, dtype_named
 from airrep.records import Example
@@ -37,14 +39,14 @@ class Batch:
         tokens: (B,) the rows' tokens.
         ids: (B, L) padded on the right, on the model's device.
         mask: (B, L) 1 where there is a token.
-        start: (B,) position of each completion's first token.
+        trained: (B, L) true where a token counts in the loss.
     """
 
     members: npt.NDArray[np.int64]
     tokens: list[Tokens]
     ids: torch.Tensor
     mask: torch.Tensor
-    start: torch.Tensor
+    trained: torch.Tensor
 
 
 def check_options(dtype: str, tokens_per_batch: int) -> None:
@@ -84,7 +86,7 @@ def tokens_once(
     different: list[Tokens] = []
     which = np.zeros(len(examples), dtype=np.int64)
     for i, tokens in enumerate(model.tokenize(examples)):
-        which[i] = places.setdefault((tokens.start, *tokens.ids), len(different))
+        which[i] = places.setdefault(_content(tokens), len(different))
         if which[i] == len(different):
             different.append(tokens)
     return different, which
@@ -92,7 +94,12 @@ def tokens_once(
 
 def token_key(tokens: Tokens) -> bytes:
     """16 bytes, equal for equal tokens."""
-    return bytes.fromhex(content_digest(np.array([tokens.start, *tokens.ids]).tobytes()))
+    return bytes.fromhex(content_digest(np.array(_content(tokens)).tobytes()))
+
+
+def _content(tokens: Tokens) -> tuple[int, ...]:
+    """All that tokens are, as numbers; -1 stands before what is silent."""
+    return (tokens.start, *tokens.ids, *((-1, *tokens.silent) if tokens.silent else ()))
 
 
 def rows_of(
@@ -161,8 +168,10 @@ def _batch(
 ) -> Batch:
     device = model.network.device
     ids, mask = pad([t.ids for t in tokens], length, int(model.tokenizer.pad_token_id))
-    start = torch.tensor([t.start for t in tokens], dtype=torch.int64)
-    return Batch(members, tokens, ids.to(device), mask.to(device), start.to(device))
+    trained = from_start(torch.tensor([t.start for t in tokens], dtype=torch.int64), length)
+    for row, each in enumerate(tokens):
+        trained[row, list(each.silent)] = False
+    return Batch(members, tokens, ids.to(device), mask.to(device), trained.to(device))
 
 
 def check_features(

@@ -14,7 +14,7 @@ from airrep.language_model.batching import in_blocks
 
 
 def mean_token_losses(
-    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, start: torch.Tensor
+    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, trained: torch.Tensor
 ) -> torch.Tensor:
     """Each example's mean loss over its completion tokens, (B,), differentiable.
 
@@ -22,16 +22,16 @@ def mean_token_losses(
         network: See `token_losses`; as are the other arguments.
         ids: (B, L).
         mask: (B, L).
-        start: (B,).
+        trained: (B, L).
 
     Raises:
         ArgumentError: The network has no LM head.
     """
-    return torch.stack([losses.mean() for losses in token_losses(network, ids, mask, start)])
+    return torch.stack([losses.mean() for losses in token_losses(network, ids, mask, trained)])
 
 
 def token_losses(
-    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, start: torch.Tensor
+    network: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, trained: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
     """The losses of each example's completion tokens, B tensors, differentiable.
 
@@ -43,19 +43,23 @@ def token_losses(
         network: A causal language model.
         ids: (B, L) padded on the right.
         mask: (B, L) 1 where there is a token.
-        start: (B,) position of each completion's first token, 1 or more and before the last.
+        trained: (B, L) true where a token counts; in each row somewhere after the first.
 
     Raises:
         ArgumentError: The network has no LM head.
     """
-    places = torch.arange(ids.shape[1] - 1, device=ids.device)
-    predicting = mask[:, 1:].bool() & (places + 1 >= start[:, None])  # (B, L - 1)
+    predicting = mask[:, 1:].bool() & trained[:, 1:]  # (B, L - 1)
     rows, columns = predicting.nonzero(as_tuple=True)
     with _head_only_at(network, rows, columns):
         logits = network(ids, attention_mask=mask, use_cache=False).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # (tokens, vocabulary)
     losses = functional.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
     return losses.split(predicting.sum(dim=1).tolist())
+
+
+def from_start(start: torch.Tensor, length: int) -> torch.Tensor:
+    """(B, length) true from each row's `start` (B,) on."""
+    return torch.arange(length, device=start.device) >= start[:, None]
 
 
 @contextmanager

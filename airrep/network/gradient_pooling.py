@@ -17,7 +17,7 @@ from airrep.gradients.random_projections import projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
 from airrep.gradients.reductions import TwoSided, signs
 from airrep.language_model.blocks import last_blocks
-from airrep.language_model.token_losses import mean_token_losses
+from airrep.language_model.token_losses import from_start, mean_token_losses
 
 _RANK = 64  # of each side of a layer's gradient
 _WIDTH = 1024  # features of a layer
@@ -84,7 +84,8 @@ class GradientPooling(nn.Module):
             with left_as_found(model), recorder(model, reductions, lowest) as recorded:
                 recorded.begin(*ids.shape)
                 tokens = mask.sum(dim=1) - start
-                (mean_token_losses(model, ids, mask, start) * tokens).sum().backward()
+                trained = from_start(start, ids.shape[1])
+                (mean_token_losses(model, ids, mask, trained) * tokens).sum().backward()
                 return rooted(recorded.features().float())
 
 

@@ -51,8 +51,7 @@ class AirRepConfig(BertConfig):
         normalize: Scale embeddings to unit length, so that scores are cosines.
         attention_scale: Inverse temperature of the attention over a group's scores.
         template: `TextTemplate` settings.
-        separator: For a language model without a chat template: what it reads between prompt and
-            completion.
+        separator: For a language model: what it reads between a prompt and a completion of text.
     """
 
     model_type = "airrep"

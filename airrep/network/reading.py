@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -10,10 +11,10 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from airrep.errors import CheckpointError
-from airrep.language_model.model import LanguageModel, LanguageModelFormat, Tokens, check_tokenizer
+from airrep.language_model.model import LanguageModel, check_tokenizer
+from airrep.language_model.tokens import LanguageModelFormat, Tokens
 from airrep.network.modeling import AirRepModel
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
-from airrep.records import Example
 from airrep.template import TextTemplate
 
 _POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
@@ -151,13 +152,8 @@ class LanguageModelReader:
         Raises:
             RecordError: A text has no completion.
         """
-        pairs = [self._template.split(text) for text in texts]
-        return self.model.tokenize(
-            [
-                Example(id=str(i), prompt=prompt, completion=completion, source="", row=i)
-                for i, (prompt, completion) in enumerate(pairs)
-            ]
-        )
+        read = (self._template.example(text) for text in texts)
+        return self.model.tokenize([replace(each, id=str(i), row=i) for i, each in enumerate(read)])
 
 
 def make_reader(model: AirRepModel, tokenizer: PreTrainedTokenizerBase, name: str) -> Reader:

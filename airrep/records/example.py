@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airrep.records.messages import text_of
+
+_CONTEXT = ("tools", "chat_template_kwargs")  # of a prompt that is a conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,44 @@ class Example:
         if self.prompt:
             return {"prompt": self.prompt, "completion": self.completion}
         return {"text": self.completion}
+
+    @property
+    def content(self) -> str:
+        """Equal for rows that are trained on alike: roles, tools and arguments count as well."""
+        texts = f"{self.prompt}\0{self.completion}"
+        record = self.trl
+        if record.keys() <= {"text", "prompt", "completion"}:
+            shown = record.get("text", record.get("completion"))
+            if shown == self.completion and record.get("prompt", "") == self.prompt:
+                return texts
+        return f"{texts}\0{json.dumps(record, ensure_ascii=False, default=str)}"
+
+    @property
+    def pair(self) -> Example:
+        """The same with its last answer as the completion: what a conversation is asked for."""
+        turns = self.trl.get("messages")
+        if turns is None:
+            return self
+        last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+        carried = {k: v for k, v in self.trl.items() if k != "messages"}
+        split = {"prompt": list(turns[:last]), "completion": [turns[last]]}
+        return replace(self, record=split | carried)
+
+    def answering(self, completion: str) -> Example:
+        """The same prompt with another completion; what was rejected or wished for is dropped."""
+        record = self.pair.trl
+        made: dict[str, Any] = {k: record[k] for k in _CONTEXT if k in record}
+        prompt = record.get("prompt")
+        if prompt is None and "chosen" in record and not isinstance(record["chosen"], str):
+            prompt = record["chosen"][:-1]
+        if prompt is None:
+            made["text"] = completion
+        elif isinstance(prompt, str):
+            made |= {"prompt": prompt, "completion": completion}
+        else:
+            turn = {"role": "assistant", "content": completion}
+            made |= {"prompt": prompt, "completion": [turn]}
+        return replace(self, completion=completion, record=made)
 
     @property
     def rejected(self) -> str | None:

@@ -20,7 +20,7 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 # What messages of TRL may hold besides role and content, and what tells nothing of the content.
 _PASSED_ON = {*REASONING, "tool_calls", "name", "tool_call_id", "id", "weight", "train"}
 _OF_OTHERS = {"from", "value", "text", "parts", "function_call"}
-_NATIVE_ROLES = {"system", "developer", "user", "assistant", "tool"}
+_NATIVE_ROLES = ("system", "developer", "user", "assistant", "tool")
 _CALLER, _RESULT = "tool call", "tool"  # a call is an assistant's turn
 SPEAKERS = {
     **{role: role for role in _NATIVE_ROLES},

@@ -27,7 +27,7 @@ def starting_point(
     backbone: str | Path,
     *,
     token_pooling: str | None = None,
-    separator: str = "\n",
+    separator: str = "",
     max_tokens: int = 512,
 ) -> AirRep:
     """An encoder in float32 whose projector, zero here, is made by `airrep.training.loop`.
@@ -37,8 +37,8 @@ def starting_point(
             causal language model that will be fine-tuned.
         token_pooling: See `airrep.network.token_pooling`; default "segments", or "prediction" for a
             language model; "gradient" is for one as well.
-        separator: For a language model without a chat template: between prompt and completion. A
-            checkpoint of ours keeps its own.
+        separator: For a language model: between a prompt and a completion of text. A checkpoint of
+            ours keeps its own.
         max_tokens: Longer texts are cut, the prompt before the completion: of a sentence encoder
             see `TextTemplate.completion_share`.
 

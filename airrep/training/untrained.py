@@ -26,7 +26,7 @@ def gradient_encoder(
     examples: Sequence[Example],
     *,
     dim: int | None = None,
-    separator: str = "\n",
+    separator: str = "",
     max_tokens: int = 512,
     tokens_per_batch: int = 4096,
     seed: int = 0,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
 
-from airrep.language_model.model import LanguageModel, LanguageModelFormat, check_tokenizer
+from airrep.language_model.model import LanguageModel, check_tokenizer
+from airrep.language_model.tokens import LanguageModelFormat
 
 _NAME = "the model in training"
 
@@ -20,29 +20,25 @@ def model_in_training(
     network: Any,  # noqa: ANN401 (a PreTrainedModel, or peft's around one)
     tokenizer: Any,  # noqa: ANN401 (PreTrainedTokenizerBase)
     args: Any,  # noqa: ANN401 (TrainingArguments)
-    *,
-    chat: bool,
 ) -> LanguageModel:
     """The model as something that reads examples, in the words that TRL trains it with.
-
-    TRL joins prompts and completions as they are, and uses a chat template for conversations only.
 
     Args:
         network: The trainer's, not wrapped.
         tokenizer: The trainer's.
-        args: The trainer's; of SFTConfig, its max_length bounds an example.
-        chat: Whether the training rows are conversations.
+        args: The trainer's; of SFTConfig, its max_length bounds an example, and its
+            assistant_only_loss says what counts.
 
     Raises:
         CheckpointError: The tokenizer has no padding or end-of-text token.
     """
     check_tokenizer(tokenizer, _NAME)
-    if not chat and tokenizer.chat_template is not None:
-        tokenizer = copy(tokenizer)
-        tokenizer.chat_template = None
     longest = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     limits = [limit for limit in (getattr(args, "max_length", None), longest) if limit]
-    made = LanguageModelFormat(separator="", max_tokens=min(limits, default=1024))
+    made = LanguageModelFormat(
+        max_tokens=min(limits, default=1024),
+        assistant_only_loss=bool(getattr(args, "assistant_only_loss", False)),
+    )
     return LanguageModel(network, tokenizer, _NAME, made)
 
 

@@ -18,7 +18,7 @@ from curate.stages.requests import ChoiceRequest, InputRequest, ScoringRequest
 from curate.trl.metrics import round_metrics
 from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
-from curate.trl.rows import conversational, training_rows
+from curate.trl.rows import training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
 from eval_harness.measures.losses import completion_losses, evaluation_mode
 from selection.scorers.registry import ScorerName
@@ -250,9 +250,7 @@ class Reselect(TrainerCallback):
         candidates = self._candidates
         with evaluation_mode(network):
             if self.measures:
-                model = model_in_training(
-                    network, tokenizer, args, chat=conversational(self.dataset)
-                )
+                model = model_in_training(network, tokenizer, args)
                 losses = completion_losses(
                     model,
                     self.targets,

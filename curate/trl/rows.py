@@ -40,12 +40,6 @@ def training_rows(
     return Dataset.from_list(records).add_column(ROW_COLUMN, [e.row for e in pool])
 
 
-def conversational(dataset: Dataset) -> bool:
-    """Whether TRL puts these rows through the tokenizer's chat template."""
-    row = dataset[0]
-    return not isinstance(row.get("text", row.get("prompt")), str)
-
-
 def check_rows(prepared: Any, pool: Sequence[Example]) -> None:  # noqa: ANN401 (told apart below)
     """Refuse training rows that are not the pool's, one for one and in its order.
 

@@ -60,7 +60,7 @@ def fit(
     output: str | Path,
     *,
     dim: int | None = None,
-    separator: str = "\n",
+    separator: str = "",
     max_tokens: int = 512,
     columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
@@ -80,7 +80,7 @@ def fit(
         model: Directory or hub id of the causal language model that will be fine-tuned.
         output: Directory for the checkpoint.
         dim: Numbers of an embedding; default 1,024, or fewer where the pool has fewer rows.
-        separator: Between prompt and completion, for models without a chat template.
+        separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.

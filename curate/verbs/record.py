@@ -33,7 +33,8 @@ from eval_harness.runners.recipe import Precision, Recipe
 from eval_harness.runs.subsets import Draw, FewSources, Stratified, Uniform, draw_plan, subset_size
 
 if TYPE_CHECKING:
-    from airrep.language_model.model import LanguageModel, Tokens
+    from airrep.language_model.model import LanguageModel
+    from airrep.language_model.tokens import Tokens
 
 SubsetKind = Literal["uniform", "stratified", "few_sources"]
 
@@ -100,7 +101,7 @@ def record(
     precision: Precision = "auto",
     runner: RunnerName = "auto",
     stack: int = 8,
-    separator: str = "\n",
+    separator: str = "",
     max_tokens: int = 1024,
     columns: Mapping[str, str] | None = None,
     evaluation_columns: Mapping[str, str] | None = None,
@@ -132,8 +133,7 @@ def record(
         runner: How models are trained: stacked (several at once), trl (one by one, any model), or
             auto, stacked where the model can be taken apart.
         stack: For the stacked runner: models trained at once; bounds memory.
-        separator: Between prompt and completion, for models without a chat template; default a
-            newline.
+        separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         evaluation_columns: The same for the evaluation rows; default as for the pool.

@@ -141,7 +141,7 @@ class BenchmarkConfig:
         test: Rows that figures are reported on; never selected from, never trained on.
         columns: Which field is what; see `curate.select`.
         template_field: Field that names a row's prompt template, if there is one.
-        separator: Between prompt and completion, without a chat template.
+        separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Where examples are cut.
         recipe: How models are fine-tuned.
         runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
@@ -158,7 +158,7 @@ class BenchmarkConfig:
     test: str
     columns: dict[str, str] | None = None
     template_field: str | None = None
-    separator: str = "\n"
+    separator: str = ""
     max_tokens: Count = 1024
     recipe: Recipe = field(default_factory=Recipe)
     runner: RunnerName = "auto"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -181,7 +181,7 @@ def swap_completions(
         for place, i in enumerate(drawn):
             wrong = texts[(place + turn) % len(drawn)]
             if wrong != examples[i].completion:
-                changed[i] = replace(examples[i], completion=wrong)
+                changed[i] = examples[i].answering(wrong)
                 places.append(i)
     return changed, np.sort(np.array(places, dtype=int))
 

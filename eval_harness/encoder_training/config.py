@@ -126,7 +126,7 @@ class EncoderTrainingConfig:
         pool: Rows to train on; anything `curate.select` reads.
         targets: Examples whose losses are measured.
         columns: Which field is what, in all files; see `curate.select`.
-        separator: Between prompt and completion, without a chat template.
+        separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Where the language model cuts a row.
         recipe: How models are fine-tuned.
         runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
@@ -144,7 +144,7 @@ class EncoderTrainingConfig:
     pool: str
     targets: str
     columns: dict[str, str] | None = None
-    separator: str = "\n"
+    separator: str = ""
     max_tokens: Count = 1024
     recipe: Recipe = field(default_factory=Recipe)
     runner: RunnerName = "auto"

@@ -60,7 +60,8 @@ def generate(
             f"{longest + max_new_tokens} positions for prompt and completion."
         )
     check_prompts(examples)
-    prompts = [tokens.ids[: tokens.start][-longest:] for tokens in model.tokenize(examples)]
+    asked = model.tokenize([example.pair for example in examples])
+    prompts = [tokens.ids[: tokens.start][-longest:] for tokens in asked]
     texts = [""] * len(prompts)
     with evaluation_mode(model.network), _greedy(model, max_new_tokens), torch.inference_mode():
         for length, members in plan_batches([len(p) for p in prompts], 1 << 62, longest):

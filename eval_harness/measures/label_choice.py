@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -43,7 +42,7 @@ def rank_candidates(
     """
     check_prompts(examples)
     pairs = [
-        replace(example, completion=label)
+        example.answering(label)
         for example, labels in zip(examples, candidates, strict=True)
         for label in labels
     ]

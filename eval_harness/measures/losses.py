@@ -73,7 +73,7 @@ def completion_losses(
         autocast(model, dtype),
     ):
         for batch in batches(model, tokens, budget, title, kept):
-            each = token_losses(network, batch.ids, batch.mask, batch.start)
+            each = token_losses(network, batch.ids, batch.mask, batch.trained)
             reduced = [getattr(row.double(), reduction)().item() for row in each]
             kept.put(batch.members, np.array(reduced[: len(batch.members)])[:, None])
     losses = kept.values[:, 0]

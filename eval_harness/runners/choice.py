@@ -9,7 +9,8 @@ from airrep.errors import ArgumentError, CheckpointError
 from eval_harness.runners.recipe import Recipe, Trainable
 
 if TYPE_CHECKING:
-    from airrep.language_model.model import LanguageModel, Tokens
+    from airrep.language_model.model import LanguageModel
+    from airrep.language_model.tokens import Tokens
     from airrep.records import Example
     from eval_harness.runners.base import Runner
 

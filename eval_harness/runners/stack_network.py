@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.language_model.blocks import transformer_blocks
 from airrep.language_model.lora import ALPHA_OVER_RANK, adapted_layers
-from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import Tokens
 from eval_harness.runners.recipe import Trainable
 
 _OTHER_HEADS = ("classifier", "summary")  # whose dropout a language model does not have

@@ -25,8 +25,9 @@ from airrep.disk.parts import Steps, kept_rows, kept_steps
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model.batching import BUCKET, pad, plan_batches, plan_passes
 from airrep.language_model.lora import ALPHA_OVER_RANK, first_down_projection
-from airrep.language_model.model import LanguageModel, Tokens
+from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import token_key
+from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.records import Example
 from eval_harness.runners.base import (
@@ -89,7 +90,7 @@ class StackedRunner:
         self._trainable = Trainable.parse(recipe.trainable)
         self._parts = take_apart(model, self._trainable)
         self._dtype = dtype_named(recipe.precision, model.network.device)
-        self._rows: dict[tuple[str, str], _Row] = {}
+        self._rows: dict[str, _Row] = {}
         self._shared = {
             name: parameter.detach()
             for name, parameter in self._parts.network.named_parameters()
@@ -212,7 +213,7 @@ class StackedRunner:
             RecordError: An example has no completion.
             CheckpointError: This architecture cannot be taken apart.
         """
-        keys = [(example.prompt, example.completion) for example in examples]
+        keys = [example.content for example in examples]
         fresh = {key: e for key, e in zip(keys, examples, strict=True) if key not in self._rows}
         tokens = self.model.tokenize(list(fresh.values()))
         if tokens and not self._checked:
@@ -257,7 +258,7 @@ def _collate(
     """One batch per model: rows (K, B, T[, H]), predicted positions (K, C), labels (K, C)."""
     longest = max(len(row.tokens.ids) for batch in batches for row in batch)
     length = min(-(-longest // BUCKET) * BUCKET, most_tokens)
-    most = max(sum(len(row.tokens.completion) for row in batch) for batch in batches)
+    most = max(sum(len(row.tokens.trained) for row in batch) for batch in batches)
     count = -(-most // BUCKET) * BUCKET
     first = batches[0][0].content
     shape = (len(batches), len(batches[0]), length, *first.shape[1:])
@@ -269,7 +270,7 @@ def _collate(
         wanted: list[int] = []
         for b, row in enumerate(batch):
             rows[k, b, : len(row.content)] = row.content
-            at += range(b * length + row.tokens.start - 1, b * length + len(row.tokens.ids) - 1)
+            at += [b * length + i - 1 for i in row.tokens.trained]
             wanted += row.tokens.completion
         positions[k, : len(at)] = at
         labels[k, : len(at)] = wanted
@@ -348,7 +349,7 @@ class _StackedModels:
                         reduction="none",
                     )
                 tokens = flat.view(self._count, -1).double().cpu().numpy()
-                ends = np.cumsum([0, *(len(row.tokens.completion) for row in batch)])
+                ends = np.cumsum([0, *(len(row.tokens.trained) for row in batch)])
                 sums = np.add.reduceat(tokens[:, : ends[-1]], ends[:-1], axis=1)
                 kept.put(members, (sums / np.diff(ends)).T)
         return np.ascontiguousarray(kept.values.T)

@@ -19,6 +19,7 @@ from airrep.errors import ArgumentError, LossError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import check_lora, with_adapters
 from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.machine.processes import processes
 from airrep.records import Example
@@ -82,7 +83,7 @@ class TrlRunner:
         run = runs[0]
         tokens = self.model.tokenize(run.examples)
         order = self.recipe.order(size, run.seed).tolist()
-        labels = [[IGNORED] * t.start + t.completion for t in tokens]
+        labels = [_labels(each) for each in tokens]
         dataset = Dataset.from_dict(
             {"input_ids": [tokens[i].ids for i in order], "labels": [labels[i] for i in order]}
         )
@@ -160,3 +161,10 @@ class _TrainedModel:
 
     def models(self) -> Iterator[LanguageModel]:
         yield self.model
+
+
+def _labels(tokens: Tokens) -> list[int]:
+    labels = [IGNORED] * len(tokens.ids)
+    for i in tokens.trained:
+        labels[i] = tokens.ids[i]
+    return labels

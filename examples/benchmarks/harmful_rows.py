@@ -40,7 +40,8 @@ from reporting import ROOT, Report, Spread, Table, find_data, machine, parser
 from scipy.stats import t as student
 
 from airrep import AirRep, Example, normalize
-from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import LanguageModelFormat
 from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
@@ -233,10 +234,10 @@ def with_wrong_labels(
         if wrong[i] or not fitting:
             continue
         j = int(rng.choice(fitting))
-        examples[i] = replace(examples[i], completion=rows[j].example.completion)
+        examples[i] = examples[i].answering(rows[j].example.completion)
         wrong[i] = True
         if wrong.sum() < count:
-            examples[j] = replace(examples[j], completion=rows[i].example.completion)
+            examples[j] = examples[j].answering(rows[i].example.completion)
             wrong[j] = True
     assert wrong.sum() == count, "too few rows whose answers differ"
     return examples, wrong

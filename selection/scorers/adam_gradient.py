@@ -143,7 +143,7 @@ class AdamGradientScorer:
         return np.divide(features, lengths, out=features, where=lengths > 0)
 
     def _tokens(self, examples: Sequence[Example]) -> npt.NDArray[np.int64]:
-        return np.array([len(t.ids) - t.start for t in self.model.tokenize(examples)])
+        return np.array([len(t.trained) for t in self.model.tokenize(examples)])
 
 
 def rooted(

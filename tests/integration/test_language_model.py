@@ -14,8 +14,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from airrep.errors import ArgumentError, CheckpointError, MissingInputError, RecordError
-from airrep.language_model.model import LanguageModel, LanguageModelFormat
-from airrep.records import Example
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import LanguageModelFormat
+from airrep.records import Example, normalize, trl_record
 from curate import demo_pool
 from eval_harness.runners.sft import sft_trainer
 
@@ -23,8 +24,6 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<eos>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-# Like reasoning models' templates: the generation prompt alone is not what precedes an answer.
-THINKING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
 # Like Llama 2's: white space around what is said is dropped.
 TRIMMED = "{% for m in messages %}[{{ m.role }}] {{ m.content.strip() }} {% endfor %}<eos>"
 
@@ -51,42 +50,38 @@ def examples():
 
 
 def trl_tokens(model, rows, directory, **options):
-    options = {"completion_only_loss": True, "max_length": None, **options}
-    trainer = sft_trainer(
-        model.network, model.tokenizer, Dataset.from_list(rows), directory, **options
-    )
+    """Token ids and labels of stock `SFTTrainer`; a label before the first token never counts."""
+    options = {"max_length": None, **options}
+    dataset = Dataset.from_list(rows, on_mixed_types="use_json")
+    trainer = sft_trainer(model.network, model.tokenizer, dataset, directory, **options)
     data = trainer.train_dataset
-    return list(zip(data["input_ids"], data["labels"], strict=True))
+    return [(i, [-100, *j[1:]]) for i, j in zip(data["input_ids"], data["labels"], strict=True)]
 
 
 def our_tokens(model, examples):
-    return [(t.ids, [-100] * t.start + t.completion) for t in model.tokenize(examples)]
+    found = []
+    for tokens in model.tokenize(examples):
+        labels = [-100] * len(tokens.ids)
+        for i in tokens.trained:
+            labels[i] = tokens.ids[i]
+        found.append((tokens.ids, labels))
+    return found
 
 
-def test_plain_pairs_are_tokenized_as_trl_does(model, examples, tmp_path):
-    rows = [{"prompt": e.prompt + "\n", "completion": e.completion} for e in examples]
-    assert our_tokens(model, examples) == trl_tokens(model, rows, tmp_path)
-    assert all(ids[-1] == model.tokenizer.eos_token_id for ids, _ in our_tokens(model, examples))
-
-
-@pytest.mark.parametrize("template", [CHATML, THINKING, TRIMMED])
-def test_conversations_are_tokenized_as_trl_does(template, model, examples, tmp_path):
-    model.tokenizer.chat_template = template
-    rows = [
-        {
-            "prompt": [{"role": "user", "content": e.prompt}],
-            "completion": [{"role": "assistant", "content": e.completion}],
-        }
-        for e in examples
-    ]
-    assert our_tokens(model, examples) == trl_tokens(model, rows, tmp_path)
+def test_pairs_of_text_are_tokenized_as_trl_does(model, examples, tmp_path):
+    rows = [{"prompt": e.prompt, "completion": e.completion} for e in examples]
+    found = our_tokens(model, examples)
+    assert found == trl_tokens(model, rows, tmp_path)
+    assert all(ids[-1] == model.tokenizer.eos_token_id for ids, _ in found)
+    model.tokenizer.chat_template = CHATML  # which is not for text
+    assert our_tokens(model, examples) == found
 
 
 def test_a_beginning_of_text_token_stands_once_at_the_front(model, examples, tmp_path):
     model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<pad> $A", special_tokens=[("<pad>", 0)]
     )
-    rows = [{"prompt": e.prompt + "\n", "completion": e.completion} for e in examples]
+    rows = [{"prompt": e.prompt, "completion": e.completion} for e in examples]
     found = our_tokens(model, examples)
     assert found == trl_tokens(model, rows, tmp_path)
     assert all(ids[0] == 0 and ids.count(0) == 1 for ids, _ in found)
@@ -95,23 +90,142 @@ def test_a_beginning_of_text_token_stands_once_at_the_front(model, examples, tmp
     assert plain.ids[0] == 0
 
 
-def test_plain_text_has_nothing_before_it(model, tmp_path):
-    tokens = model.tokenize([Example("0", "", "All of it is text.")])[0]
-    [(ids, _)] = trl_tokens(
-        model, [{"text": "All of it is text."}], tmp_path, completion_only_loss=None
+# --- every layout, as stock SFTTrainer reads what `to_trl` gives it ---
+
+
+def _said(role, content, **more):
+    return {"role": role, "content": content, **more}
+
+
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"x": {"type": "int"}}}}]
+TURNS = [
+    _said("user", "Which river?"),
+    _said("assistant", "One moment."),
+    _said("user", "Well?"),
+    _said("assistant", "The Nile 🗼"),
+]
+CALLING = [
+    _said("user", "Weather?"),
+    _said("assistant", "", tool_calls=[CALL]),
+    _said("tool", "7"),
+    _said("assistant", "Seven."),
+]
+SHAREGPT = [{"from": "human", "value": "What is green?"}, {"from": "gpt", "value": "Leaves."}]
+TRAINED = {
+    "text": {"text": "All of it is text."},
+    "prompt+completion": {"prompt": "one two", "completion": " three"},
+    "prompt+completion, chat": {"prompt": TURNS[:3], "completion": TURNS[3:]},
+    "messages": {"messages": TURNS},
+    "messages, tools": {"messages": CALLING, "tools": TOOLS},
+    "messages, tools as text": {"messages": CALLING, "tools": json.dumps(TOOLS)},
+    "messages, ending in a call": {"messages": CALLING[:2], "tools": TOOLS},
+    "messages, template arguments": {"messages": TURNS, "chat_template_kwargs": {"shout": True}},
+    "messages, blocks": {
+        "messages": [
+            _said("user", [{"type": "input_text", "text": "q"}]),
+            _said("assistant", [{"type": "output_text", "text": "a"}]),
+        ]
+    },
+    "conversations": {"system": "Be kind.", "conversations": SHAREGPT},
+    "alpaca": {"instruction": "Say", "input": "it", "output": "now"},
+    "alpaca, history": {
+        "instruction": "Say",
+        "input": "",
+        "output": "now",
+        "system": "s",
+        "history": [["q", "a"]],
+    },
+    "question+answer": {"question": "Who?", "answer": "I."},
+    "calls": {"query": "Weather?", "answers": json.dumps([CALL["function"]]), "tools": "[]"},
+    "label": {"prompt": "one", "completion": " two", "label": True},
+    "weights": {"messages": [*TURNS[:1], {**TURNS[1], "weight": 0}, *TURNS[2:]]},
+}
+MARKED = (
+    "{% for t in tools or [] %}<tool>{{ t | tojson }}\n{% endfor %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content or '' }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c | tojson }}{% endfor %}<eos>\n{% endgeneration %}"
+    "{% else %}{{ m.content.upper() if shout else m.content }}<eos>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TEMPLATES = {
+    "marked": MARKED,
+    "unmarked": MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", ""),
+    "thinking": MARKED.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}"),
+    "trimmed": TRIMMED,
+}
+
+
+@pytest.mark.parametrize("layout", TRAINED)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_layout_is_tokenized_as_trl_does(template, layout, model, tmp_path):
+    if template == "trimmed" and layout in ("messages, ending in a call", "calls"):
+        pytest.skip("this template shows no calls")
+    model.tokenizer.chat_template = TEMPLATES[template]
+    read = normalize(TRAINED[layout])
+    assert our_tokens(model, [read]) == trl_tokens(model, [trl_record(TRAINED[layout])], tmp_path)
+
+
+@pytest.mark.parametrize("layout", [name for name, row in TRAINED.items() if "mess" in name])
+def test_the_assistants_tokens_alone_are_tokenized_as_trl_does(layout, model, tmp_path):
+    model.tokenizer.chat_template = MARKED
+    asked = replace(model, format=LanguageModelFormat(assistant_only_loss=True))
+    read = normalize(TRAINED[layout])
+    found = our_tokens(asked, [read])
+    rows = [trl_record(TRAINED[layout])]
+    assert found == trl_tokens(model, rows, tmp_path, assistant_only_loss=True)
+    assert found != our_tokens(model, [read])
+
+
+def test_a_template_that_marks_nothing_cannot_train_the_assistant_alone(model):
+    model.tokenizer.chat_template = TEMPLATES["unmarked"]
+    asked = replace(model, format=LanguageModelFormat(assistant_only_loss=True))
+    with pytest.raises(CheckpointError, match="get_training_chat_template"):
+        asked.tokenize([normalize({"messages": TURNS})])
+
+
+def test_a_template_that_refuses_a_row_is_an_error_with_the_row(model):
+    """Mistral's and Gemma's: roles have to alternate."""
+    model.tokenizer.chat_template = (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+        "[{{ m.role }}]{{ m.content }}<eos>{% endfor %}"
     )
-    assert tokens.ids == ids
-    assert tokens.start == 1  # the first token has nothing to be predicted from
+    rows = [{"messages": TURNS}, {"messages": TURNS[1:]}, {"text": "not for the template"}]
+    read = [normalize(row, index=i) for i, row in enumerate(rows)]
+    with pytest.raises(RecordError, match=r"^example '1' \(row 1\): .*roles must alternate"):
+        model.tokenize(read)
+    assert len(model.tokenize([read[0], read[2]])) == 2
 
 
-def test_too_long_the_front_of_the_prompt_goes_first(model):
+def test_without_a_template_conversations_are_refused(model):
+    with pytest.raises(CheckpointError, match="no chat template"):
+        model.tokenize([normalize({"messages": TURNS})])
+
+
+@pytest.mark.parametrize("layout", ["text", "prompt+completion", "messages", "messages, tools"])
+def test_what_is_too_long_is_cut_as_trl_does(layout, model, tmp_path):
+    model.tokenizer.chat_template = MARKED
+    read = normalize(TRAINED[layout])
+    whole = model.tokenize([read])[0]
+    for most in range(whole.start + 1, len(whole.ids) + 2):
+        short = replace(model, format=LanguageModelFormat(max_tokens=max(most, 2)))
+        (found,) = our_tokens(short, [read])
+        if most % 7 == 1 or most == whole.start + 1:  # a trainer each
+            rows = [trl_record(TRAINED[layout])]
+            assert [found] == trl_tokens(model, rows, tmp_path, max_length=max(most, 2))
+        assert len(found[0]) == min(max(most, 2), len(whole.ids))
+
+
+def test_where_trl_would_drop_a_row_the_front_of_the_prompt_goes(model):
     example = Example("0", "one two three four five six seven eight", "nine ten")
     whole = model.tokenize([example])[0]
     count = len(whole.completion)
-    for most in range(2, len(whole.ids) + 3):
+    for most in range(2, whole.start + 1):
         short = replace(model, format=LanguageModelFormat(max_tokens=most))
         cut = short.tokenize([example])[0]
-        assert len(cut.ids) == min(most, len(whole.ids))
+        assert len(cut.ids) == most
         if most > count:  # all of the completion, and the end of the prompt
             assert cut.ids == whole.ids[-most:]
             assert cut.completion == whole.completion
@@ -150,21 +264,35 @@ def test_an_empty_completion_is_refused(completion, model):
 
 def test_a_completion_that_the_template_drops_is_refused(model):
     model.tokenizer.chat_template = "{% for m in messages[:1] %}{{ m.content }}{% endfor %}"
-    with pytest.raises(RecordError, match=r"'7' \(row 0\).*no token to predict"):
-        model.tokenize([Example("7", "question", "answer")])
+    row = {"prompt": [_said("user", "q")], "completion": [_said("assistant", "a")]}
+    with pytest.raises(RecordError, match=r"'7' \(row 7\).*no token to predict"):
+        model.tokenize([normalize(row, index=7)])
 
 
 def test_no_examples_no_tokens(model):
     assert model.tokenize([]) == []
 
 
-@pytest.mark.parametrize("kind", ["pad", "eos"])
-def test_a_tokenizer_without_padding_or_end_is_refused(kind, tiny_lm, tmp_path):
+def test_a_tokenizer_without_an_end_is_refused_and_one_without_padding_pads_by_the_end(
+    tiny_lm, tmp_path
+):
     copy = shutil.copytree(tiny_lm, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(copy)
-    setattr(tokenizer, f"{kind}_token", None)
+    tokenizer.pad_token = None
     tokenizer.save_pretrained(copy)
-    with pytest.raises(CheckpointError, match=rf"no \S+ token.*tokenizer\.{kind}_token = "):
+    assert LanguageModel.from_pretrained(copy).tokenizer.pad_token == "<eos>"
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(CheckpointError, match=r"no end-of-text token.*tokenizer\.eos_token = "):
+        LanguageModel.from_pretrained(copy)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tiny_lm, tmp_path):
+    copy = shutil.copytree(tiny_lm, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["<x>", "<y>"])
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(CheckpointError, match=r"has 514 tokens.*resize_token_embeddings\(514\)"):
         LanguageModel.from_pretrained(copy)
 
 

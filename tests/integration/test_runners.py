@@ -22,7 +22,8 @@ from transformers import (
 
 from airrep.errors import ArgumentError, CheckpointError, LossError
 from airrep.language_model.lora import first_down_projection
-from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example
 from curate import demo_pool
 from eval_harness.measures.losses import completion_losses

@@ -12,7 +12,8 @@ import torch
 
 from airrep.disk import parts
 from airrep.errors import LossError, SupervisionError
-from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, run_file
 from curate import demo_pool

@@ -23,7 +23,7 @@ def test_losses_are_those_of_each_example_alone(make_lm, plain_losses, kind, tok
     losses = np.full(len(different), np.nan)
     with torch.inference_mode():
         for batch in batches(model, different, tokens_per_batch):
-            found = mean_token_losses(model.network, batch.ids, batch.mask, batch.start)
+            found = mean_token_losses(model.network, batch.ids, batch.mask, batch.trained)
             losses[batch.members] = found[: len(batch.members)]
         expected = plain_losses(model, EXAMPLES)
     np.testing.assert_allclose(losses[which], expected, rtol=1e-10)
@@ -35,4 +35,4 @@ def test_a_network_without_a_head_has_no_losses(make_lm):
     different, _ = tokens_once(model, EXAMPLES[:2])
     (batch,) = batches(model, different[:1], 4096)
     with pytest.raises(ArgumentError, match="LlamaModel has no LM head"):
-        mean_token_losses(model.network.model, batch.ids, batch.mask, batch.start)
+        mean_token_losses(model.network.model, batch.ids, batch.mask, batch.trained)

@@ -9,7 +9,8 @@ import pytest
 
 from airrep import AirRep
 from airrep.errors import CheckpointError, RecordError
-from airrep.language_model.model import LanguageModel, LanguageModelFormat
+from airrep.language_model.model import LanguageModel
+from airrep.language_model.tokens import LanguageModelFormat
 from airrep.network.reading import LanguageModelReader, SentenceReader, make_reader
 from airrep.records import Example
 from airrep.template import TextTemplate

@@ -15,7 +15,8 @@ from airrep.errors import CheckpointError, EmbeddingError, RecordError
 from airrep.language_model.batching import in_blocks
 from airrep.network import token_pooling as token_pooling_module
 from airrep.network.token_pooling import feature_blocks, level_numbers
-from airrep.records import Example
+from airrep.records import Example, normalize
+from airrep.template import TextTemplate
 from selection.scorers.embedding import EmbeddingScorer
 
 CHATML = (
@@ -260,9 +261,17 @@ def test_prediction_agrees_with_a_loop_over_tokens(reading_model):
 
 
 def test_a_chat_template_is_followed(make_reading_model):
-    texts = [f"{e.prompt}\x1e{e.completion}" for e in EXAMPLES[:8]]
+    turns = [
+        ({"role": "user", "content": e.prompt}, {"role": "assistant", "content": e.completion})
+        for e in EXAMPLES[:8]
+    ]
+    rows = [{"prompt": [asked], "completion": [said]} for asked, said in turns]
+    texts = [TextTemplate.verbatim(64).render(normalize(row)) for row in rows]
     chatting = make_reading_model(chat=CHATML, texts=texts)
     tokens = chatting.reader.tokens(texts)
+    assert [t.ids for t in tokens] == [
+        t.ids for t in chatting.reader.model.tokenize([normalize(row) for row in rows])
+    ]
     assert "<|im_start|>user" in chatting.tokenizer.decode(tokens[1].ids)
     expected = np.stack([slow_prediction(chatting, t.ids, t.start) for t in tokens])
     np.testing.assert_allclose(chatting.features(texts), expected, rtol=1e-4, atol=2e-5)

@@ -19,7 +19,7 @@ from curate.trl import Reselect, last_checkpoint, loss_weights
 from curate.trl.metrics import MOST_SOURCES, round_metrics
 from curate.trl.model_in_training import random_state_kept
 from curate.trl.rounds import NO_SOURCE, LiveSelection, load_rounds, save_rounds
-from curate.trl.rows import ROW_COLUMN, check_rows, conversational, training_rows
+from curate.trl.rows import ROW_COLUMN, check_rows, training_rows
 from curate.trl.weighting import weights_by
 from selection import DenseScores
 from selection.selectors import make_selector
@@ -254,16 +254,6 @@ def test_training_rows_are_the_pool_in_one_layout():
     assert found[ROW_COLUMN][:] == [0, 2, 3]
     assert found["prompt"][:] == ["q0\n", "q2\n", "q3\n"]
     check_rows(found, pool)
-    assert not conversational(found)
-
-
-def test_conversations_and_texts():
-    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    pool = [Example("0", "q", "a")]
-    assert conversational(training_rows(Dataset.from_list([{"messages": turns}]), pool, None))
-    pairs = [{"prompt": turns[:1], "completion": turns[1:]}]
-    assert conversational(training_rows(Dataset.from_list(pairs), pool, None))
-    assert not conversational(training_rows(Dataset.from_list([{"text": "a"}]), pool, None))
 
 
 def test_layouts_that_do_not_go_together():

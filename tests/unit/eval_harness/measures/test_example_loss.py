@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
-from airrep.language_model.model import LanguageModelFormat
+from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example
 from eval_harness.measures.losses import completion_losses, evaluation_mode
 
