@@ -99,6 +99,13 @@ def _guarded(guard: GuardReport) -> list[str]:
 def _encoded(manifest: Manifest) -> list[str]:
     lines = []
     for encoder in manifest.encoders:
+        if "instead" in encoder:
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in encoder["unknown"].items())
+            lines += [
+                f"scored  by {encoder['instead']}, because {encoder['name']} cannot read the texts",
+                f"        unknown tokens: {shares}. Better: {OTHERS}.",
+            ]
+            continue
         lines.append(
             f"encoded {'pool':<8}{_rows(encoder['encoded'])} with {encoder['name']} "
             f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"

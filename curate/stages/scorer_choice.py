@@ -79,6 +79,11 @@ def make_scorer(
         if is_own(name):
             return OwnScores(name, rows)
         if SCORERS[name].needs == "encoder":
+            if len(names) == 1 and encoder is None and store is None and rows is not None:
+                from curate.stages.words_instead import words_instead  # brings scikit-learn
+
+                if other := words_instead(load_encoder(None), *rows):
+                    return other
             return _embedding_scorer(encoder, store, batches, engine, rows)
         needed = [loaded] if SCORERS[name].needs == "model" else []
         return SCORERS[name].make(*needed, common={"seed": seed, **batches})

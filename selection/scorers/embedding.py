@@ -104,13 +104,9 @@ class EmbeddingScorer:
         Raises:
             ArgumentError: Most are unknown.
         """
-        share = getattr(self.encoder, "unknown_share", None)
-        if share is None:
+        found = unknown_shares(self.encoder, targets, pool)
+        if not found:
             return {}
-        found = {}
-        for name, examples in (("pool", pool), ("targets", targets)):
-            places = np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(int)
-            found[name] = round(share([examples[i] for i in places.tolist()]), 4)
         name = max(found, key=lambda each: found[each])
         unread = f"{found[name]:.0%} of the tokens of the {name} are unknown to {self._reader}"
         if found[name] > MOST_UNKNOWN:
@@ -146,3 +142,17 @@ class EmbeddingScorer:
                 f"{self.name}: expected embeddings ({len(texts)}, D), found {embeddings.shape}."
             )
         return embeddings
+
+
+def unknown_shares(
+    encoder: Encoder, targets: Sequence[Example], pool: Sequence[Example]
+) -> dict[str, float]:
+    """Share of unknown tokens of pool and targets, of evenly spaced rows; {} if not known."""
+    share = getattr(encoder, "unknown_share", None)
+    if share is None:
+        return {}
+    found = {}
+    for name, examples in (("pool", pool), ("targets", targets)):
+        places = np.linspace(0, len(examples) - 1, min(len(examples), _SAMPLE)).astype(int)
+        found[name] = round(share([examples[i] for i in places.tolist()]), 4)
+    return found

@@ -18,7 +18,9 @@ _FLAT = 1e-6  # of max |score|: what float32 cannot tell from nothing
 _NAMED = 5
 
 
-def check_flat(scores: Scores, pool: Sequence[Example], why: str, remedy: str) -> Scores:
+def check_flat(
+    scores: Scores, pool: Sequence[Example], why: str, remedy: str, *, of_words: bool = False
+) -> Scores:
     """The scores, unless no target's tell one row from another though the rows differ.
 
     Args:
@@ -26,6 +28,8 @@ def check_flat(scores: Scores, pool: Sequence[Example], why: str, remedy: str) -
         pool: Its rows.
         why: What such scores mean, after a colon.
         remedy: What to do about them.
+        of_words: Whether scores above 0 mean words in common: then all rows have the same ones,
+            which is true of them, and a warning is enough.
 
     Raises:
         ArgumentError: For every target all rows have the same score. If it is so for some targets,
@@ -35,7 +39,7 @@ def check_flat(scores: Scores, pool: Sequence[Example], why: str, remedy: str) -
     if not flat.size or all(_text(row) == _text(pool[0]) for row in pool):
         return scores
     targets = scores.shape[0]
-    if len(flat) == targets:
+    if len(flat) == targets and not (of_words and _in_common(scores)):
         raise ArgumentError(
             f"{scores.method}: for {'the target' if targets == 1 else f'all {targets:,} targets'}, "
             f"every one of the {len(pool):,} pool rows has the same score: {why}. {remedy}"
@@ -64,6 +68,10 @@ def _flat(scores: Scores) -> npt.NDArray[np.int64]:
             if not flat.size:
                 break
     return flat
+
+
+def _in_common(scores: Scores) -> bool:
+    return bool(scores.block(0, 1).max() > 0)  # of scores that are the same for all rows
 
 
 def all_alike(low: npt.ArrayLike, high: npt.ArrayLike) -> npt.NDArray[np.bool_]:

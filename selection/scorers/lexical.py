@@ -81,4 +81,5 @@ def _checked(scores: Scores, pool: Sequence[Example]) -> Scores:
         "no word tells one row from another",
         "Give targets in the language of the pool and on its subjects, or take a scorer that "
         'compares meanings: scorer="airrep", with a multilingual encoder= where languages differ.',
+        of_words=True,
     )
