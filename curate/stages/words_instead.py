@@ -33,12 +33,10 @@ class WordsInstead(TfidfScorer):
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`."""
-        shares = " and ".join(
-            f"{share:.0%} of the {name}'s" for name, share in self.unknown.items()
-        )
+        of = " and ".join(f"{share:.0%} of the {name}" for name, share in self.unknown.items())
         warnings.warn(
-            f"{shares} tokens are unknown to {self.encoder}, so {self.name} scores the rows. Better: "
-            f"{OTHERS}.",
+            f"{of} (by tokens) is unknown to {self.encoder}, so {self.name} scores the rows. "
+            f"Better: {OTHERS}.",
             stacklevel=2,
         )
         scores = super().score(targets, pool)
