@@ -6,9 +6,11 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import BoundArguments
-from typing import Any
+from typing import Any, TextIO
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Token, UnknownOptionError
 from cyclopts.config import Env
@@ -47,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         verbose = options["verbose"]
-        return _run(words[0], options, config.manifest)
+        with _one_line_warnings(asked):
+            return _run(words[0], options, config.manifest)
     except CurateError as error:
         if verbose:
             traceback.print_exc()
@@ -117,7 +120,7 @@ def _run(name: str, options: dict[str, Any], manifest: dict[str, Any] | None) ->
     result = verb(name)(**_with_standard_input(options))
     if rank() == 0:
         show = as_json if own.get("json") else as_text
-        sys.stdout.write(_printable(show(name, options, result)) + "\n")
+        _write(sys.stdout, show(name, options, result))
     if own["verbose"]:
         _show_times(result, time.perf_counter() - began)
     found = [what for what in own.get("fail_on") or () if result.counts[what]]
@@ -161,13 +164,43 @@ def _show_times(result: object, seconds: float) -> None:
 
 
 def _complain(text: str, status: int) -> int:
-    sys.stderr.write(_printable(text) + "\n")
+    _write(sys.stderr, text)
     return status
 
 
-def _printable(text: str) -> str:
-    """A text without characters that steer a terminal, or that it cannot be sent."""
-    return text.translate(_ESCAPED)
+def _write(stream: TextIO, text: str) -> None:
+    """Write a line without characters that steer a terminal, or that it cannot be sent."""
+    text = text.translate(_ESCAPED)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (
+        UnicodeEncodeError
+    ):  # as JSON writes characters that are not ASCII, which others read too
+        text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    stream.write(text + "\n")
+
+
+@contextmanager
+def _one_line_warnings(asked: str) -> Iterator[None]:
+    """Our warnings are for whoever typed the command, who has no use for a line of our code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category is UserWarning:
+            _complain(f"{asked}: warning: {message}", 0)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 if __name__ == "__main__":

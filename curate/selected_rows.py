@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo
 from datasets.table import InMemoryTable
 
+from airrep.disk.sealed import reading
 from airrep.errors import ArgumentError, FileFormatError, MissingInputError
 from curate.manifest.provenance import MANIFEST_FILE
 from curate.report import Insight
+from curate.rows.bad_rows import SkippedRow
+from curate.rows.collection import as_dataset
 from curate.rows.files import read_file
-from curate.stages.destination import FileFormat
+from curate.stages.destination import SKIPPED
+from curate.writing.file_format import FileFormat
 
 COLUMN_PREFIX = "curate_"
 _REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
@@ -69,16 +72,6 @@ def with_reasons(rows: Dataset, insight: Insight) -> Dataset:
     return own
 
 
-def write_rows(dataset: Dataset, file: Path, format: FileFormat) -> None:  # noqa: A002
-    """Write rows to a file."""
-    if format == "parquet":
-        pq.write_table(dataset.with_format("arrow")[:], file)
-        return
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
-        for row in dataset:
-            stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-
 def read_selected(directory: Path, insight: Insight) -> Dataset:
     """The rows that `TrainingSet.save` wrote.
 
@@ -91,12 +84,25 @@ def read_selected(directory: Path, insight: Insight) -> Dataset:
     if file is None:
         raise MissingInputError(f"{directory}: there is no {files[0].name} or {files[1].name}.")
     try:
-        table = read_file(file)
-        same = table[ADDED[1]].to_pylist() == insight.rows[insight.selection.indices].tolist()
+        rows = as_dataset(read_file(file), str(file))
+        same = rows.data[ADDED[1]].to_pylist() == insight.rows[insight.selection.indices].tolist()
     except (OSError, LookupError, pa.ArrowException) as error:
         raise FileFormatError(f"{file} is damaged ({error!r}); select again.") from error
     if not same:
         raise FileFormatError(
             f"{file} holds other rows than {directory / MANIFEST_FILE} names; select again."
         )
-    return Dataset(InMemoryTable(table))
+    return rows
+
+
+def read_skipped(directory: Path) -> list[SkippedRow]:
+    """The rows that could not be read, as `TrainingSet.save` listed them.
+
+    Raises:
+        FileFormatError: The list is damaged.
+    """
+    file = directory / SKIPPED
+    if not file.is_file():
+        return []
+    with reading(file, "Select again", FileFormatError, "damaged"):
+        return [SkippedRow(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]

@@ -15,6 +15,7 @@ from airrep.disk.parts import discard, kept_in
 from airrep.engines import Engine, started
 from airrep.errors import ArgumentError
 from airrep.machine.processes import rank, wait_for_everyone
+from airrep.records import taken
 from curate.manifest.arguments import replayable
 from curate.manifest.provenance import Manifest, fingerprint, run_of
 from curate.selected_rows import check_columns
@@ -88,6 +89,7 @@ class SelectionRun:
         with self._timed("read"):
             inputs = self.request.inputs.read()
             check_columns(inputs.pool.rows.dataset.column_names, "pool")
+            inputs.pool.check_layout("pool")
             return inputs, self.request.choice.share(inputs)
 
     def _check_run(self, inputs: Inputs) -> None:
@@ -170,7 +172,7 @@ class SelectionRun:
                 "shortlist": chosen.shortlist,
                 "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
                 "constraints": [] if bound is None else standings(bound, chosen, made.size, share),
-                "fingerprint": fingerprint(made.kept.rows[i] for i in chosen.indices.tolist()),
+                "fingerprint": fingerprint(taken(made.kept.rows, chosen.indices)),
             },
             seconds=self.seconds,
         )

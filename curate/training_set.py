@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -20,8 +19,9 @@ from airrep.disk.locks import locked
 from airrep.disk.paths import user_path
 from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError
-from airrep.records import normalize, trl_record
+from airrep.records import Example
 from curate.guard import GuardReport
+from curate.manifest.arguments import columns_of
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, Manifest, identity
 from curate.report import (
     Explanation,
@@ -32,11 +32,14 @@ from curate.report import (
     read_insight,
     write_insight,
 )
+from curate.report.kept.insight import RowText
 from curate.report.seal import reports_of_another
-from curate.selected_rows import read_selected, with_reasons, without_reasons, write_rows
+from curate.rows.bad_rows import SkippedRow
+from curate.selected_rows import read_selected, read_skipped, with_reasons, without_reasons
 from curate.stages.destination import (
     LOCK,
-    FileFormat,
+    REMOVED,
+    SKIPPED,
     check_directory,
     check_format,
     check_replaceable,
@@ -47,6 +50,9 @@ from curate.stages.destination import (
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept
 from curate.summary import dataset_card, summarize
+from curate.writing.file_format import FileFormat
+from curate.writing.for_trl import for_trl
+from curate.writing.row_files import write_lines, write_rows
 from selection.overview import ScoreOverview
 from selection.result import Selection
 
@@ -73,6 +79,8 @@ class TrainingSet:
             that the guard did not remove), of the targets and of the scores.
         guard: Leaks and near-duplicates that were found, and what was done about them.
         manifest: Provenance; enough to repeat the run.
+        skipped: Pool rows that could not be read, with `on_bad_row="skip"`.
+        rows: The pool rows that could be chosen; None of a training set that was loaded.
 
     Example:
         >>> import curate
@@ -86,6 +94,8 @@ class TrainingSet:
     insight: Insight = field(repr=False)
     guard: GuardReport = field(repr=False)
     manifest: Manifest = field(repr=False)
+    skipped: Sequence[SkippedRow] = field(default=(), repr=False)
+    rows: Sequence[Example] | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -105,10 +115,11 @@ class TrainingSet:
             manifest: Provenance.
             seen: What the scores say, as far as reports and explanations need it.
         """
-        rows, columns = inputs.pool.rows.dataset, manifest.arguments.get("columns")
-        removed = guarded(kept.report, lambda row: normalize(rows[row], index=row, columns=columns))
+        rows = inputs.pool.rows.dataset
+        removed = guarded(kept.report, inputs.pool.example_at)
         insight = gather(selection, kept.rows, inputs.targets, manifest.to_dict(), seen, removed)
-        return cls(with_reasons(rows, insight), insight, kept.report, manifest)
+        dataset = with_reasons(rows, insight)
+        return cls(dataset, insight, kept.report, manifest, inputs.pool.skipped, kept.rows)
 
     @classmethod
     def load(cls, directory: str | Path) -> TrainingSet:
@@ -128,7 +139,24 @@ class TrainingSet:
         insight = read_insight(directory)
         manifest = Manifest.from_dict(insight.manifest)
         rows = read_selected(directory, insight)
-        return cls(rows, insight, _guard_report(insight, manifest), manifest)
+        skipped = read_skipped(directory)
+        return cls(rows, insight, _guard_report(insight, manifest), manifest, skipped)
+
+    @property
+    def pool(self) -> Sequence[Example]:
+        """The pool rows that could be chosen, which `selection.indices` counts.
+
+        Raises:
+            ArgumentError: The training set was loaded from its files, which do not hold the pool.
+        """
+        if self.rows is None:
+            raise ArgumentError("a training set that was loaded does not hold its pool.")
+        return self.rows
+
+    @property
+    def targets(self) -> Sequence[RowText]:
+        """The targets, their texts cut where they are long."""
+        return self.insight.targets
 
     @property
     def selection(self) -> Selection:
@@ -184,24 +212,25 @@ class TrainingSet:
         card.push_to_hub(repo_id)
         return str(commit.commit_url)
 
-    def to_trl(self) -> Dataset:
-        """The chosen rows in exactly one layout that TRL's trainers read.
+    def to_trl(self, *, everything: bool = False) -> Dataset:
+        """The chosen rows in exactly one layout that TRL's trainers read (docs/rows.md).
 
-        `messages` for conversations, `text` for plain text, `prompt` and `completion` for the rest.
+        `messages` for conversations, `text` for plain text, `prompt` and `completion` for pairs,
+        `chosen` and `rejected` for preferences; and `tools`, `chat_template_kwargs`, `images` and
+        `label` where the rows have them. What is in such a layout already is passed on as it is.
+
+        Args:
+            everything: Whether your other columns are kept as well, which a trainer may take for
+                something else; reward functions of GRPO read them.
 
         Raises:
             ArgumentError: The rows are of several layouts, which no trainer reads together.
         """
-        columns = self.manifest.arguments.get("columns")
-        records = [trl_record(row, columns=columns) for row in without_reasons(self.dataset)]
-        layouts = {tuple(record) for record in records}
-        if len(layouts) > 1:
-            found = " and ".join("+".join(layout) for layout in sorted(layouts))
-            raise ArgumentError(
-                f"the chosen rows mix the layouts {found}, which TRL does not read together; "
-                "convert the pool to one of them."
-            )
-        return Dataset.from_list(records)
+        return for_trl(
+            without_reasons(self.dataset),
+            columns_of(self.manifest.arguments),
+            everything=everything,
+        )
 
     def summary(self) -> str:
         """What was read, what was chosen, from which sources, for which targets, in what time."""
@@ -245,7 +274,8 @@ class TrainingSet:
         """Write the training set; each file appears whole or not at all.
 
         `train.*` is what `to_trl` returns, `selection.*` is `dataset`, `removed.jsonl` has a line
-        for every row that the guard removed or warned of, `insight/` is what `curate
+        for every row that the guard removed or warned of, `skipped.jsonl` one for every pool row
+        that could not be read, `insight/` is what `curate
         report DIR` and `curate explain DIR ROW` read, and `manifest.json` repeats the run: `curate
         select --config DIR/manifest.json`.
 
@@ -283,9 +313,13 @@ class TrainingSet:
             with atomic_file(directory / f"{name}.{format}") as temporary:
                 write_rows(dataset, temporary, format)
                 digests[f"{name}.{format}"] = file_digest(temporary)
-        with atomic_file(directory / "removed.jsonl") as temporary:
-            _write_findings(self.guard, temporary)
-            digests["removed.jsonl"] = file_digest(temporary)
+        lines = {REMOVED: _findings(self.guard)}
+        if self.skipped:
+            lines[SKIPPED] = map(asdict, self.skipped)
+        for name, written in lines.items():
+            with atomic_file(directory / name) as temporary:
+                write_lines(written, temporary)
+                digests[name] = file_digest(temporary)
         digests |= write_insight(self.insight, directory)
         known = {} if earlier is None else earlier.get(FILES_KEY, {})
         same = earlier is not None and identity(earlier) == identity(manifest)
@@ -315,9 +349,6 @@ def _guard_report(insight: Insight, manifest: Manifest) -> GuardReport:
     )
 
 
-def _write_findings(guard: GuardReport, file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
-        for warned, found in ((False, guard.removed), (True, guard.warned)):
-            for removal in found:
-                line = {**asdict(removal), "warned": warned}
-                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+def _findings(guard: GuardReport) -> Iterator[dict[str, Any]]:
+    for warned, found in ((False, guard.removed), (True, guard.warned)):
+        yield from ({**asdict(removal), "warned": warned} for removal in found)

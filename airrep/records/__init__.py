@@ -7,10 +7,26 @@ that record the texts are derived that encoders and the guard see.
 Not here: files and containers of rows (`curate.rows`), and tokens (`airrep.language_model`).
 """
 
+from airrep.records.collection import Examples, Fingerprint, ids_of, rows_of, sources_of, taken
 from airrep.records.example import Example
-from airrep.records.reading import normalize, trl_record
+from airrep.records.fields import with_roles
+from airrep.records.reading import fields_read, normalize, trl_record
 from airrep.records.text import as_text
 
 normalise = normalize  # the name that scripts written for earlier versions import
 
-__all__ = ["Example", "as_text", "normalise", "normalize", "trl_record"]
+__all__ = [
+    "Example",
+    "Examples",
+    "Fingerprint",
+    "as_text",
+    "fields_read",
+    "ids_of",
+    "normalise",
+    "normalize",
+    "rows_of",
+    "sources_of",
+    "taken",
+    "trl_record",
+    "with_roles",
+]

@@ -9,6 +9,7 @@ from typing import Any
 
 from airrep.records.messages import text_of
 
+_LAYOUT = ("text", "messages", "prompt", "completion", "chosen", "rejected", "completions", "label")
 _CONTEXT = ("tools", "chat_template_kwargs")  # of a prompt that is a conversation
 
 
@@ -47,6 +48,14 @@ class Example:
         if self.prompt:
             return {"prompt": self.prompt, "completion": self.completion}
         return {"text": self.completion}
+
+    @property
+    def layout(self) -> str:
+        """The record's fields that say what TRL makes of it, and whether they are messages."""
+        record = self.trl
+        fields = [name for name in _LAYOUT if name in record]
+        chat = fields[0] != "messages" and not isinstance(record[fields[0]], str)
+        return "+".join(fields) + " as messages" * chat
 
     @property
     def content(self) -> str:

@@ -16,6 +16,7 @@ from airrep.records.text import as_text
 CONTENT = ("prompt", "completion", "messages", "text", "chosen", "rejected")
 CONTEXT = ("system", "history", "tools", "label")
 ROLES = (*CONTENT, *CONTEXT, "source", "id", "ignore")
+_SPEAKERS = "roles"  # where `columns` keeps what `roles` says
 _MOST_NAMES = 40  # of fields, in a message
 
 
@@ -59,6 +60,13 @@ class Fields:
         return read_messages(value, self.name(field), self.roles, self.ignored)
 
 
+def with_roles(
+    columns: Mapping[str, Any] | None, roles: Mapping[str, str] | None
+) -> Mapping[str, Any] | None:
+    """`columns` and `roles` of `normalize` as one mapping, which `columns` may be as well."""
+    return {**(columns or {}), _SPEAKERS: roles} if roles else columns
+
+
 def fields_of(
     row: Mapping[str, Any], columns: Mapping[str, Any] | None, roles: Mapping[str, str] | None
 ) -> Fields:
@@ -68,7 +76,10 @@ def fields_of(
         ArgumentError: `columns` or `roles` is wrong.
         RecordError: The row lacks a field that the user names, or it is null.
     """
-    speakers = _checked_roles(tuple(sorted(roles.items()))) if roles else {}
+    if columns and _SPEAKERS in columns:
+        roles = columns[_SPEAKERS]
+        columns = {role: given for role, given in columns.items() if role != _SPEAKERS}
+    speakers = _checked_roles(roles) if roles else {}
     if not columns:
         return Fields(row, {}, speakers, frozenset())
     wanted = _wanted(columns)
@@ -149,15 +160,19 @@ def _checked_columns(
     return columns
 
 
-@lru_cache(maxsize=256)
-def _checked_roles(roles: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    for speaker, role in roles:
+def _checked_roles(roles: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(roles, Mapping):
+        raise ArgumentError(
+            f'roles: expected names and their roles, such as {{"narrator": "user"}}, found '
+            f"{shown(roles)}."
+        )
+    for speaker, role in roles.items():
         if not isinstance(speaker, str) or role not in SPEAKERS:
             raise ArgumentError(
                 f"roles: {shown(speaker)} is to be {shown(role)}; expected one of "
                 f"{', '.join(SPEAKERS)}."
             )
-    return dict(roles)
+    return roles
 
 
 def listed(row: Iterable[str]) -> str:

@@ -377,3 +377,9 @@ LAYOUTS = (
     Layout(("prompt", "completions", "labels"), _steps),
     Layout(("segments",), _segments),
 )
+
+# All that a record may be made of.
+READ = frozenset(
+    {name for each in LAYOUTS for name in (*each.required, *each.optional)}
+    | {*_SYSTEM, *_REFERENCES, *_LABELS, *_CARRIED, *_ANSWERS, "history"}
+)

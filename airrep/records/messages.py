@@ -184,7 +184,7 @@ def _role(speaker: Any, where: str, roles: Mapping[str, str]) -> str:  # noqa: A
             return role
     raise RecordError(
         f"{where} has the role {shown(speaker)}; known roles are {', '.join(SPEAKERS)}. Say "
-        "which of them it is."
+        'which of them it is: roles={"<role>": "user"} (--roles.<role> user).'
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airrep.errors import RecordError
 from airrep.records.example import Example
 from airrep.records.fields import Fields, fields_of, listed
-from airrep.records.layouts import Record, fitting_layouts, readings
+from airrep.records.layouts import READ, Record, fitting_layouts, readings
 from airrep.records.messages import Message, text_of
 from airrep.records.text import COLUMNS_HINT, as_text, filled
 
+_LOWER = frozenset(name.lower() for name in READ)
 _SOURCE_FIELDS = ("source", "dataset", "task")
 
 
@@ -85,6 +86,21 @@ def trl_record(
         {'messages': [{'role': 'assistant', 'content': 'Hello.'}]}
     """
     return _record(fields_of(row, columns, roles))
+
+
+def fields_read(names: Iterable[str], columns: Mapping[str, Any] | None) -> list[str]:
+    """Of the fields that rows have, those that `normalize` looks at.
+
+    Args:
+        names: Names of fields.
+        columns: See `normalize`.
+    """
+    asked = {name for given in (columns or {}).values() for name in _listed(given)}
+    return [n for n in names if n in asked or n in _SOURCE_FIELDS or str(n).lower() in _LOWER]
+
+
+def _listed(given: Any) -> Iterable[str]:  # noqa: ANN401 (of `columns`, not yet checked)
+    return (given,) if isinstance(given, str) else (g for g in given if isinstance(g, str))
 
 
 def _example(

@@ -8,8 +8,10 @@ from typing import Any
 
 from airrep.disk.paths import user_path
 from airrep.machine.arguments import numbers
+from airrep.records import with_roles
 from selection.constraints import Constraints
 
+_ROWS = ("pool", "targets", "test")  # arguments that can be several paths
 _PATHS = ("pool", "targets", "test", "encoder", "model", "store")  # arguments that can be one
 
 
@@ -28,10 +30,11 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
             arguments[name] = kept
         elif name in ("scorer", "encoder") and isinstance(value, Sequence):
             parts = [_absolute(name, each) for each in value]
-            if all(isinstance(each, str) for each in parts):
-                arguments[name] = parts
-        elif name in ("columns", "target_columns"):
+            arguments |= {name: parts} if all(isinstance(each, str) for each in parts) else {}
+        elif name in ("columns", "target_columns", "roles"):
             arguments[name] = dict(value)
+        elif name in _ROWS and (places := _places(value)):
+            arguments[name] = places
         elif name == "constraints":
             arguments[name] = Constraints.of(value).to_dict()
         elif name == "weights":
@@ -39,11 +42,24 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def columns_of(arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """How the pool's rows are read, of a manifest's arguments."""
+    return with_roles(arguments.get("columns"), arguments.get("roles"))
+
+
 def _absolute(name: str, value: Any) -> Any:  # noqa: ANN401 (any argument)
     """The value; where it is a path that leads somewhere, that place."""
     path = isinstance(value, str | Path) and (name in _PATHS or str(value).endswith(".npy"))
     place = _place(value) if path else None
     return value if place is None else str(place)
+
+
+def _places(value: Any) -> list[str]:  # noqa: ANN401 (any rows)
+    """Where several paths lead; nothing if there is anything else among them."""
+    if not isinstance(value, list | tuple):
+        return []
+    found = [_place(each) if isinstance(each, str | Path) else None for each in value]
+    return [] if None in found else list(map(str, found))
 
 
 def _place(path: str | Path) -> Path | None:

@@ -7,12 +7,11 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from airrep.disk.digests import content_digest
-from airrep.records import Example
+from airrep.records import Example, Fingerprint
 from airrep.version import __version__
 from selection.constraints.standing import Standing
 
@@ -136,13 +135,10 @@ def _encoders(manifest: dict[str, Any]) -> list[str]:
 
 def fingerprint(examples: Iterable[Example]) -> str:
     """A digest of examples in order: ids, prompts and completions."""
-    digest = blake2b(digest_size=16)
+    digest = Fingerprint()
     for example in examples:
-        for part in (example.id, example.prompt, example.completion):
-            encoded = part.encode("utf-8")
-            digest.update(len(encoded).to_bytes(8, "little"))
-            digest.update(encoded)
-    return digest.hexdigest()
+        digest.add(example)
+    return digest.hex
 
 
 def _versions() -> dict[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from datasets import Dataset
 from datasets.features import Json
@@ -15,10 +19,11 @@ from datasets.table import InMemoryTable
 
 from airrep.console.wording import shortened
 from airrep.errors import ArgumentError, FileFormatError, RecordError
-from airrep.records import Example, normalize
+from airrep.records import Example, Examples, Fingerprint, fields_read, normalize
 from curate.rows.bad_rows import OnBadRow, SkippedRow, Unreadable, content_of, row_of
 from curate.rows.json_values import python_values
 
+Columns: TypeAlias = Mapping[str, Any] | None
 READ_AT_ONCE = 1000
 _BYTES_AT_ONCE = 64 << 20
 
@@ -46,10 +51,12 @@ class Rows:
         first, file = self.files[bisect_right(self.files, (row, "\U0010ffff")) - 1]
         return file, row - first
 
-    def examples(
-        self, columns: Mapping[str, str] | None, on_bad_row: OnBadRow = "error"
-    ) -> tuple[list[Example], list[SkippedRow]]:
-        """Every row as an `Example`, and the rows that were skipped (if `on_bad_row` is "skip").
+    def examples(self, columns: Columns = None, on_bad_row: OnBadRow = "error") -> RowsRead:
+        """Look at every row once; examples are made from the rows whenever they are asked for.
+
+        Args:
+            columns: See `airrep.records.normalize`; with roles of speakers see `with_roles`.
+            on_bad_row: With "skip" rows that cannot be read are left out.
 
         Raises:
             RecordError: A row cannot be read; two rows have the same id; no row is left.
@@ -57,39 +64,38 @@ class Rows:
         """
         if on_bad_row not in ("error", "skip"):
             raise ArgumentError(f"on_bad_row {on_bad_row!r} is unknown; choose error or skip.")
-        examples: list[Example] = []
-        skipped: list[SkippedRow] = []
-        first_with: dict[str, int] = {}
-        for number, row in enumerate(iterate(self.dataset)):
-            file, local = self.place(number)
+        found = RowsRead(self, columns)
+        for number, row in enumerate(iterate(self.dataset, self.fields(columns))):
             try:
-                example = self._example(number, row, columns)
+                found.add(self.example(number, row, columns))
             except RecordError as error:
                 if on_bad_row == "error":
-                    raise error.at(row_of(file, local)) from None
-                known = self.unreadable.get(number)
-                content = known.content if known else content_of(row)
-                skipped.append(SkippedRow(file, local, str(error), content))
-                continue
-            if "id" in (columns or {}) and first_with.setdefault(example.id, number) != number:
-                raise RecordError(
-                    f"the id {example.id!r} is taken by row {first_with[example.id]}",
-                    where=row_of(file, local),
-                    remedy="ids have to be unique",
-                )
-            examples.append(example)
-        if not examples:
+                    raise error.at(row_of(*self.place(number))) from None
+                found.skip(number, error)
+        if not len(found.rows):
             reason = ""
-            if skipped:
+            if found.skipped:
+                skipped = found.skipped
                 every = f"all {len(skipped):,} were" if len(skipped) > 1 else "its one row was"
                 reason = f"; {every} skipped, the first: {skipped[0]}"
             raise RecordError(f"{self.name}: no usable rows{reason}")
-        return examples, skipped
+        return found
 
-    def _example(
-        self, number: int, row: dict[str, Any] | RecordError, columns: Mapping[str, str] | None
-    ) -> Example:
-        """One row as an example; an error of it names no place."""
+    def fields(self, columns: Columns) -> list[str]:
+        """The fields that are read."""
+        return fields_read(self.dataset.column_names, columns)
+
+    def example(self, number: int, row: dict[str, Any] | RecordError, columns: Columns) -> Example:
+        """One row as an example; an error of it names no place.
+
+        Args:
+            number: Its position.
+            row: The fields of it that are read.
+            columns: See `examples`.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
         if number in self.unreadable:
             raise RecordError(self.unreadable[number].reason)
         if isinstance(row, RecordError):
@@ -98,15 +104,139 @@ class Rows:
         try:
             read = normalize(row, index=local, origin=file, columns=columns)
         except RecordError as error:
+            whole = self.whole(number)
+            if not isinstance(whole, RecordError) and whole.keys() != row.keys():
+                return self.example(number, whole, columns)  # its error names all fields
             error.where = None
             raise
         own_id = read.id if "id" in (columns or {}) else str(number)
         source = read.source or (Path(file).name.split(".")[0] if self.files else "")
         return replace(read, id=own_id, source=source, row=number)
 
+    def whole(self, number: int) -> dict[str, Any] | RecordError:
+        """All of a row but pictures and sounds; an error if a value of it cannot be read."""
+        return next(iter(iterate(self.dataset.select([number]))))
+
+
+@dataclass(eq=False)
+class RowsRead:
+    """What is known of rows once each was looked at.
+
+    Attributes:
+        of: The rows.
+        columns: How they are read.
+        skipped: Those that cannot be used.
+        layouts: TRL layout of the usable rows to the first row that has it.
+    """
+
+    of: Rows
+    columns: Columns
+    skipped: list[SkippedRow] = field(default_factory=list)
+    layouts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = array("q")  # of the usable rows
+        self._digest = Fingerprint()
+        self._own_ids: dict[str, int] | None = {} if "id" in (self.columns or {}) else None
+        self._sources: list[str] = []
+        self._names: dict[str, str] = {}  # of sources, each once
+
+    def add(self, example: Example) -> None:
+        """Note a usable row; an id that another row has is an error, skipped or not."""
+        number = example.row
+        if self._own_ids is not None and (self._own_ids.setdefault(example.id, number) != number):
+            raise DoubleIdError(
+                f"the id {example.id!r} is taken by row {self._own_ids[example.id]}",
+                remedy="ids have to be unique",
+            )
+        self.rows.append(number)
+        self._digest.add(example)
+        self._sources.append(self._names.setdefault(example.source, example.source))
+        self.layouts.setdefault(example.layout, number)
+
+    def skip(self, number: int, error: RecordError) -> None:
+        """Note a row that cannot be used.
+
+        Raises:
+            RecordError: It has another row's id.
+        """
+        file, local = self.of.place(number)
+        if isinstance(error, DoubleIdError):
+            raise error.at(row_of(file, local)) from None
+        known = self.of.unreadable.get(number)
+        content = known.content if known else content_of(self.of.whole(number))
+        self.skipped.append(SkippedRow(file, local, str(error), content))
+
+    @property
+    def fingerprint(self) -> str:
+        """See `curate.manifest.provenance.fingerprint`."""
+        return self._digest.hex
+
+    @cached_property
+    def examples(self) -> RowExamples:
+        """The usable rows as examples."""
+        own = None if self._own_ids is None else list(self._own_ids)
+        rows = np.array(self.rows, dtype=np.int64)
+        return RowExamples(self.of, self.columns, rows, own, self._sources)
+
+
+class DoubleIdError(RecordError):
+    """Two rows have the same id."""
+
+
+class RowExamples(Examples):
+    """Examples that are made from rows whenever they are asked for."""
+
+    def __init__(
+        self,
+        of: Rows,
+        columns: Columns,
+        rows: npt.NDArray[np.int64],
+        own_ids: list[str] | None,
+        sources: list[str],
+    ) -> None:
+        """Take the rows, how they are read, and what is known of each."""
+        self._of, self._columns, self._rows = of, columns, rows
+        self._own_ids, self._sources = own_ids, sources
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Example]:
+        fields = self._of.fields(self._columns)
+        rows = iterate(self._of.dataset, fields, self._rows)
+        for number, row in zip(self._rows.tolist(), rows, strict=True):
+            yield self._of.example(number, row, self._columns)
+
+    @property
+    def ids(self) -> list[str]:
+        """See `Examples`."""
+        if self._own_ids is not None:
+            return self._own_ids
+        return list(map(str, self._rows.tolist()))
+
+    @property
+    def sources(self) -> list[str]:
+        """See `Examples`."""
+        return self._sources
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """See `Examples`."""
+        return self._rows
+
+    def take(self, positions: npt.NDArray[np.int64]) -> RowExamples:
+        """See `Examples`."""
+        places = positions.tolist()
+        own = None if self._own_ids is None else [self._own_ids[i] for i in places]
+        sources = [self._sources[i] for i in places]
+        return RowExamples(self._of, self._columns, self._rows[positions], own, sources)
+
 
 def iterate(
-    dataset: Dataset, fields: Collection[str] | None = None
+    dataset: Dataset,
+    fields: Collection[str] | None = None,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[dict[str, Any] | RecordError]:
     """The rows without their pictures and sounds, of which none is opened.
 
@@ -115,18 +245,31 @@ def iterate(
     Args:
         dataset: The rows.
         fields: The fields that are read; by default all of them.
+        rows: Positions of the rows; by default all of them.
     """
     wanted = [name for name in dataset.column_names if fields is None or name in fields]
     names = [n for n in wanted if not all(map(_is_media, _leaves(dataset.features[n])))]
+    count = len(dataset) if rows is None else len(rows)
     if not names:
-        yield from ({} for _ in range(len(dataset)))
+        yield from ({} for _ in range(count))
         return
     stored = dataset.select_columns(names).with_format("arrow")
-    for start in range(0, len(dataset), READ_AT_ONCE):
-        batch: pa.Table = stored[start : start + READ_AT_ONCE]
+    for start in range(0, count, READ_AT_ONCE):
+        stop = min(start + READ_AT_ONCE, count)
+        batch: pa.Table = stored[_slice_or_list(rows, start, stop)]
         step = max(1, len(batch) * _BYTES_AT_ONCE // max(_BYTES_AT_ONCE, batch.nbytes))
         for first in range(0, len(batch), step):
             yield from _python_rows(batch.slice(first, step))
+
+
+def _slice_or_list(rows: npt.NDArray[np.int64] | None, start: int, stop: int) -> slice | list[int]:
+    """Some positions: as a slice where they follow one another, which is not copied."""
+    if rows is None:
+        return slice(start, stop)
+    some = rows[start:stop]
+    if int(some[-1]) - int(some[0]) == len(some) - 1 and bool((np.diff(some) == 1).all()):
+        return slice(int(some[0]), int(some[-1]) + 1)
+    return some.tolist()
 
 
 def as_dataset(table: pa.Table, name: str) -> Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airrep.errors import ArgumentError
-from airrep.records import Example
+from airrep.records import Example, ids_of, sources_of
 from curate.stages.pool_guard import Kept
 from selection.constraints import BoundConstraints, Constraints
 
@@ -45,7 +45,7 @@ def bind(
                 f'{setting}="warn".'
             )
     tokens = None if asked.max_tokens is None else _lengths(pool, model)
-    ids, sources = [row.id for row in pool], [row.source for row in pool]
+    ids, sources = ids_of(pool), sources_of(pool)
     return BoundConstraints.bind(asked, ids, sources, tokens).columns(kept.positions)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from airrep.disk.atomic import check_writable
 from airrep.disk.locks import locked
@@ -24,11 +24,12 @@ from curate.manifest.check import check_manifest
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, identity, run_in
 from curate.report.kept.file import INSIGHT_FILES
 from curate.rows.io import places_of
+from curate.writing.file_format import FileFormat
 
 RECORD = ".files.json"
+REMOVED, SKIPPED = "removed.jsonl", "skipped.jsonl"
 LOCK = ".lock"
 _FORMAT = 1
-FileFormat = Literal["parquet", "jsonl"]
 
 
 def check_apart(output: str | Path, inputs: Mapping[str, object]) -> None:
@@ -107,7 +108,7 @@ def check_replaceable(directory: Path, format: str) -> None:  # noqa: A002
 
 def file_names(format: str) -> tuple[str, ...]:  # noqa: A002
     """What a selection writes beside its manifest."""
-    return (f"train.{format}", f"selection.{format}", "removed.jsonl", *INSIGHT_FILES)
+    return (f"train.{format}", f"selection.{format}", REMOVED, SKIPPED, *INSIGHT_FILES)
 
 
 def listed(directory: Path) -> set[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+
 from airrep.console.wording import named
-from airrep.errors import RecordError
-from airrep.records import Example
-from curate.manifest.provenance import InputRecord, fingerprint
+from airrep.errors import ArgumentError, RecordError
+from airrep.records import Example, Examples, with_roles
+from curate.manifest.provenance import InputRecord
 from curate.rows.io import OnBadRow, Rows, SkippedRow, read_rows
 
 if TYPE_CHECKING:
@@ -39,12 +41,38 @@ class Input:
         examples: Those that can be used.
         record: What the manifest says of them.
         skipped: Those that cannot be used, with `on_bad_row="skip"`.
+        layouts: TRL layout of the usable rows to the first row that has it.
     """
 
     rows: Rows
-    examples: list[Example]
+    examples: Examples
     record: InputRecord
-    skipped: list[SkippedRow] = field(default_factory=list)
+    skipped: list[SkippedRow]
+    layouts: Mapping[str, int]
+
+    def example_at(self, row: int) -> Example:
+        """The example of one of the user's rows, by its position."""
+        return self.examples[int(np.searchsorted(self.examples.rows, row))]
+
+    def check_layout(self, name: str) -> None:
+        """Refuse rows of several layouts, which no trainer reads together.
+
+        Args:
+            name: What the rows are called in messages.
+
+        Raises:
+            ArgumentError: They are of several layouts.
+        """
+        if len(self.layouts) > 1:
+            places = {layout: self.rows.place(row) for layout, row in self.layouts.items()}
+            found = " and ".join(
+                f"{layout} (first in {named(file)}, row {row})"
+                for layout, (file, row) in places.items()
+            )
+            raise ArgumentError(
+                f"the {name} mixes the layouts {found}, which TRL does not read together; convert "
+                "it to one of them. Rows count from 0."
+            )
 
 
 def read_input(
@@ -62,10 +90,10 @@ def read_input(
         CurateError: It cannot be read, or a row of it cannot.
     """
     rows = read_rows(given, name, on_bad_row)
-    examples, skipped = rows.examples(columns, on_bad_row)
-    reasons = [str(each) for each in skipped]
-    record = InputRecord(named(rows.name), len(rows.dataset), fingerprint(examples), reasons)
-    return Input(rows, examples, record, skipped)
+    read = rows.examples(columns, on_bad_row)
+    reasons = [str(each) for each in read.skipped]
+    record = InputRecord(named(rows.name), len(rows.dataset), read.fingerprint, reasons)
+    return Input(rows, read.examples, record, read.skipped, read.layouts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +109,12 @@ class Inputs:
     others: Mapping[str, Input]
 
     @property
-    def targets(self) -> list[Example]:
+    def targets(self) -> Examples:
         """The targets."""
         return self.others["targets"].examples
 
     @property
-    def against(self) -> dict[str, list[Example]]:
+    def against(self) -> dict[str, Examples]:
         """What leaks are looked for of."""
         return {name: each.examples for name, each in self.others.items()}
 
@@ -102,11 +130,12 @@ def read_inputs(
     test: Source | None,
     columns: Mapping[str, str] | None,
     target_columns: Mapping[str, str] | None,
+    roles: Mapping[str, str] | None,
     on_bad_row: OnBadRow,
 ) -> Inputs:
     """Read all that a selection starts from; targets and test rows share their columns."""
-    wanted = columns if target_columns is None else target_columns
-    read = read_input(pool, "pool", columns, on_bad_row)
+    wanted = with_roles(columns if target_columns is None else target_columns, roles)
+    read = read_input(pool, "pool", with_roles(columns, roles), on_bad_row)
     others = {}
     for name, given in (("targets", targets), ("test", test)):
         if given is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
-from airrep.records import Example
+from airrep.records import Example, taken
 from curate.guard import Duplicates, Findings, GuardReport, Leakage, examine
 from selection.scores import Scores
 
@@ -24,7 +23,7 @@ class Kept:
         report: What the guard found and did.
     """
 
-    rows: list[Example]
+    rows: Sequence[Example]
     positions: npt.NDArray[np.int64]
     report: GuardReport
 
@@ -59,11 +58,11 @@ class PoolGuard:
         self._kept = None if duplicates == "best" else self._settle(None)
 
     @property
-    def to_score(self) -> list[Example]:
+    def to_score(self) -> Sequence[Example]:
         """The rows that have to be scored."""
         if self._kept is not None:
             return self._kept.rows
-        return self._rows(self._findings.unleaked)
+        return taken(self._pool, self._findings.unleaked)
 
     @property
     def taken(self) -> str:
@@ -86,9 +85,4 @@ class PoolGuard:
     def _settle(self, strength: npt.NDArray[np.floating] | None) -> Kept:
         report, stays = self._findings.settle(strength)
         positions = self._findings.unleaked[stays]
-        return Kept(self._rows(positions), positions, report)
-
-    def _rows(self, positions: npt.NDArray[np.int64]) -> list[Example]:
-        stays = np.zeros(len(self._pool), dtype=bool)
-        stays[positions] = True
-        return list(compress(self._pool, stays.tolist()))
+        return Kept(taken(self._pool, positions), positions, report)

@@ -22,12 +22,13 @@ from curate.guard import Duplicates, Leakage, check_settings
 from curate.manifest.arguments import replayable
 from curate.rows.io import OnBadRow
 from curate.stages.choosing import DEFAULT_K, AtMost, memory_of
-from curate.stages.destination import FileFormat, check_apart, check_directory, check_format
+from curate.stages.destination import check_apart, check_directory, check_format
 from curate.stages.engine_choice import check_engine_for
 from curate.stages.inputs import Inputs, Source, read_inputs
 from curate.stages.own_scores import embedding_pair, is_own
 from curate.stages.pool_guard import PoolGuard
 from curate.stages.scorer_choice import EncoderChoice, ScorerChoice, check_scorer, make_scorer, uses
+from curate.writing.file_format import FileFormat
 from selection.constraints import Constraints
 from selection.selectors import (
     SelectorName,
@@ -55,6 +56,7 @@ class InputRequest:
     test: Source | None = None
     columns: Mapping[str, str] | None = None
     target_columns: Mapping[str, str] | None = None
+    roles: Mapping[str, str] | None = None
     on_bad_row: OnBadRow = "error"
 
     def read(self) -> Inputs:

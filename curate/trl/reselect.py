@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.machine.processes import process_group, processes
+from airrep.records import with_roles
 from curate.rows.io import OnBadRow
 from curate.stages.choosing import DEFAULT_K, Candidates
 from curate.stages.inputs import Source
@@ -71,6 +72,7 @@ class Reselect(TrainerCallback):
         scale: float | None = None,
         columns: Mapping[str, str] | None = None,
         target_columns: Mapping[str, str] | None = None,
+        roles: Mapping[str, str] | None = None,
         on_bad_row: OnBadRow = "error",
         store: str | Path | None = None,
         tokens_per_batch: int = 4096,
@@ -100,6 +102,7 @@ class Reselect(TrainerCallback):
             scale: See `curate.select`.
             columns: See `curate.select`.
             target_columns: See `curate.select`.
+            roles: See `curate.select`.
             on_bad_row: See `curate.select`.
             store: Directory that keeps the pool's embeddings; default none.
             tokens_per_batch: Padded tokens at once on a GPU, in an encoder, or in the model for
@@ -121,11 +124,16 @@ class Reselect(TrainerCallback):
         if rescore is None:
             self._scoring.check()
         self._choice = ChoiceRequest(k, selector, scale, weights, seed=seed)
-        inputs = InputRequest(pool, targets, None, columns, target_columns, on_bad_row).read()
-        self.pool, self.targets = inputs.pool.examples, inputs.targets
+        inputs = InputRequest(
+            pool, targets, None, columns, target_columns, roles, on_bad_row
+        ).read()
+        inputs.pool.check_layout("pool")
+        self.pool, self.targets = list(inputs.pool.examples), list(inputs.targets)
         self.skipped = inputs.pool.record.skipped
         self._weights = self._choice.share(inputs)
-        self.dataset = training_rows(inputs.pool.rows.dataset, self.pool, columns)
+        self.dataset = training_rows(
+            inputs.pool.rows.dataset, self.pool, with_roles(columns, roles)
+        )
         self.k = min(DEFAULT_K, len(self.pool)) if k is None else k
         self.every = every
         self.live = LiveSelection()

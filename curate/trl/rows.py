@@ -10,8 +10,9 @@ from datasets import Dataset
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
-from airrep.records import Example, trl_record
+from airrep.records import Example
 from curate.selected_rows import COLUMN_PREFIX
+from curate.writing.for_trl import for_trl
 
 # TRL leaves a column that it does not know alone; the trainer drops it when it makes batches.
 ROW_COLUMN = COLUMN_PREFIX + "row"
@@ -23,21 +24,10 @@ def training_rows(
     """The pool's usable rows in the one layout of TRL's that fits them, and their positions.
 
     Raises:
-        ArgumentError: They are of several layouts, which no trainer reads together.
+        ArgumentError: They are of several layouts; see `for_trl`.
     """
-    records = [trl_record(rows[example.row], columns=columns) for example in pool]
-    first_of: dict[tuple[str, ...], int] = {}
-    for example, record in zip(pool, records, strict=True):
-        first_of.setdefault(tuple(record), example.row)
-    if len(first_of) > 1:
-        found = " and ".join(
-            f"{'+'.join(layout)} (first in row {row})" for layout, row in first_of.items()
-        )
-        raise ArgumentError(
-            f"the pool mixes the layouts {found}, which TRL does not read together; convert it to "
-            "one of them."
-        )
-    return Dataset.from_list(records).add_column(ROW_COLUMN, [e.row for e in pool])
+    positions = [example.row for example in pool]
+    return for_trl(rows.select(positions), columns).add_column(ROW_COLUMN, positions)
 
 
 def check_rows(prepared: Any, pool: Sequence[Example]) -> None:  # noqa: ANN401 (told apart below)

@@ -66,7 +66,7 @@ def _rows(
     from eval_harness.benchmark.problems import Rows
 
     read = read_rows(source, name)
-    examples, _ = read.examples(columns, "error")
+    examples = list(read.examples(columns).examples)
     if template_field is None:
         return Rows(examples, [""] * len(examples))
     if template_field not in read.dataset.column_names:

@@ -24,6 +24,7 @@ def check(
     *,
     columns: Mapping[str, str] | None = None,
     target_columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     output: str | Path | None = None,
 ) -> GuardReport:
@@ -37,6 +38,8 @@ def check(
         test: What the model will be tested on; read like the targets.
         columns: Which field is what, where that is not obvious; see `select`.
         target_columns: The same for targets and test rows; default as for the pool.
+        roles: Names of speakers in conversations to what they are: system, user, assistant or tool;
+            where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         output: JSON file for all that was found; one that is there is replaced if it holds what
             an earlier check found, and refused if it is anything else.
@@ -56,7 +59,7 @@ def check(
     if output is not None:
         output = user_path(output, "output")
         _check_output(output)
-    inputs = read_inputs(pool, targets, test, columns, target_columns, on_bad_row)
+    inputs = read_inputs(pool, targets, test, columns, target_columns, roles, on_bad_row)
     leakage: Leakage = "warn" if inputs.others else "off"
     found = examine(inputs.pool.examples, inputs.against, leakage=leakage, duplicates="warn")
     report, _ = found.settle()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airrep.disk.paths import user_path
 from airrep.engines import EngineName, check_engine, started
 from airrep.errors import ArgumentError
+from airrep.records import with_roles
 from airrep.store import EmbeddingStore, FingerprintedEncoder, StoredEmbeddings
 from curate.rows.io import OnBadRow
 from curate.stages.destination import check_apart
@@ -25,6 +26,7 @@ def embed(
     *,
     encoder: str | Path | AirRep | None = None,
     columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     tokens_per_batch: int = 4096,
     engine: EngineName = "local",
@@ -37,6 +39,7 @@ def embed(
         store: Directory of the store; created, resumed or added to.
         encoder: A checkpoint directory or hub id; default the built-in one.
         columns: Which field is what, where that is not obvious; see `select`.
+        roles: Names of speakers in conversations to what they are; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory; it changes
             nothing on a CPU.
@@ -59,7 +62,7 @@ def embed(
     check_engine(engine)
     store = user_path(store, "store")
     check_apart(store, {"pool": pool, "encoder": encoder})
-    examples = read_input(pool, "pool", columns, on_bad_row).examples
+    examples = read_input(pool, "pool", with_roles(columns, roles), on_bad_row).examples
     loaded = load_encoder(encoder)
     if not isinstance(loaded, FingerprintedEncoder):
         raise ArgumentError(f"a store needs an AirRep encoder, found {type(loaded).__name__}.")

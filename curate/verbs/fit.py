@@ -12,6 +12,7 @@ from airrep.disk.parts import discard, kept_in
 from airrep.disk.paths import not_ours, user_path
 from airrep.errors import ArgumentError
 from airrep.machine.processes import processes
+from airrep.records import with_roles
 from curate.manifest.arguments import replayable
 from curate.manifest.provenance import fingerprint
 from curate.rows.io import OnBadRow, read_rows
@@ -63,6 +64,7 @@ def fit(
     separator: str = "",
     max_tokens: int = 512,
     columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     tokens_per_batch: int = 4096,
     seed: int = 0,
@@ -83,6 +85,7 @@ def fit(
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
+        roles: Names of speakers in conversations to what they are; see `select`.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
         seed: Seed of what is drawn.
@@ -111,7 +114,8 @@ def fit(
     check_apart(directory, {"pool": pool, "model": model})
     _check_own(directory)
     check_writable(directory)
-    examples, skipped = read_rows(pool, "pool", on_bad_row).examples(columns, on_bad_row)
+    read = read_rows(pool, "pool", on_bad_row).examples(with_roles(columns, roles), on_bad_row)
+    examples, skipped = list(read.examples), read.skipped
     belongs = {
         "pool": fingerprint(examples),
         "model": replayable({"model": str(model)})["model"],

@@ -13,7 +13,6 @@ from airrep.errors import ArgumentError
 from curate.guard import Duplicates, Leakage
 from curate.rows.io import OnBadRow
 from curate.selection_run import SelectionRun
-from curate.stages.destination import FileFormat
 from curate.stages.inputs import Source
 from curate.stages.requests import (
     ChoiceRequest,
@@ -24,6 +23,7 @@ from curate.stages.requests import (
     SelectionRequest,
 )
 from curate.training_set import TrainingSet
+from curate.writing.file_format import FileFormat
 from selection.capabilities import ScorerCapabilities
 from selection.scorers.registry import SCORERS, ScorerName
 from selection.selectors.lowest_mean import LowestMean
@@ -51,6 +51,7 @@ def harmful(
     duplicates: Duplicates = "first",
     columns: Mapping[str, str] | None = None,
     target_columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
@@ -83,6 +84,8 @@ def harmful(
         duplicates: See `select`; copies that are removed hurt like the row that stays.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
         target_columns: The same for the targets; default as for the pool.
+        roles: Names of speakers in conversations to what they are: system, user, assistant or tool;
+            where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         output: Directory to write the rows and their manifest to.
         format: Format of the written files: parquet or jsonl.
@@ -110,7 +113,7 @@ def harmful(
     return SelectionRun(
         SelectionRequest(
             verb="harmful",
-            inputs=InputRequest(pool, targets, test, columns, target_columns, on_bad_row),
+            inputs=InputRequest(pool, targets, test, columns, target_columns, roles, on_bad_row),
             guard=GuardRequest(leakage, duplicates),
             scoring=ScoringRequest(
                 scorer, None, model, None, tokens_per_batch, seed=seed, progress=progress

@@ -13,6 +13,7 @@ from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
 from airrep.pooling import GROUP_POOLINGS, GroupPooling
+from airrep.records import with_roles
 from airrep.supervision import SubsetLosses
 from curate.rows.io import OnBadRow
 from curate.stages.inputs import Source, read_input
@@ -46,6 +47,7 @@ def lds(
     draws: int = 1000,
     confidence: float = 0.95,
     columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     evaluation_columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     seed: int = 0,
@@ -70,6 +72,7 @@ def lds(
         draws: Bootstrap resamples for the interval; 0 for none.
         confidence: Confidence of the interval.
         columns: Which field of a pool row is what; as for `record`.
+        roles: Names of speakers in conversations to what they are; see `select`.
         evaluation_columns: The same for the evaluation rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip; as for `record`.
         seed: Seed of the resampling, the random scorer and the projections of gradients.
@@ -101,9 +104,9 @@ def lds(
     check_seed(seed)
     directory = user_path(runs, "runs")
     recorded = SubsetLosses.load(directory)
-    examples = read_input(pool, "pool", columns, on_bad_row).examples
-    wanted = columns if evaluation_columns is None else evaluation_columns
-    held_out = read_input(evaluation, "evaluation", wanted, on_bad_row).examples
+    examples = list(read_input(pool, "pool", with_roles(columns, roles), on_bad_row).examples)
+    wanted = with_roles(columns if evaluation_columns is None else evaluation_columns, roles)
+    held_out = list(read_input(evaluation, "evaluation", wanted, on_bad_row).examples)
     recorded.plan.check(examples, held_out)
     loaded = None
     if by_model or model is not None:

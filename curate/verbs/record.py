@@ -20,7 +20,7 @@ from airrep.disk.atomic import check_writable
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, RecordError
 from airrep.machine.arguments import check_seed
-from airrep.records import Example
+from airrep.records import Example, with_roles
 from airrep.supervision import SubsetLosses
 from curate.rows.io import OnBadRow
 from curate.stages.destination import check_apart
@@ -104,6 +104,7 @@ def record(
     separator: str = "",
     max_tokens: int = 1024,
     columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     evaluation_columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     seed: int = 0,
@@ -136,6 +137,7 @@ def record(
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
+        roles: Names of speakers in conversations to what they are; see `select`.
         evaluation_columns: The same for the evaluation rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         seed: Seed of the subsets and the runs.
@@ -165,10 +167,10 @@ def record(
     directory = user_path(output, "output")
     check_apart(directory, {"pool": pool, "evaluation": evaluation, "model": model})
     check_writable(directory)
-    trained_on = read_input(pool, "pool", columns, on_bad_row)
-    wanted = columns if evaluation_columns is None else evaluation_columns
+    trained_on = read_input(pool, "pool", with_roles(columns, roles), on_bad_row)
+    wanted = with_roles(columns if evaluation_columns is None else evaluation_columns, roles)
     judged_on = read_input(evaluation, "evaluation", wanted, on_bad_row)
-    examples, held_out = trained_on.examples, judged_on.examples
+    examples, held_out = list(trained_on.examples), list(judged_on.examples)
     draw = _draw(kind, subset_size(size, len(examples)), examples)
     plan = draw_plan(examples, held_out, [(draw, subsets)], repeats=repeats, seed=seed)
     if (directory / "plan.json").exists():

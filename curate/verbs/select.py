@@ -10,7 +10,6 @@ from airrep.engines import EngineName
 from curate.guard import Duplicates, Leakage
 from curate.rows.io import OnBadRow
 from curate.selection_run import SelectionRun
-from curate.stages.destination import FileFormat
 from curate.stages.inputs import Source
 from curate.stages.requests import (
     ChoiceRequest,
@@ -21,6 +20,7 @@ from curate.stages.requests import (
     SelectionRequest,
 )
 from curate.training_set import TrainingSet
+from curate.writing.file_format import FileFormat
 from selection.constraints import Constraints
 from selection.scorers.registry import ScorerName
 from selection.selectors import SelectorName
@@ -51,6 +51,7 @@ def select(
     duplicates: Duplicates = "first",
     columns: Mapping[str, str] | None = None,
     target_columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     store: str | Path | None = None,
     output: str | Path | None = None,
@@ -99,6 +100,8 @@ def select(
         columns: Which field of a pool row is what, where that is not obvious: roles prompt and
             completion, or messages, or text; also source and id.
         target_columns: The same for the targets; default as for the pool.
+        roles: Names of speakers in conversations to what they are: system, user, assistant or tool;
+            where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         store: Directory that keeps the pool's embeddings for the next run; default
             OUTPUT/embeddings if there is an output, else none.
@@ -134,7 +137,7 @@ def select(
     return SelectionRun(
         SelectionRequest(
             verb="select",
-            inputs=InputRequest(pool, targets, test, columns, target_columns, on_bad_row),
+            inputs=InputRequest(pool, targets, test, columns, target_columns, roles, on_bad_row),
             guard=GuardRequest(leakage, duplicates),
             scoring=ScoringRequest(
                 scorer, encoder, model, store, tokens_per_batch, seed=seed, progress=progress

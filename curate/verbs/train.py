@@ -66,7 +66,7 @@ def read_training(
 
     parsed = read_settings(EncoderTrainingConfig, load_config(config, PATHS, [BUILT_IN]))
     files = {
-        name: read_rows(source, name).examples(parsed.columns)[0]
+        name: list(read_rows(source, name).examples(parsed.columns).examples)
         for name, source in _sources(parsed).items()
     }
     return parsed, files

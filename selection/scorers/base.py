@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airrep.console.wording import named
-from airrep.records import Example
+from airrep.records import Example, ids_of
 from selection.scores import Provenance, Scores
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Scorer(Protocol):
 
 def ids(examples: Sequence[Example]) -> list[str]:
     """The ids of examples, in order."""
-    return [example.id for example in examples]
+    return ids_of(examples)
 
 
 def described(

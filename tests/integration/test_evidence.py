@@ -95,7 +95,7 @@ def test_what_was_recorded(place):
     assert (losses.provenance["runner"], losses.provenance["stack"]) == ("stacked", 4)
     facts = json.loads((place / "runs" / "model.json").read_text())
     assert facts["model"] == str(place / "lm")
-    assert (facts["separator"], facts["max_tokens"]) == ("\n", 64)
+    assert (facts["separator"], facts["max_tokens"]) == ("", 64)
     model = _model(place)
     assert facts["fingerprint"] == losses.provenance["model"] == model.fingerprint
     before = completion_losses(model, _examples(HELD_OUT))
@@ -256,7 +256,8 @@ def test_a_completion_without_tokens_of_its_own_is_said_with_file_and_row(place,
     )
     tokenizer.save_pretrained(tmp_path / "lm")
     _write(tmp_path / "a.jsonl", [{"text": "plain"}] * 5)
-    _write(tmp_path / "b.jsonl", [{"text": "plain"}, {"prompt": "p", "completion": "c"}])
+    pair = {"prompt": [{"role": "user", "content": "p"}], "completion": "c"}
+    _write(tmp_path / "b.jsonl", [{"text": "plain"}, pair])
     with pytest.raises(RecordError, match=r"b\.jsonl, row 1 \(counting from 0\): .*no token"):
         curate.record(
             str(tmp_path / "[ab].jsonl"), [{"text": "other"}], tmp_path / "lm", tmp_path / "out",
@@ -269,12 +270,12 @@ def test_an_evaluation_row_that_is_in_the_pool(place, tmp_path):
         curate.record(POOL, [*HELD_OUT, POOL[3]], place / "lm", tmp_path, **QUICK)
 
 
-def test_a_model_without_a_padding_token(place, tmp_path):
+def test_a_model_without_an_end_of_text_token(place, tmp_path):
     shutil.copytree(place / "lm", tmp_path / "lm")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "lm")
-    tokenizer.pad_token = None
+    tokenizer.eos_token = None
     tokenizer.save_pretrained(tmp_path / "lm")
-    with pytest.raises(CheckpointError, match="the tokenizer has no padding token"):
+    with pytest.raises(CheckpointError, match="the tokenizer has no end-of-text token"):
         _record(place, tmp_path / "out", model=tmp_path / "lm")
 
 

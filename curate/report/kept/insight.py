@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.console.wording import whole_words
-from airrep.records import Example
+from airrep.records import Example, ids_of, rows_of, sources_of, taken
 from curate.guard import GuardReport, Removal
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -232,10 +232,10 @@ def gather(
     kept = np.unique(np.concatenate([selection.indices, *(rows.ravel() for rows in extremes)]))
     return Insight(
         manifest,
-        [example.id for example in pool],
-        [example.source for example in pool],
-        np.array([example.row for example in pool], dtype=np.int64),
-        {i: RowText.of(pool[i]) for i in kept.tolist()},
+        ids_of(pool),
+        sources_of(pool),
+        rows_of(pool),
+        dict(zip(kept.tolist(), map(RowText.of, taken(pool, kept)), strict=True)),
         [RowText.of(target) for target in targets],
         selection,
         overview,

@@ -7,7 +7,7 @@ from transformers import GenerationConfig
 
 from airrep.errors import ArgumentError, RecordError
 from airrep.language_model.model import LanguageModel
-from airrep.records import Example
+from airrep.records import Example, normalize
 from eval_harness.measures.generation import generate
 from eval_harness.measures.label_choice import label_sets, rank_candidates
 from eval_harness.measures.losses import completion_losses
@@ -83,10 +83,21 @@ def test_a_chat_template_puts_the_generation_prompt(make_lm, questions):
     model = make_lm(dtype=torch.float32, seed=3)
     plain = generate(model, questions, max_new_tokens=6)
     model.tokenizer.chat_template = CHAT
-    found = generate(model, questions[:8], max_new_tokens=6)
-    assert found == one_by_one(model, questions[:8], 6)
+    asked = [
+        normalize(
+            {
+                "messages": [
+                    {"role": "user", "content": each.prompt},
+                    {"role": "assistant", "content": each.completion},
+                ]
+            }
+        )
+        for each in questions[:8]
+    ]
+    found = generate(model, asked, max_new_tokens=6)
+    assert found == one_by_one(model, [each.pair for each in asked], 6)
     assert found != plain[:8]
-    ids = model.tokenize(questions[:1])[0]
+    ids = model.tokenize([asked[0].pair])[0]
     shown = model.tokenizer.decode(ids.ids[: ids.start])
     assert shown == f"<|user|>{questions[0].prompt}<eos><|assistant|>"
 

@@ -1,0 +1,5 @@
+"""Rows on their way out: what TRL reads, and files that hold rows as they are.
+
+Not here: reading rows (`curate.rows`), and which directory a selection is saved to
+(`curate.stages.destination`).
+"""
