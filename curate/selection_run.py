@@ -22,12 +22,14 @@ from curate.selected_rows import check_columns
 from curate.stages.choosing import AtMost, Candidates, at_hand, memory_of
 from curate.stages.constraint_binding import bind
 from curate.stages.destination import check_run
-from curate.stages.inputs import Inputs
+from curate.stages.inputs import Inputs, compares_answers
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
 from curate.training_set import TrainingSet
+from selection.capabilities import ScorerCapabilities
 from selection.constraints import standings
 from selection.overview import overview
+from selection.scorers.pairs import PairScorer
 
 if TYPE_CHECKING:
     from airrep.records import Example
@@ -119,6 +121,8 @@ class SelectionRun:
             scorer = self.request.scoring.made(
                 (inputs.targets, inputs.pool.examples), self.request.store, workers
             )
+            if compares_answers(inputs) and ScorerCapabilities.of(scorer).signed:
+                scorer = PairScorer(scorer)
             selector = self.request.choice.chooser(scorer, len(guard.to_score))
             if "selector" in self.arguments and self.arguments["selector"] is None:
                 self.arguments["selector"] = selector.name

@@ -104,6 +104,19 @@ class Example:
         return text_of(answer if "prompt" in self.trl else answer[-1:])
 
     @property
+    def against(self) -> Example | None:
+        """The same prompt with a preference's rejected answer; None for other rows."""
+        answer = self.trl.get("rejected")
+        if answer is None:
+            return None
+        made: dict[str, Any] = {k: self.trl[k] for k in _CONTEXT if k in self.trl}
+        prompt = self.trl.get("prompt")
+        if prompt is None and not isinstance(answer, str):
+            prompt, answer = answer[:-1], answer[-1:]
+        made |= {"text": answer} if prompt is None else {"prompt": prompt, "completion": answer}
+        return replace(self, completion=self.rejected or "", record=made)
+
+    @property
     def label(self) -> bool | None:
         """Whether an unpaired answer (KTO) is desired; None for other rows."""
         label = self.trl.get("label")

@@ -124,6 +124,12 @@ class Inputs:
         return {"pool": self.pool.record, **{n: each.record for n, each in self.others.items()}}
 
 
+def compares_answers(inputs: Inputs) -> bool:
+    """Whether pool or targets have rejected answers, or labels of answers."""
+    layouts = {*inputs.pool.layouts, *inputs.others["targets"].layouts}
+    return any("rejected" in layout or "label" in layout for layout in layouts)
+
+
 def read_inputs(
     pool: Source,
     targets: Source | None,
