@@ -144,7 +144,7 @@ class TrainingSet:
 
     @property
     def pool(self) -> Sequence[Example]:
-        """The pool rows that could be chosen, which `selection.indices` counts.
+        """The pool rows that could be chosen, which the selection's indices count.
 
         Raises:
             ArgumentError: The training set was loaded from its files, which do not hold the pool.

@@ -45,6 +45,10 @@ class Fields:
         value = self.row.get(field)
         return "" if value is None else as_text(value, self.name(field))
 
+    def has_chat(self, *fields: str) -> bool:
+        """Whether one of them holds messages."""
+        return any(not isinstance(self.row.get(f), str) and self.is_chat(f) for f in fields)
+
     def is_chat(self, field: str) -> bool:
         """Whether it holds messages and not text, or one message."""
         value = self.row.get(field)

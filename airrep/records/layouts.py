@@ -20,6 +20,7 @@ Record = dict[str, Any]
 
 _CHATS = ("messages", "conversations", "conversation", "contents")
 _SYSTEM = ("system", "system_prompt", "system_instruction", "systemInstruction")
+_BEFORE = frozenset((*_SYSTEM, "history"))
 _REFERENCES = ("answer", "solution", "ground_truth", "reference_answer")  # of prompt-only rows
 _ANSWERS = ("completion", "response", "chosen", *_CHATS)
 _LABELS = ("label", "kto_tag")  # whether an answer is desired, if true or false
@@ -140,17 +141,14 @@ def _pair(prompts: tuple[str, ...], answer: str, fields: Fields) -> Record:
     if answer == "output" and _is_ranked(value):
         best_and_worst = {**fields.row, "chosen": value[0], "rejected": value[-1]}
         return _preference(prompts, replaced(fields, best_and_worst))
-    if any(map(fields.is_chat, (*prompts, answer))) or _has_context(fields):
+    if _has_context(fields) or fields.has_chat(*prompts, answer):
         prompt = _prompt_messages(prompts, fields)
         record: Record = {"prompt": prompt, "completion": _answer(answer, fields)}
     else:
         question = _joined(prompts, fields)
         if question and prompts != ("prompt",) and not question[-1].isspace():
             question += "\n"  # TRL puts nothing between prompt and completion
-        record = {
-            "prompt": question,
-            "completion": filled(fields.text(answer), fields.name(answer)),
-        }
+        record = {"prompt": question, "completion": filled(value, fields.name(answer))}
         if not prompts:
             return {"text": record["completion"]}
     for name in _LABELS:
@@ -190,7 +188,7 @@ def _says_something(message: Message) -> bool:
 def _has_context(fields: Fields) -> bool:
     """Whether there is a field for what stands before the prompt; of a pool, in every row."""
     row = fields.row
-    return "history" in row or any(name in row for name in _SYSTEM) or bool(row.get("tools"))
+    return not _BEFORE.isdisjoint(row) or bool(row.get("tools"))
 
 
 def _with_context(messages: Sequence[Message], fields: Fields) -> Sequence[Message]:

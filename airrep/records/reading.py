@@ -96,7 +96,7 @@ def fields_read(names: Iterable[str], columns: Mapping[str, Any] | None) -> list
         columns: See `normalize`.
     """
     asked = {name for given in (columns or {}).values() for name in _listed(given)}
-    return [n for n in names if n in asked or n in _SOURCE_FIELDS or str(n).lower() in _LOWER]
+    return [n for n in names if n in asked or n in _SOURCE_FIELDS or n.lower() in _LOWER]
 
 
 def _listed(given: Any) -> Iterable[str]:  # noqa: ANN401 (of `columns`, not yet checked)
@@ -130,7 +130,7 @@ def _record(fields: Fields) -> Record:
     present = tuple(field for field, value in fields.row.items() if value is not None)
     layouts = fitting_layouts(present)
     if not layouts:  # perhaps with capitals
-        lower = {str(name).lower(): value for name, value in fields.row.items()}
+        lower = {n.lower(): value for n, value in fields.row.items() if isinstance(n, str)}
         layouts = fitting_layouts(tuple(name for name, value in lower.items() if value is not None))
         if len(layouts) == 1 and len(lower) == len(fields.row):
             fields = Fields(lower, fields.names, fields.roles, fields.ignored)

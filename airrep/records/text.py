@@ -27,6 +27,8 @@ def as_text(value: Any, field: str) -> str:  # noqa: ANN401 (checked here)
             f"field {field!r} should be text, found {kind} "
             f"({shown(value)}). Convert it, or choose other fields with {COLUMNS_HINT}."
         )
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -109,13 +109,18 @@ class Rows:
                 return self.example(number, whole, columns)  # its error names all fields
             error.where = None
             raise
-        own_id = read.id if "id" in (columns or {}) else str(number)
-        source = read.source or (Path(file).name.split(".")[0] if self.files else "")
-        return replace(read, id=own_id, source=source, row=number)
+        own_id = read.id if columns and "id" in columns else str(number)
+        source = read.source or (_stem(file) if self.files else "")
+        return Example(own_id, read.prompt, read.completion, source, number, read.record)
 
     def whole(self, number: int) -> dict[str, Any] | RecordError:
         """All of a row but pictures and sounds; an error if a value of it cannot be read."""
         return next(iter(iterate(self.dataset.select([number]))))
+
+
+@lru_cache
+def _stem(file: str) -> str:
+    return Path(file).name.split(".")[0]
 
 
 @dataclass(eq=False)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets.utils.json import ujson_loads
 
 JSON = pa.json_()
 JSON_LIST = pa.list_(JSON)
@@ -104,9 +103,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
+def _as_datasets_reads(text: str) -> Any:  # noqa: ANN401 (whatever it holds)
+    from datasets.utils.json import ujson_loads  # here, because datasets is slow to import
+
+    return ujson_loads(text)
+
+
 def _read_back(text: str) -> str | None:
     try:
-        return json.dumps(ujson_loads(text), ensure_ascii=False)
+        return json.dumps(_as_datasets_reads(text), ensure_ascii=False)
     except (ValueError, RecursionError):  # "Value is too big!"
         return None
 
@@ -140,7 +145,7 @@ def _number(token: str) -> str:
 
 def _is_read_as(notation: str, number: float) -> bool:
     try:
-        found = ujson_loads(notation)
+        found = _as_datasets_reads(notation)
     except ValueError:
         return False
     return isinstance(found, float) and found == number and float(notation) == number

@@ -14,7 +14,7 @@ from airrep.console.wording import counted
 from airrep.disk.digests import content_digest, file_digest
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, EmbeddingError, FileFormatError, MissingInputError
-from airrep.records import Example
+from airrep.records import Example, rows_of
 from airrep.shards.embedding_file import NPY_ERRORS, EmbeddingFile
 from selection.scorers.base import described, read_with
 from selection.scores import (
@@ -78,7 +78,7 @@ class OwnScores:
         given: (targets, pool) scores; larger means that training on the row lowers the target's
             loss more.
         rows: The targets and the pool rows that they are of. None: those that are asked for; else
-            these may be some of them, the same objects.
+            these may be some of them, known by their positions in the user's rows.
     """
 
     given: OwnArray
@@ -225,9 +225,11 @@ def _embeddings(given: OwnArray, count: int, kind: str) -> EmbeddingRows:
 
 
 def _places(everyone: Sequence[Example], some: Sequence[Example]) -> npt.NDArray[np.int64]:
-    """Where some of the examples, the same objects, are among all of them."""
-    place = {id(example): number for number, example in enumerate(everyone)}
-    return np.array([place[id(example)] for example in some], dtype=np.int64)
+    """Where some of the examples are among all of them, by their positions in the user's rows."""
+    if everyone is some:
+        return np.arange(len(some), dtype=np.int64)
+    place = {row: number for number, row in enumerate(rows_of(everyone).tolist())}
+    return np.array([place[row] for row in rows_of(some).tolist()], dtype=np.int64)
 
 
 def _name(given: OwnArray) -> str:

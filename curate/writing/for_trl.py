@@ -82,7 +82,8 @@ def _columns(
     rows: Dataset, order: Sequence[str], kept: set[str], made: dict[str, pa.Array | pa.ChunkedArray]
 ) -> Dataset:
     """Columns of the rows beside new ones; those that were kept have their own features."""
-    stored: pa.Table = rows.select_columns([n for n in order if n in kept]).with_format("arrow")[:]
+    own = [name for name in order if name in kept]
+    stored: pa.Table = rows.select_columns(own).with_format("arrow")[:] if own else pa.table({})
     table = pa.table({name: made[name] if name in made else stored[name] for name in order})
     found = Features.from_arrow_schema(table.schema.remove_metadata())
     features = Features({n: rows.features[n] if n in kept else found[n] for n in order})

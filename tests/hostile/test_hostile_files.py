@@ -81,7 +81,8 @@ def test_rows_without_fields_are_counted_wherever_they_stand(tmp_path, place):
     lines[place] = LINE
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     rows = read_rows(tmp_path / "x.jsonl", "pool")
-    used, skipped = rows.examples(None, "skip")
+    found = rows.examples(None, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert [e.row for e in used] == [place]
     assert len(skipped) == 20_000
 
@@ -222,13 +223,14 @@ COLUMNS = {
 def test_parquet_columns_of_many_types_are_kept(tmp_path, kind):
     pq.write_table(pa.table({"text": TEXTS, "x": COLUMNS[kind]}), tmp_path / "x.parquet")
     rows = read_rows(tmp_path / "x.parquet", "pool")
-    assert len(rows.examples(None)[0]) == 2
+    assert len(rows.examples(None).examples) == 2
     assert rows.dataset["x"][:] == COLUMNS[kind].to_pylist()
 
 
 def test_text_as_a_dictionary_is_text(tmp_path):
     pq.write_table(pa.table({"text": pa.array(TEXTS).dictionary_encode()}), tmp_path / "x.parquet")
-    used, _ = read_rows(tmp_path / "x.parquet", "pool").examples(None)
+    found = read_rows(tmp_path / "x.parquet", "pool").examples(None)
+    used = list(found.examples)
     assert [e.completion for e in used] == TEXTS
 
 
@@ -262,11 +264,14 @@ def test_a_row_with_a_value_that_python_cannot_hold_is_skipped_and_counted(tmp_p
     dates = pa.array([1, 2**30], pa.date32())
     pq.write_table(pa.table({"text": TEXTS, "x": dates}), tmp_path / "x.parquet")
     rows = read_rows(tmp_path / "x.parquet", "pool")
-    used, skipped = rows.examples(None, "skip")
-    assert [e.completion for e in used] == ["a"]
-    assert "row 1 (counting from 0): a value of it cannot be read (OverflowError" in str(skipped[0])
+    assert [e.completion for e in rows.examples().examples] == TEXTS  # nobody reads the dates
+    columns = {"text": "text", "source": "x"}
+    found = rows.examples(columns, "skip")
+    assert [e.completion for e in found.examples] == ["a"]
+    (skipped,) = found.skipped
+    assert "row 1 (counting from 0): a value of it cannot be read (OverflowError" in str(skipped)
     with pytest.raises(RecordError, match="row 1"):
-        rows.examples(None)
+        rows.examples(columns)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def whole(tmp_path):
 
 def _all_counted(given, columns=None):
     rows = read_rows(given, "pool", "skip")
-    used, skipped = rows.examples(columns, "skip")
+    found = rows.examples(columns, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert len(used) + len(skipped) == len(rows.dataset)
     assert [e.row for e in used] == sorted({e.row for e in used}), "each row once, in order"
     for example in used[:3]:

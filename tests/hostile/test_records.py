@@ -74,9 +74,9 @@ def _check(row, columns, outcome):
             or set(text.split("\n")) <= {line for each in texts for line in each.split("\n")}
         ), "made of the row's own texts"
     if isinstance(row, dict):
-        assert list(outcome(trl_record, row, columns=columns)) in (
-            ["text"], ["messages"], ["prompt", "completion"],
-        )  # fmt: skip
+        record = outcome(trl_record, row, columns=columns)
+        assert record == read.trl
+        assert record.keys() & {"text", "messages", "prompt", "chosen"}
 
 
 @pytest.mark.parametrize("cases", [120, pytest.param(3000, marks=pytest.mark.torture)])

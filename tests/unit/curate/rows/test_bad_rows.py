@@ -50,7 +50,8 @@ def test_a_bad_line_is_skipped_and_keeps_its_place(tmp_path, monkeypatch, case, 
 def test_rows_of_several_files_keep_their_numbers(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join([GOOD[0], b"{", GOOD[1]]))
-    _, skipped = read_rows(str(tmp_path / "*.jsonl"), "pool", "skip").examples(None, "skip")
+    found = read_rows(str(tmp_path / "*.jsonl"), "pool", "skip").examples(None, "skip")
+    skipped = found.skipped
     assert [(s.file[-7:], s.row) for s in skipped] == [("a.jsonl", 1), ("b.jsonl", 1)]
 
 
@@ -64,7 +65,8 @@ def test_rows_of_several_files_keep_their_numbers(tmp_path):
 )
 def test_rows_of_other_files_are_skipped(tmp_path, name, content, places):
     (tmp_path / name).write_bytes(content)
-    used, skipped = read_rows(tmp_path / name, "pool", "skip").examples(None, "skip")
+    found = read_rows(tmp_path / name, "pool", "skip").examples(None, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert [s.row for s in skipped] == places
     assert len(used) == 4 - len(places) - (name == "x.tsv")
 
@@ -77,11 +79,13 @@ def test_a_quote_that_is_never_closed_is_not_skipped(tmp_path):
 
 def test_rows_in_memory_are_skipped():
     rows = [{"text": "a"}, 3, {"text": float("nan")}, {"text": "b"}]
-    used, skipped = read_rows(rows, "pool", "skip").examples(None, "skip")
+    found = read_rows(rows, "pool", "skip").examples(None, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert [e.row for e in used] == [0, 3]
     assert [s.content for s in skipped] == ["3", "{'text': nan}"]
     frame = pd.DataFrame({"text": pd.Series(["a", {1}, "c"], dtype=object)})
-    used, skipped = read_rows(frame, "pool", "skip").examples(None, "skip")
+    found = read_rows(frame, "pool", "skip").examples(None, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert [e.row for e in used] == [0, 2]
 
 
@@ -89,7 +93,8 @@ def test_lines_of_standard_input_are_skipped(monkeypatch, tmp_path):
     (tmp_path / "x").write_bytes(b"\n".join([GOOD[0], b"{", GOOD[1]]))
     with (tmp_path / "x").open() as piped:
         monkeypatch.setattr("sys.stdin", piped)
-        used, skipped = rows_from_standard_input("skip").examples(None, "skip")
+        found = rows_from_standard_input("skip").examples(None, "skip")
+        used, skipped = list(found.examples), found.skipped
     assert ([e.row for e in used], [s.row for s in skipped]) == ([0, 2], [1])
 
 
@@ -109,5 +114,8 @@ def test_a_null_is_called_one():
 def test_columns_meant_for_the_pool_are_said_to_apply_to_the_targets():
     pool, targets = [{"text": "a", "id": 1}], [{"text": "b"}]
     with pytest.raises(RecordError, match=r"columns= applies to the targets too.*target_columns="):
-        read_inputs(pool, targets, None, {"id": "id"}, None, "error")
-    assert read_inputs(pool, targets, None, {"id": "id"}, {}, "error").targets[0].completion == "b"
+        read_inputs(pool, targets, None, {"id": "id"}, None, None, "error")
+    assert (
+        read_inputs(pool, targets, None, {"id": "id"}, {}, None, "error").targets[0].completion
+        == "b"
+    )

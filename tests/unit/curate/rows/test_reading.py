@@ -92,7 +92,8 @@ def test_everything_in_memory_gives_the_same_rows(kind):
 
 
 def test_strings_are_plain_text():
-    examples, _ = read_rows(["one text", "another"], "pool").examples(None)
+    found = read_rows(["one text", "another"], "pool").examples(None)
+    examples = list(found.examples)
     assert [(e.prompt, e.completion) for e in examples] == [("", "one text"), ("", "another")]
 
 
@@ -120,7 +121,8 @@ def test_fields_that_only_some_rows_have_are_kept():
 
 def test_sources_come_from_the_row_or_else_from_the_file(tmp_path):
     file = _jsonl(tmp_path / "mine.jsonl", [ROWS[0], {"prompt": "a", "completion": "b"}])
-    examples, _ = read_rows(file, "pool").examples(None)
+    found = read_rows(file, "pool").examples(None)
+    examples = list(found.examples)
     assert [e.source for e in examples] == ["animals", "mine"]
 
 
@@ -132,7 +134,8 @@ def test_named_ids_have_to_be_unique():
 
 def test_bad_rows_are_counted_when_skipped():
     rows = read_rows([{"text": "a"}, {"text": " "}, {"text": "c"}], "pool")
-    examples, skipped = rows.examples(None, "skip")
+    found = rows.examples(None, "skip")
+    examples, skipped = list(found.examples), found.skipped
     assert [(e.completion, e.row) for e in examples] == [("a", 0), ("c", 2)]
     assert len(skipped) == 1
     assert (skipped[0].row, skipped[0].content) == (1, "{'text': ' '}")

@@ -124,7 +124,8 @@ def test_what_json_cannot_keep_is_refused_or_skipped(value, reason):
     rows = [{"text": "a", "x": {"b": 1}}, {"text": "b", "x": value}]
     with pytest.raises(FileFormatError, match=f"row 1 .*'x' cannot be kept: .*{reason}"):
         read_rows(rows, "pool")
-    used, skipped = read_rows(rows, "pool", "skip").examples(None, "skip")
+    found = read_rows(rows, "pool", "skip").examples(None, "skip")
+    used, skipped = list(found.examples), found.skipped
     assert ([e.row for e in used], [s.row for s in skipped]) == ([0], [1])
 
 
@@ -170,16 +171,18 @@ def test_pictures_are_neither_opened_nor_changed():
     rows = read_rows(given, "pool")
     assert list(iterate(rows.dataset)) == [{"text": text} for text in "abc"]
     assert list(iterate(rows.dataset, ["image"])) == [{}] * 3
-    used, skipped = rows.examples(None)
+    found = rows.examples(None)
+    used, skipped = list(found.examples), found.skipped
     assert (len(used), skipped) == (3, [])
     assert rows.dataset.features == given.features
     stream = read_rows(given.to_iterable_dataset(), "pool")
     assert stream.dataset.features == given.features
-    assert len(stream.examples(None)[0]) == 3
+    assert len(stream.examples(None).examples) == 3
 
 
 def test_json_columns_of_a_dataset_are_read_exactly():
     texts = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['"123"', '{"content": "x"}']))
     given = Dataset(pa.table({"x": texts, "text": ["a", "b"]}))
-    used, _ = read_rows(given, "pool").examples({"text": "x"}, "skip")
+    found = read_rows(given, "pool").examples({"text": "x"}, "skip")
+    used = list(found.examples)
     assert [e.completion for e in used] == ["123"]

@@ -170,8 +170,7 @@ def test_what_does_not_fit_is_refused(case):
 
 def test_without_rows_scores_are_of_what_is_asked_for():
     targets, pool = (
-        curate.rows.io.read_rows(rows, "x").examples(None, "error")[0]
-        for rows in (TARGETS, LEAKING)
+        curate.rows.io.read_rows(rows, "x").examples().examples for rows in (TARGETS, LEAKING)
     )
     values = OwnScores(SCORES).score(targets, pool).values()
     np.testing.assert_array_equal(values, SCORES.astype(np.float32))

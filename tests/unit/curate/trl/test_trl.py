@@ -260,7 +260,7 @@ def test_layouts_that_do_not_go_together():
     rows = [{"prompt": "a", "completion": "b", "text": None}] * 2
     rows += [{"prompt": None, "completion": None, "text": "c"}]
     with pytest.raises(
-        ArgumentError, match=r"prompt\+completion \(first in row 0\) and text \(first in row 2\)"
+        ArgumentError, match=r"prompt\+completion \(first in pool, row 0\) and text \(first in"
     ):
         Reselect(rows, rows[:1], 1)
 

@@ -1,5 +1,6 @@
 """`curate.select`, from the user's rows to a training set on disk."""
 
+import io
 import json
 
 import numpy as np
@@ -225,11 +226,16 @@ def test_a_sharegpt_row_becomes_messages_with_trls_roles(targets):
     assert chosen.to_trl()[0]["messages"] == TRL_LAYOUTS["messages"][0]["messages"]
 
 
-def test_mixed_layouts_are_refused_for_trl_with_the_layouts_named(targets):
+def test_mixed_layouts_are_refused_before_anything_is_scored(targets):
+    class Scorer:
+        name = "mine"
+
+        def score(self, *_):
+            pytest.fail("scored")
+
     pool = [{"text": "plain text here"}, {"question": "how?", "answer": "so"}]
-    chosen = curate.select(pool, targets, 2, scorer="random")
-    with pytest.raises(ArgumentError, match=r"prompt\+completion and text"):
-        chosen.to_trl()
+    with pytest.raises(ArgumentError, match=r"text \(first in pool, row 0\) and prompt\+comp"):
+        curate.select(pool, targets, 2, scorer=Scorer())
 
 
 def test_columns_settle_what_is_what(targets):
@@ -411,11 +417,15 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(pool, targets
 
 
 def test_a_full_disk_leaves_no_half_written_file(pool, targets, tmp_path, monkeypatch):
+    write = pq.write_table
+
     def full(table, file):
+        if isinstance(file, io.BytesIO):  # what can be written is tried
+            return write(table, file)
         file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("curate.selected_rows.pq.write_table", full)
+    monkeypatch.setattr("curate.writing.row_files.pq.write_table", full)
     with pytest.raises(OutputError, match="No space left"):
         curate.select(pool, targets, 5, scorer="tfidf", output=tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {".lock", ".files.json"}
