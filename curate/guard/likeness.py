@@ -62,6 +62,8 @@ class Text:
         self._numbers = corpus.numbers[place]
         self.words: list[int] = self._numbers.tolist()
         self.signs = _positions(corpus.signs[self._numbers].tobytes())
+        self._compared: Text | None = None  # the last one, and what was found in it
+        self._found: dict[int, int] = {}
         self._runs: dict[int, tuple[list[int], frozenset[int]]] = {}
         self.own = _positions((~overlap.boilerplate[place]).tobytes())
 
@@ -87,11 +89,15 @@ class Text:
 
     def found_in(self, other: Text, size: int) -> int:
         """Positions of the words that stand in a run of `size` words which `other` has too."""
-        begins = _positions(map(other.runs(size)[1].__contains__, self.runs(size)[0]))
-        found = begins
-        for offset in range(1, size):
-            found |= begins << 8 * offset
-        return found
+        if self._compared is not other:
+            self._compared, self._found = other, {}
+        if size not in self._found:
+            begins = _positions(map(other.runs(size)[1].__contains__, self.runs(size)[0]))
+            found = begins
+            for offset in range(1, size):
+                found |= begins << 8 * offset
+            self._found[size] = found
+        return self._found[size]
 
     def own_in(self, other: Text) -> int:
         """How many of its own words stand in a run of three which `other` has too."""
@@ -271,8 +277,8 @@ def _breaks(text: Text, other: Text) -> bool:
     while at < len(ours):
         longest = 0
         for place in places.get(ours[at], [])[:_PLACES]:
-            size = 1
-            while ours[at + size : at + size + 1] == theirs[place + size : place + size + 1] != []:
+            size, most = 1, min(len(ours) - at, len(theirs) - place)
+            while size < most and ours[at + size] == theirs[place + size]:
                 size += 1
             longest = max(longest, size)
         if longest:

@@ -31,6 +31,7 @@ _FORMS = (
     | {ord(c): f" {c}" for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 )
 _FORM = re.compile(f"[{''.join(map(chr, _FORMS))}]")
+_SPACES = re.compile(r"\s+")
 _SOFT = frozenset(".,;:?'\"`")  # what an editor may change
 _ENDS = re.escape(".,;:!?。、،؛؟।॥։።")
 
@@ -105,8 +106,11 @@ def _read(text: str) -> tuple[list[str], list[tuple[int, int]]]:
     lower = text.translate(_APOSTROPHES).lower()
     if len(lower) != len(text):
         return words(text), []
-    at = [i for i, char in enumerate(text) if not (char.isspace() and text[i - 1 : i].isspace())]
-    written = "".join(" " if lower[i].isspace() else lower[i] for i in at)
+    at = list(range(len(text)))
+    for space in reversed(list(_SPACES.finditer(text))):
+        if space.end() > space.start() + 1:
+            del at[space.start() + 1 : space.end()]
+    written = _SPACES.sub(" ", lower)
     ends, word = _patterns(text.isascii())
     places: list[tuple[int, int]] = []
     for match in word.finditer(ends.sub(lambda end: " " * len(end[0]), written)):
