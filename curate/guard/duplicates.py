@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from airrep.records import Example
 from curate.guard.corpus import Corpus, Int64
-from curate.guard.likeness import LONG_COMPLETION, Match, Texts, may_stand_in, near_duplicate
+from curate.guard.likeness import LONG_COMPLETION, Match, Text, Texts, may_stand_in, near_duplicate
 from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Cluster, Removal
 from curate.guard.slots import other_tasks
@@ -27,12 +27,16 @@ Links = Mapping[int, Mapping[int, Match]]
 def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> Links:
     """All near-duplicates among some texts, (S,)."""
     texts = Texts(corpus, overlap, whole=False)
-    found = {}
-    for a, b in _candidates(corpus, overlap, among, share):
-        match = near_duplicate(texts[a], texts[b], share)
-        if match is not None:
-            found[a, b] = match
-    others = other_tasks(corpus, ((texts[a], texts[b]) for a, b in found))
+    found: dict[tuple[int, int], Match] = {}
+
+    def alike() -> Iterator[tuple[Text, Text]]:  # one by one, while both are ready
+        for a, b in _candidates(corpus, overlap, among, share):
+            match = near_duplicate(texts[a], texts[b], share)
+            if match is not None:
+                found[a, b] = match
+                yield texts[a], texts[b]
+
+    others = other_tasks(corpus, alike())
     links: dict[int, dict[int, Match]] = defaultdict(dict)
     for ((a, b), match), other in zip(found.items(), others, strict=True):
         if not other:

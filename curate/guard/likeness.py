@@ -35,7 +35,7 @@ _FOREIGN = 5
 LONG_COMPLETION = 8
 
 _PAIR = 2
-_READY = 512  # texts kept ready for comparison, of about 30 kB each
+_READY = 1024  # texts kept ready for comparison, of about 30 kB each
 
 
 class Text:

@@ -56,7 +56,10 @@ def other_tasks(
 
 def _runs(text: Text, other: Text) -> list[range]:
     """Places in the corpus of the words that only one of two texts has there, run by run."""
-    flags = differences(text, other).to_bytes(len(text), "little")
+    differing = differences(text, other)
+    if not differing:
+        return []
+    flags = differing.to_bytes(len(text), "little")
     return [
         range(text.start + found.start(), text.start + found.end())
         for found in re.finditer(b"\1+", flags)

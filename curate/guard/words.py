@@ -83,7 +83,7 @@ def is_sign(word: str) -> bool:
 
 def count_words(text: str) -> int:
     """How many words a text has."""
-    return len(_read(text)[0])
+    return len(_words(text))
 
 
 def excerpt(text: str, start: int, stop: int) -> str:
@@ -91,21 +91,27 @@ def excerpt(text: str, start: int, stop: int) -> str:
 
     Where normalizing changed the number of words, the words themselves.
     """
-    found, places = _read(text)
+    found = _words(text)
     stop = min(stop, len(found))
     if start >= stop:
         return ""
+    places = _places(text)
     if len(places) != len(found):
         return " ".join(found[start:stop])
     return " ".join(text[places[start][0] : places[stop - 1][1]].split())
 
 
 @lru_cache(maxsize=2)  # a prompt and its completion, of which several passages are asked for
-def _read(text: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """The words of a text; and where words were written, which may be more or fewer."""
+def _words(text: str) -> list[str]:
+    return words(text)
+
+
+@lru_cache(maxsize=2)
+def _places(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text were written, which may be more or fewer."""
     lower = text.translate(_APOSTROPHES).lower()
     if len(lower) != len(text):
-        return words(text), []
+        return []
     at = list(range(len(text)))
     for space in reversed(list(_SPACES.finditer(text))):
         if space.end() > space.start() + 1:
@@ -117,4 +123,4 @@ def _read(text: str) -> tuple[list[str], list[tuple[int, int]]]:
         start, stop = match.span()
         size = stop - start if stop - start <= _LONGEST else 1
         places.extend((at[i], at[i + size - 1] + 1) for i in range(start, stop, size))
-    return words(text), places
+    return places
