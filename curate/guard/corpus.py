@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from airrep.records import Example
-from curate.guard.words import is_sign, words
+from curate.guard.words import is_sign, is_soft, words
 
 Int64 = npt.NDArray[np.int64]
 UInt64 = npt.NDArray[np.uint64]
@@ -35,6 +35,7 @@ class Corpus:
         prompt_keys: (S,) a hash of each text's prompt: equal for equal words.
         completion_keys: (S,) the same for its completion.
         signs: (V,) whether the word of a number is a number, an operator or a bracket.
+        soft: (V,) whether it is other punctuation.
         texts: For each collection, the text of each of its rows.
     """
 
@@ -44,6 +45,7 @@ class Corpus:
     prompt_keys: UInt64
     completion_keys: UInt64
     signs: npt.NDArray[np.bool_]
+    soft: npt.NDArray[np.bool_]
     texts: tuple[Int64, ...]
 
     def __len__(self) -> int:
@@ -87,8 +89,8 @@ def read_corpus(*collections: Sequence[Example]) -> Corpus:
             rows.extend((len(whole), len(prompt), *map(_hash, (whole, prompt, completion))))
     table = np.array(rows, dtype=np.int64).reshape(-1, 5)
     sizes = [len(examples) for examples in collections]
-    signs = np.array([is_sign(word) for word in vocabulary], dtype=bool)
-    return _distinct(np.frombuffer(numbers, dtype=np.int32), table, signs, sizes)
+    kinds = np.array([(is_sign(word), is_soft(word)) for word in vocabulary], dtype=bool)
+    return _distinct(np.frombuffer(numbers, dtype=np.int32), table, kinds.reshape(-1, 2).T, sizes)
 
 
 def _hash(found: array[int]) -> int:
@@ -97,7 +99,7 @@ def _hash(found: array[int]) -> int:
 
 
 def _distinct(
-    numbers: npt.NDArray[np.int32], rows: Int64, signs: npt.NDArray[np.bool_], sizes: Sequence[int]
+    numbers: npt.NDArray[np.int32], rows: Int64, kinds: npt.NDArray[np.bool_], sizes: Sequence[int]
 ) -> Corpus:
     """The corpus of all rows, of which some are the same text; texts are in order of occurrence."""
     _, first, inverse = np.unique(rows[:, 2], return_index=True, return_inverse=True)
@@ -114,4 +116,6 @@ def _distinct(
     keys = kept[:, 2:].astype(np.uint64)
     bounds = np.cumsum([0, *sizes])
     parts = tuple(texts[a:b] for a, b in pairwise(bounds.tolist()))
-    return Corpus(numbers, starts, kept[:, 1].copy(), keys[:, 0], keys[:, 1], signs, parts)
+    return Corpus(
+        numbers, starts, kept[:, 1].copy(), keys[:, 0], keys[:, 1], kinds[0], kinds[1], parts
+    )

@@ -27,6 +27,7 @@ _WHOLE, _OWN, _MISSING = 0.8, 0.75, 0.1
 # Where little of its own was found, the rest is a frame: of two texts of one frame the differing
 # words and the places at which the order breaks are at most so many, and a tenth of the words.
 _BREAKS, _BREAK_SHARE = 2, 0.1
+_TELLING, _TELLING_BREAK_SHARE = 2, 0.25  # where so many of its own words were found
 _PLACES = 32  # of one run that are tried; bounds the time for texts that repeat themselves
 # Texts that are near-duplicates differ in a word here and there. So many words of its own in a
 # row are another question about the same passage.
@@ -163,7 +164,8 @@ def stands_in(text: Text, other: Text, share: float) -> Match | None:
     missing = text.missing_from(other).bit_count()
     if own >= _FEW or missing > min((1 - _OWN) * own, _MISSING * len(text)):
         return None
-    if _breaks(text, other):
+    telling = again >= _TELLING and again >= share * own
+    if _breaks(text, other, _TELLING_BREAK_SHARE if telling else _BREAK_SHARE):
         return None
     found = text.found_in(other, _PAIR)
     if found.bit_count() < _WHOLE * len(text):
@@ -207,7 +209,7 @@ def near_duplicate(first: Text, second: Text, share: float) -> Match | None:
     both = (first, second), (second, first)
     if max(text.own_in(other) for text, other in both) < _ENOUGH:
         for text, other in both:
-            if _breaks(text, other) or _tells_more(text, other):
+            if _breaks(text, other, _BREAK_SHARE) or _tells_more(text, other):
                 return None
     return Match(
         _known(min(shares), first, second), *_longest_run(first.found_in(second, GRAM), len(first))
@@ -263,7 +265,7 @@ def _longest_run(positions: int, length: int) -> tuple[int, int]:
     return start, start + len(longest)
 
 
-def _breaks(text: Text, other: Text) -> bool:
+def _breaks(text: Text, other: Text, share: float) -> bool:
     """Whether a text differs from another one of the same frame in more than a few words.
 
     It is laid out with the longest runs of three words and more that the other text has. The words
@@ -285,4 +287,4 @@ def _breaks(text: Text, other: Text) -> bool:
             pieces, covered = pieces + 1, covered + longest + GRAM - 1
         at += longest + GRAM - 1 if longest else 1
     left = len(text) - covered
-    return left + pieces - 1 > _BREAKS + _BREAK_SHARE * len(text)
+    return left + pieces - 1 > _BREAKS + share * len(text)

@@ -33,9 +33,14 @@ def other_tasks(
         corpus: All texts.
         pairs: Which of them are alike.
         both: Whether that asks for a difference in the first: it does not stand in the second as
-            it is, among other words.
+            it is, among other words, and not with its sentences in another order.
     """
-    differing = [(_runs(*pair), _runs(*reversed(pair))) for pair in pairs]
+    differing = [
+        ([], [])
+        if both and sorted(first.words) == sorted(second.words)
+        else (_runs(corpus, first, second), _runs(corpus, second, first))
+        for first, second in pairs
+    ]
     places = np.array(
         [p for sides in differing for runs in sides for run in runs for p in run], dtype=np.int64
     )
@@ -54,12 +59,13 @@ def other_tasks(
     ]
 
 
-def _runs(text: Text, other: Text) -> list[range]:
+def _runs(corpus: Corpus, text: Text, other: Text) -> list[range]:
     """Places in the corpus of the words that only one of two texts has there, run by run."""
     differing = differences(text, other)
     if not differing:
         return []
-    flags = differing.to_bytes(len(text), "little")
+    soft = corpus.soft[text.words]
+    flags = bytes(np.frombuffer(differing.to_bytes(len(text), "little"), dtype=np.uint8) > soft)
     return [
         range(text.start + found.start(), text.start + found.end())
         for found in re.finditer(b"\1+", flags)

@@ -32,7 +32,7 @@ _FORMS = (
 )
 _FORM = re.compile(f"[{''.join(map(chr, _FORMS))}]")
 _SPACES = re.compile(r"\s+")
-_SOFT = frozenset(".,;:?'\"`")  # what an editor may change
+_SOFT = frozenset(".,;:!?'\"`")  # what an editor may change
 _ENDS = re.escape(".,;:!?。、،؛؟।॥։።")
 
 
@@ -78,7 +78,12 @@ def words(text: str) -> list[str]:
 
 def is_sign(word: str) -> bool:
     """Whether a word is a number, an operator or a bracket: another one makes another task."""
-    return not any(map(str.isalpha, word)) and word not in _SOFT
+    return not any(map(str.isalpha, word)) and not is_soft(word)
+
+
+def is_soft(word: str) -> bool:
+    """Whether a word is punctuation that an editor may change: no difference in the task."""
+    return word in _SOFT
 
 
 def count_words(text: str) -> int:
