@@ -20,6 +20,7 @@ from curate.guard.overlap import Bools, mixed
 _SIDES = (-2, -1, 1, 2)
 _FILLINGS = 4  # different words in a place, from which on it is one that rows fill in
 _CONTRASTS = 3  # places where two words stand for each other, from which on that is no edit
+_MOST = 40  # words that differ; in more there is one that is an edit
 _LONGEST = 2  # words that stand for each other
 _BLOCK = 1 << 20
 
@@ -35,12 +36,7 @@ def other_tasks(
         both: Whether that asks for a difference in the first: it does not stand in the second as
             it is, among other words, and not with its sentences in another order.
     """
-    differing = [
-        ([], [])
-        if both and sorted(first.words) == sorted(second.words)
-        else (_runs(corpus, first, second), _runs(corpus, second, first))
-        for first, second in pairs
-    ]
+    differing = [_sides(corpus, *pair, ordered=not both) for pair in pairs]
     places = np.array(
         [p for sides in differing for runs in sides for run in runs for p in run], dtype=np.int64
     )
@@ -57,6 +53,18 @@ def other_tasks(
             differing, sizes, other_words.tolist(), contrasts, strict=True
         )
     ]
+
+
+def _sides(
+    corpus: Corpus, first: Text, second: Text, *, ordered: bool
+) -> tuple[list[range], list[range]]:
+    """What either text has that the other lacks; nothing where that is too much to tell."""
+    both = (first, second), (second, first)
+    if any(differences(text, other).bit_count() > _MOST for text, other in both):
+        return [], []
+    if not ordered and len(first) == len(second) and sorted(first.words) == sorted(second.words):
+        return [], []
+    return _runs(corpus, first, second), _runs(corpus, second, first)
 
 
 def _runs(corpus: Corpus, text: Text, other: Text) -> list[range]:
