@@ -9,6 +9,7 @@
 
     curate.harmful("pool.jsonl", "targets.jsonl", k=100, model="…")  # rows that hurt the targets
     curate.check("pool.jsonl", test="test.jsonl")               # leaks and copies, nothing chosen
+    curate.convert("rows.jsonl", "openai", "out.jsonl")         # rows in another trainer's format
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.benchmark("config.yaml", "results")                  # methods against each other
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from curate.training_set import TrainingSet as TrainingSet
     from curate.verbs.benchmark import benchmark as benchmark
     from curate.verbs.check import check as check
+    from curate.verbs.convert import convert as convert
     from curate.verbs.embed import embed as embed
     from curate.verbs.fit import fit as fit
     from curate.verbs.harmful import harmful as harmful
@@ -50,6 +52,7 @@ __getattr__, __dir__, __all__ = lazily(
         "curate.training_set": ["TrainingSet"],
         "curate.verbs.benchmark": ["benchmark"],
         "curate.verbs.check": ["check"],
+        "curate.verbs.convert": ["convert"],
         "curate.verbs.embed": ["embed"],
         "curate.verbs.fit": ["fit"],
         "curate.verbs.harmful": ["harmful"],

@@ -23,7 +23,13 @@ from curate.command_line.results import as_json, as_text
 from curate.command_line.values import closest
 from curate.command_line.verbs import VERBS, application, own_options, verb
 
-_INPUTS = ("pool", "targets", "test", "evaluation")  # options that take - for standard input
+_INPUTS = (
+    "pool",
+    "targets",
+    "test",
+    "evaluation",
+    "rows",
+)  # options that take - for standard input
 _LONGEST = 1000  # characters of a message about wrong usage
 _TRUTHS = ("true", "false", "yes", "no", "True", "False")
 # Control characters but for tab and line break, and halves of surrogate pairs.

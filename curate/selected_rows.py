@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo
@@ -19,7 +19,7 @@ from curate.rows.bad_rows import SkippedRow
 from curate.rows.collection import as_dataset
 from curate.rows.files import read_file
 from curate.stages.destination import SKIPPED
-from curate.writing.file_format import FileFormat
+from curate.writing.file_format import ENDINGS
 
 COLUMN_PREFIX = "curate_"
 _REASONS = ("rank", "row", "target", "score", "gain", "objective", "layer")
@@ -79,7 +79,7 @@ def read_selected(directory: Path, insight: Insight) -> Dataset:
         MissingInputError: The file is missing.
         FileFormatError: It is damaged, or holds the rows of another selection.
     """
-    files = [directory / f"selection.{ending}" for ending in get_args(FileFormat)]
+    files = [directory / f"selection.{ending}" for ending in ENDINGS]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         raise MissingInputError(f"{directory}: there is no {files[0].name} or {files[1].name}.")

@@ -18,14 +18,17 @@ from airrep.machine.processes import rank, wait_for_everyone
 from airrep.records import taken
 from curate.manifest.arguments import replayable
 from curate.manifest.provenance import Manifest, fingerprint, run_of
-from curate.selected_rows import check_columns
+from curate.selected_rows import check_columns, without_reasons
 from curate.stages.choosing import AtMost, Candidates, at_hand, memory_of
 from curate.stages.constraint_binding import bind
 from curate.stages.destination import check_run
-from curate.stages.inputs import Inputs, compares_answers
+from curate.stages.inputs import Input, Inputs, compares_answers
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
 from curate.training_set import TrainingSet
+from curate.writing.file_format import ending_of, is_of_trainer
+from curate.writing.formats import check_format_fits
+from curate.writing.row_files import check_can_be_written
 from selection.capabilities import ScorerCapabilities
 from selection.constraints import standings
 from selection.overview import overview
@@ -92,7 +95,17 @@ class SelectionRun:
             inputs = self.request.inputs.read()
             check_columns(inputs.pool.rows.dataset.column_names, "pool")
             inputs.pool.check_layout("pool")
+            self._check_written(inputs.pool)
             return inputs, self.request.choice.share(inputs)
+
+    def _check_written(self, pool: Input) -> None:
+        """Refuse rows that the files of the result could not hold."""
+        output = self.request.output
+        if output.directory is None:
+            return
+        check_can_be_written(without_reasons(pool.rows.dataset), ending_of(output.format))
+        if is_of_trainer(output.format):
+            check_format_fits(pool.rows, pool.examples, output.format)
 
     def _check_run(self, inputs: Inputs) -> None:
         """Refuse an output directory that holds another run's selection."""

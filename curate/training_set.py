@@ -35,6 +35,7 @@ from curate.report import (
 from curate.report.kept.insight import RowText
 from curate.report.seal import reports_of_another
 from curate.rows.bad_rows import SkippedRow
+from curate.rows.collection import Rows
 from curate.selected_rows import read_selected, read_skipped, with_reasons, without_reasons
 from curate.stages.destination import (
     LOCK,
@@ -50,8 +51,9 @@ from curate.stages.destination import (
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept
 from curate.summary import dataset_card, summarize
-from curate.writing.file_format import FileFormat
+from curate.writing.file_format import FileFormat, ending_of, is_of_trainer
 from curate.writing.for_trl import for_trl
+from curate.writing.formats import in_format
 from curate.writing.row_files import write_lines, write_rows
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -273,7 +275,8 @@ class TrainingSet:
     ) -> Path:
         """Write the training set; each file appears whole or not at all.
 
-        `train.*` is what `to_trl` returns, `selection.*` is `dataset`, `removed.jsonl` has a line
+        `train.*` is what `to_trl` returns, or the same in the format of another trainer
+        (docs/rows.md), `selection.*` is `dataset`, `removed.jsonl` has a line
         for every row that the guard removed or warned of, `skipped.jsonl` one for every pool row
         that could not be read, `insight/` is what `curate
         report DIR` and `curate explain DIR ROW` read, and `manifest.json` repeats the run: `curate
@@ -282,7 +285,8 @@ class TrainingSet:
         Args:
             directory: Created if need be. The files of this selection are replaced, files that no
                 manifest of ours lists never.
-            format: "parquet" or "jsonl".
+            format: "parquet" or "jsonl"; or the format of `train.jsonl`: "openai", "sharegpt" or
+                "alpaca".
             overwrite: Whether another selection, which the directory holds, may be replaced: all
                 of it, with reports.
 
@@ -293,11 +297,12 @@ class TrainingSet:
             OutputError: The directory cannot be written to, or a file of one of these names is
                 there that no manifest of ours lists, or the directory holds another selection.
             ArgumentError: `format` is unknown.
+            RecordError: The format cannot express a row.
         """
         check_format(format)
         directory = user_path(directory, "directory")
         check_same_selection(directory, self.manifest.to_dict(), overwrite=overwrite)
-        check_directory(directory, format)
+        check_directory(directory, ending_of(format))
         with locked(directory / LOCK):  # of two at once, the later is there as a whole
             self._save(directory, format, overwrite)
         return directory
@@ -305,15 +310,23 @@ class TrainingSet:
     def _save(self, directory: Path, format: FileFormat, overwrite: bool) -> None:  # noqa: A002
         manifest = self.manifest.to_dict()
         check_same_selection(directory, manifest, overwrite=overwrite)
-        check_replaceable(directory, format)
+        ending = ending_of(format)
+        check_replaceable(directory, ending)
+        train, selection = f"train.{ending}", f"selection.{ending}"
+        tables, lines = {selection: self.dataset}, {REMOVED: _findings(self.guard)}
+        if is_of_trainer(format):
+            rows = Rows(without_reasons(self.dataset), "the selection")
+            examples = rows.examples(columns_of(self.manifest.arguments)).examples
+            lines[train] = iter([*in_format(rows, examples, format)])
+        else:
+            tables[train] = self.to_trl()
         earlier = read_manifest(directory)
-        remember(directory, format, manifest)
+        remember(directory, ending, manifest)
         digests = {}
-        for name, dataset in (("train", self.to_trl()), ("selection", self.dataset)):
-            with atomic_file(directory / f"{name}.{format}") as temporary:
-                write_rows(dataset, temporary, format)
-                digests[f"{name}.{format}"] = file_digest(temporary)
-        lines = {REMOVED: _findings(self.guard)}
+        for name, dataset in tables.items():
+            with atomic_file(directory / name) as temporary:
+                write_rows(dataset, temporary, ending)
+                digests[name] = file_digest(temporary)
         if self.skipped:
             lines[SKIPPED] = map(asdict, self.skipped)
         for name, written in lines.items():

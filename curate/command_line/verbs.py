@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = {
     "select": "curate.verbs.select",
     "harmful": "curate.verbs.harmful",
     "check": "curate.verbs.check",
+    "convert": "curate.verbs.convert",
     "embed": "curate.verbs.embed",
     "record": "curate.verbs.record",
     "lds": "curate.verbs.lds",
@@ -69,7 +70,7 @@ _OWN: Mapping[str, _Own] = {
     "json": (
         bool,
         "Print the result as one JSON object.",
-        ["select", "harmful", "check", "lds", "explain", "verify"],
+        ["select", "harmful", "check", "convert", "lds", "explain", "verify"],
     ),
     "quiet": (bool, "Show no progress.", VERBS),
     "verbose": (bool, "Show how long stages took, and where an error comes from.", VERBS),

@@ -24,7 +24,7 @@ from curate.manifest.check import check_manifest
 from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, identity, run_in
 from curate.report.kept.file import INSIGHT_FILES
 from curate.rows.io import places_of
-from curate.writing.file_format import FileFormat
+from curate.writing.file_format import ENDINGS, FileEnding, FileFormat
 
 RECORD = ".files.json"
 REMOVED, SKIPPED = "removed.jsonl", "skipped.jsonl"
@@ -66,34 +66,34 @@ def check_format(format: str) -> None:  # noqa: A002
     """
     if format not in get_args(FileFormat):
         raise ArgumentError(
-            f"format {format!r} is unknown; choose {' or '.join(get_args(FileFormat))}."
+            f"format {format!r} is unknown; choose {', '.join(get_args(FileFormat))}."
         )
 
 
-def check_directory(directory: Path, format: str) -> None:  # noqa: A002
+def check_directory(directory: Path, ending: FileEnding) -> None:
     """Find out before the work that a selection cannot be written to a directory.
 
     Args:
         directory: Made, if it is not there.
-        format: Format of the files that will be written.
+        ending: How the names of the files end that will be written.
 
     Raises:
         OutputError: It cannot be written to, or holds files of these names that are not ours.
     """
-    check_replaceable(directory, format)
+    check_replaceable(directory, ending)
     check_writable(directory)
     with locked(directory / LOCK):  # it will be needed, and may be somebody else's
-        check_replaceable(directory, format)
+        check_replaceable(directory, ending)
 
 
-def check_replaceable(directory: Path, format: str) -> None:  # noqa: A002
+def check_replaceable(directory: Path, ending: FileEnding) -> None:
     """Refuse a directory in which a file stands that would be replaced and is not ours.
 
     Raises:
         OutputError: Neither a manifest of ours nor the record beside it lists the file.
     """
     there = []
-    for name in (*file_names(format), MANIFEST_FILE):
+    for name in (*file_names(ending), MANIFEST_FILE):
         file = directory / name
         above = file.parent
         if above != directory and os.path.lexists(above) and not above.is_dir():
@@ -106,9 +106,9 @@ def check_replaceable(directory: Path, format: str) -> None:  # noqa: A002
             raise not_ours(file)
 
 
-def file_names(format: str) -> tuple[str, ...]:  # noqa: A002
+def file_names(ending: FileEnding) -> tuple[str, ...]:
     """What a selection writes beside its manifest."""
-    return (f"train.{format}", f"selection.{format}", REMOVED, SKIPPED, *INSIGHT_FILES)
+    return (f"train.{ending}", f"selection.{ending}", REMOVED, SKIPPED, *INSIGHT_FILES)
 
 
 def listed(directory: Path) -> set[str]:
@@ -118,23 +118,23 @@ def listed(directory: Path) -> set[str]:
         found |= set(read_sealed(directory / RECORD)[FILES_KEY])
     manifest = read_manifest(directory)
     if manifest is not None:
-        everything = (name for ending in get_args(FileFormat) for name in file_names(ending))
+        everything = (name for ending in ENDINGS for name in file_names(ending))
         found |= {MANIFEST_FILE, *manifest.get(FILES_KEY, everything)}
     return found
 
 
-def remember(directory: Path, format: str, manifest: Mapping[str, Any]) -> None:  # noqa: A002
+def remember(directory: Path, ending: FileEnding, manifest: Mapping[str, Any]) -> None:
     """Write down what is about to be written.
 
     Args:
         directory: Where.
-        format: Format of the files.
+        ending: How the names of the files end.
         manifest: Manifest of the selection.
 
     Raises:
         OutputError: The directory cannot be written to.
     """
-    names = sorted(listed(directory) | {*file_names(format), MANIFEST_FILE})
+    names = sorted(listed(directory) | {*file_names(ending), MANIFEST_FILE})
     written = {"format": _FORMAT, FILES_KEY: names, "run": run_in(manifest)}
     write_sealed(directory / RECORD, written)
 

@@ -28,7 +28,7 @@ from curate.stages.inputs import Inputs, Source, read_inputs
 from curate.stages.own_scores import embedding_pair, is_own
 from curate.stages.pool_guard import PoolGuard
 from curate.stages.scorer_choice import EncoderChoice, ScorerChoice, check_scorer, make_scorer, uses
-from curate.writing.file_format import FileFormat
+from curate.writing.file_format import FileFormat, ending_of
 from selection.constraints import Constraints
 from selection.selectors import (
     SelectorName,
@@ -269,7 +269,7 @@ class SelectionRequest:
             check_apart(self.store, sources | named)
         if self.output.directory is not None:
             check_apart(self.output.directory, sources | named)
-            check_directory(self.output.directory, self.output.format)
+            check_directory(self.output.directory, ending_of(self.output.format))
 
     @cached_property
     def store(self) -> Path | None:

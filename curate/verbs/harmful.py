@@ -88,7 +88,8 @@ def harmful(
             where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         output: Directory to write the rows and their manifest to.
-        format: Format of the written files: parquet or jsonl.
+        format: Format of the written files: parquet or jsonl; or of train.jsonl, for trainers
+            other than TRL's: openai, sharegpt or alpaca (docs/rows.md).
         overwrite: Replace the result of another run that the output directory holds; see `select`.
         tokens_per_batch: Padded tokens at once in the model on a GPU, where it bounds memory.
         seed: Seed of the projections of gradients.

@@ -106,7 +106,8 @@ def select(
         store: Directory that keeps the pool's embeddings for the next run; default
             OUTPUT/embeddings if there is an output, else none.
         output: Directory to write the training set and its manifest to.
-        format: Format of the written files: parquet or jsonl.
+        format: Format of the written files: parquet or jsonl; or of train.jsonl, for trainers
+            other than TRL's: openai, sharegpt or alpaca (docs/rows.md).
         overwrite: Replace the selection of another run that the output directory holds, and its
             reports; by default that is refused. The same run may always be repeated.
         tokens_per_batch: Padded tokens encoded at once on a GPU, where it bounds memory; it changes

@@ -15,7 +15,7 @@ from airrep.records import trl_record
 from curate.rows.collection import Columns, holds_media, iterate
 from curate.rows.columns import array_of
 
-_MEDIA = ("images", "image", "videos", "audios")  # what TRL reads of pictures, films and sounds
+MEDIA = ("images", "image", "videos", "audios")  # what TRL reads of pictures, films and sounds
 
 
 def for_trl(rows: Dataset, columns: Columns, *, everything: bool = False) -> Dataset:
@@ -37,7 +37,7 @@ def for_trl(rows: Dataset, columns: Columns, *, everything: bool = False) -> Dat
     records = [trl_record(row, columns=columns) for row in given]
     _check_alike(records)
     names = list(dict.fromkeys(name for record in records for name in record))
-    pictures = [n for n in _MEDIA if n in rows.column_names and holds_media(rows.features[n])]
+    pictures = [n for n in MEDIA if n in rows.column_names and holds_media(rows.features[n])]
     kept = {*pictures} if names != ["text"] else set()
     made: dict[str, pa.Array | pa.ChunkedArray] = {}
     for name in names:

@@ -16,20 +16,22 @@ from datasets import Dataset
 
 from airrep.console.wording import shortened
 from airrep.errors import ArgumentError, RecordError
-from curate.rows.collection import holds_media, iterate
-from curate.writing.file_format import FileFormat
+from curate.rows.bad_rows import BadRows
+from curate.rows.collection import as_dataset, holds_media, iterate
+from curate.rows.columns import table_of
+from curate.writing.file_format import FileEnding
 
 _AS_TEXT = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_time)  # in JSON, of ISO 8601
 
 
-def check_can_be_written(rows: Dataset, format: FileFormat) -> None:  # noqa: A002
-    """Refuse rows with a column that a file of this format cannot hold.
+def check_can_be_written(rows: Dataset, ending: FileEnding) -> None:
+    """Refuse rows with a column that a file of this kind cannot hold.
 
     Raises:
         ArgumentError: There is one.
     """
     stored = rows.with_format("arrow")
-    if format == "parquet":
+    if ending == "parquet":
         try:
             pq.write_table(stored[:1], io.BytesIO())
         except pa.ArrowException as error:
@@ -78,14 +80,14 @@ def _problem(column: pa.Array | pa.ChunkedArray) -> str | None:
     return None if any(test(kind) for test in known) else f"values of type {kind}"
 
 
-def write_rows(rows: Dataset, file: Path, format: FileFormat) -> None:  # noqa: A002
+def write_rows(rows: Dataset, file: Path, ending: FileEnding) -> None:
     """Write rows to a file.
 
     Raises:
         ArgumentError: See `check_can_be_written`.
     """
-    check_can_be_written(rows, format)
-    if format == "parquet":
+    check_can_be_written(rows, ending)
+    if ending == "parquet":
         pq.write_table(rows.with_format("arrow")[:], file)
         return
     with file.open("w", encoding="utf-8", newline="\n") as stream:
@@ -94,6 +96,26 @@ def write_rows(rows: Dataset, file: Path, format: FileFormat) -> None:  # noqa: 
                 raise row
             text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_as_text)
             stream.write(text + "\n")
+
+
+def write_objects(
+    values: Iterable[Mapping[str, Any]], file: Path, ending: FileEnding, name: str
+) -> None:
+    """Write plain values as rows.
+
+    Args:
+        values: Objects of JSON.
+        file: The file.
+        ending: Its kind.
+        name: What they are called in messages.
+
+    Raises:
+        FileFormatError: A value fits into no column.
+    """
+    if ending == "jsonl":
+        write_lines(values, file)
+    else:
+        write_rows(as_dataset(table_of(values, BadRows(name)), name), file, ending)
 
 
 def write_lines(values: Iterable[Mapping[str, Any]], file: Path) -> None:
