@@ -274,9 +274,7 @@ def test_what_a_format_has_no_field_for_is_an_error(format, row, problem):
 
 
 def test_rows_of_several_kinds_do_not_become_one_file():
-    with pytest.raises(
-        RecordError, match=r"row 1 .*it is a preference, and rows before are"
-    ):
+    with pytest.raises(RecordError, match=r"row 1 .*it is a preference, and rows before are"):
         _written("openai", {"messages": [USER, ASSISTANT], **dict.fromkeys(COMPARED)}, COMPARED)
 
 
