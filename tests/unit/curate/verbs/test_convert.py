@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
@@ -134,6 +135,12 @@ def test_the_command_line_converts(file, tmp_path, capsys):
         "skipped": [],
     }
     assert main(command) == 1
+
+
+def test_rows_come_from_standard_input(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert main(["convert", "--rows", "-", "--to", "trl", "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert len(_lines(tmp_path / "out.jsonl")) == 6
 
 
 # --- select ---------------------------------------------------------------------------------

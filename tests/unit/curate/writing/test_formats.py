@@ -10,9 +10,11 @@ from runpy import run_path
 
 import pytest
 from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import curate
-from airrep.errors import RecordError
+from airrep.errors import CurateError, RecordError
 from airrep.records import normalize
 from curate.rows.io import read_rows
 from curate.writing.formats import in_format
@@ -312,6 +314,43 @@ def _can_be_written(form, row):
         if not re.search("there is no field for|it is plain text|a prompt without", error.problem):
             raise
         return False
+
+
+text = st.text(max_size=4)
+call = st.fixed_dictionaries(
+    {"name": st.sampled_from("fg"), "arguments": text | st.dictionaries(text, st.integers())}
+)
+turn = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "assistant", "system", "tool", "developer"]),
+        "content": text | st.lists(st.builds(lambda t: {"type": "text", "text": t}, text)),
+    },
+    optional={"tool_calls": st.lists(call, max_size=2), "weight": st.integers(0, 1), "name": text},
+)
+turns = st.lists(turn, max_size=4)
+any_record = (
+    st.fixed_dictionaries({"messages": turns})
+    | st.fixed_dictionaries({"prompt": turns | text, "completion": turns.map(lambda t: t[:1])})
+    | st.fixed_dictionaries({"prompt": text, "completion": text, "label": st.booleans()})
+    | st.fixed_dictionaries({"prompt": turns, "chosen": text, "rejected": text})
+    | st.fixed_dictionaries({"instruction": text, "output": text, "history": st.just([["x", ""]])})
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_record, st.sampled_from(FORMATS))
+def test_any_row_is_written_to_say_the_same_or_refused(row, form):
+    """But for line breaks, of which turns that say nothing leave some."""
+    try:
+        said = _said(row)
+        (made,) = _written(form, row)
+    except CurateError:
+        return
+    for one, other in zip(said, _said(json.loads(json.dumps(made))), strict=True):
+        if isinstance(one, str):
+            one, other = one.split("\n"), other.split("\n")
+            one, other = list(filter(None, one)), list(filter(None, other))
+        assert one == other
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
