@@ -22,7 +22,7 @@ from curate.selected_rows import check_columns, without_reasons
 from curate.stages.choosing import AtMost, Candidates, at_hand, memory_of
 from curate.stages.constraint_binding import bind
 from curate.stages.destination import check_run
-from curate.stages.inputs import Input, Inputs, compares_answers
+from curate.stages.inputs import Input, Inputs, compares_answers, what_is_scored
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
 from curate.training_set import TrainingSet
@@ -62,12 +62,14 @@ class SelectionRun:
         request: What was asked for.
         arguments: The same as a manifest keeps it; a selector that was left open is filled in.
         seconds: Time of each stage that is done.
+        scored: See `what_is_scored`; None before.
     """
 
     def __init__(self, request: SelectionRequest) -> None:
         self.request = request
         self.arguments = replayable(request.given)
         self.seconds: dict[str, float] = {}
+        self.scored: str | None = None
 
     def result(self) -> TrainingSet:
         """Run all stages, and write the result if there is an output directory.
@@ -134,7 +136,9 @@ class SelectionRun:
             scorer = self.request.scoring.made(
                 (inputs.targets, inputs.pool.examples), self.request.store, workers
             )
-            if compares_answers(inputs) and ScorerCapabilities.of(scorer).signed:
+            signed = ScorerCapabilities.of(scorer).signed
+            self.scored = what_is_scored(inputs, signed=signed)
+            if signed and compares_answers(inputs):
                 scorer = PairScorer(scorer)
             selector = self.request.choice.chooser(scorer, len(guard.to_score))
             if "selector" in self.arguments and self.arguments["selector"] is None:
@@ -185,6 +189,7 @@ class SelectionRun:
                 "layers": int(chosen.layers[-1]) + 1,
                 "objective": None if chosen.objective is None else chosen.objective.stated,
                 "best_size": chosen.best_size,
+                "scored": self.scored,
                 "fewer_than": None if default is None or made.size == default else int(default),
                 "shortlist": chosen.shortlist,
                 "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),

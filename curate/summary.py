@@ -32,6 +32,7 @@ def summarize(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
         _read(manifest),
         _guarded(guard),
         _encoded(manifest),
+        _scored(manifest),
         _chosen(selection, manifest),
         _sources(selection, insight.sources),
         _targets(selection, insight.targets),
@@ -118,6 +119,12 @@ def _encoded(manifest: Manifest) -> list[str]:
         if most > MANY_UNKNOWN:
             lines.append(f"        The encoder reads such texts badly. Better: {OTHERS}.")
     return lines
+
+
+def _scored(manifest: Manifest) -> list[str]:
+    """What of each row was scored, where that is not simply prompt and completion."""
+    scored = manifest.chosen.get("scored")
+    return [f"scored  {scored}"] if scored else []
 
 
 def _chosen(selection: Selection, manifest: Manifest) -> list[str]:

@@ -124,6 +124,22 @@ class Inputs:
         return {"pool": self.pool.record, **{n: each.record for n, each in self.others.items()}}
 
 
+def what_is_scored(inputs: Inputs, *, signed: bool) -> str | None:
+    """What of the pool's rows is scored, where that is not simply their prompt and completion.
+
+    Args:
+        inputs: The rows.
+        signed: Whether scores below 0 mean that a row hurts.
+    """
+    (layout,) = {each.removesuffix(" as messages") for each in inputs.pool.layouts}
+    fields = layout.split("+")
+    if "rejected" in fields:
+        return "the chosen answers" + " less the rejected ones" * signed
+    if "label" in fields:
+        return "the answers" + (", negated where they are not wished for" if signed else "")
+    return "the prompts, with their reference answers" if fields == ["prompt"] else None
+
+
 def compares_answers(inputs: Inputs) -> bool:
     """Whether pool or targets have rejected answers, or labels of answers."""
     layouts = {*inputs.pool.layouts, *inputs.others["targets"].layouts}
