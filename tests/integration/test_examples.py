@@ -75,6 +75,10 @@ REDUCED = {
     "benchmarks/certified_scale.py": benchmark(
         "certified_scale", "--pool 2000 --targets 10 --dim 16 --k 20 --scratch {out}/scratch"
     ),
+    "benchmarks/preference_scores.py": benchmark(
+        "preference_scores",
+        "--model {lm} --data {data} --pool 4 --targets 4 --steps 1 --threads 1",
+    ),
     "benchmarks/pass_size.py": benchmark(
         "pass_size", "--tokens 16 32 --repeats 1 --threads 1"
     ),
