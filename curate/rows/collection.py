@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -284,7 +285,8 @@ def as_dataset(table: pa.Table, name: str) -> Dataset:
         FileFormatError: datasets has no word for the type of a column.
     """
     try:
-        return Dataset(InMemoryTable(table))
+        # Named, because datasets would pickle the whole table for the digest of its name.
+        return Dataset(InMemoryTable(table), fingerprint=uuid4().hex[:16])
     except Exception as error:  # types that it has no word for, damaged metadata of its own
         culprit = next((each for each in table.schema if not _has_a_type(each)), None)
         problem = "its metadata"
