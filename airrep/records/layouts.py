@@ -141,7 +141,7 @@ def _pair(prompts: tuple[str, ...], answer: str, fields: Fields) -> Record:
     if answer == "output" and _is_ranked(value):
         best_and_worst = {**fields.row, "chosen": value[0], "rejected": value[-1]}
         return _preference(prompts, replaced(fields, best_and_worst))
-    if _has_context(fields) or fields.has_chat(*prompts, answer):
+    if _has_context(prompts, fields) or fields.has_chat(*prompts, answer):
         prompt = _prompt_messages(prompts, fields)
         record: Record = {"prompt": prompt, "completion": _answer(answer, fields)}
     else:
@@ -185,10 +185,13 @@ def _says_something(message: Message) -> bool:
     return bool(str(message.get("content") or "").strip() or message.get("tool_calls"))
 
 
-def _has_context(fields: Fields) -> bool:
-    """Whether there is a field for what stands before the prompt; of a pool, in every row."""
+def _has_context(prompts: tuple[str, ...], fields: Fields) -> bool:
+    """Whether there are fields for what stands before the prompt; of a pool, in every row.
+
+    TRL reads no tools beside a prompt of text, so that in its own layout they say nothing.
+    """
     row = fields.row
-    return not _BEFORE.isdisjoint(row) or bool(row.get("tools"))
+    return not _BEFORE.isdisjoint(row) or ("tools" in row and prompts != ("prompt",))
 
 
 def _with_context(messages: Sequence[Message], fields: Fields) -> Sequence[Message]:
@@ -233,7 +236,11 @@ def _earlier_turns(fields: Fields) -> Iterator[Message]:
 def _preference(prompts: tuple[str, ...], fields: Fields) -> Record:
     """Chosen and rejected answers; a prompt that is part of both stays where it is."""
     chats = [fields.is_chat(name) for name in ("chosen", "rejected")]
-    if not any(chats) and not any(map(fields.is_chat, prompts)) and not _has_context(fields):
+    if (
+        not any(chats)
+        and not any(map(fields.is_chat, prompts))
+        and not _has_context(prompts, fields)
+    ):
         answers = {n: filled(fields.text(n), fields.name(n)) for n in ("chosen", "rejected")}
         question = _joined(prompts, fields)
         if question and prompts != ("prompt",) and not question[-1].isspace():
@@ -283,7 +290,7 @@ def _prompt_only(fields: Fields) -> Record:
             raise RecordError(
                 f"field {fields.name(name)!r} is null (None): there is nothing to learn from it."
             )
-    if fields.is_chat("prompt") or _has_context(fields):
+    if fields.is_chat("prompt") or _has_context(("prompt",), fields):
         record: Record = {"prompt": _prompt_messages(("prompt",), fields)}
     else:
         record = {"prompt": filled(fields.text("prompt"), fields.name("prompt"))}

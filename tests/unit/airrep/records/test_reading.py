@@ -611,3 +611,11 @@ def test_any_row_that_can_be_read_can_be_given_to_trl_without_changing_its_meani
     assert again.prompt.rstrip("\n") == read.prompt.rstrip("\n")
     assert again.completion == read.completion
     assert row == before
+
+
+@pytest.mark.parametrize("tools", [None, [], TOOLS])
+def test_rows_with_and_without_tools_are_of_one_layout(tools):
+    own = normalize({"prompt": "q", "completion": "a", "tools": tools})
+    assert own.layout == "prompt+completion"  # in which TRL reads no tools
+    other = normalize({"instruction": "q", "output": "a", "tools": tools})
+    assert other.layout == "prompt+completion as messages"
