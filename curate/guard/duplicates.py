@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 from airrep.records import Example
 from curate.guard.corpus import Corpus, Int64
-from curate.guard.likeness import LONG_COMPLETION, Match, Text, Texts, may_stand_in, near_duplicate
-from curate.guard.overlap import Bools, Overlap
+from curate.guard.likeness import Match, Text, Texts, may_stand_in, near_duplicate
+from curate.guard.overlap import Bools, Overlap, Wanted
 from curate.guard.report import Cluster, Removal
 from curate.guard.slots import other_tasks
 from curate.guard.spans import shared_span
@@ -24,13 +24,15 @@ _AT_ONCE = 1 << 20  # pairs; bounds memory
 Links = Mapping[int, Mapping[int, Match]]
 
 
-def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> Links:
+def find_links(
+    corpus: Corpus, overlap: Overlap, among: Bools, may_be: Wanted, share: float
+) -> Links:
     """All near-duplicates among some texts, (S,)."""
     texts = Texts(corpus, overlap, whole=False)
     found: dict[tuple[int, int], Match] = {}
 
     def alike() -> Iterator[tuple[Text, Text]]:  # one by one, while both are ready
-        for a, b in _candidates(corpus, overlap, among, share):
+        for a, b in _candidates(overlap, among, may_be, share):
             match = near_duplicate(texts[a], texts[b], share)
             if match is not None:
                 found[a, b] = match
@@ -45,17 +47,14 @@ def find_links(corpus: Corpus, overlap: Overlap, among: Bools, share: float) -> 
 
 
 def _candidates(
-    corpus: Corpus, overlap: Overlap, among: Bools, share: float
+    overlap: Overlap, among: Bools, may_be: Wanted, share: float
 ) -> Iterator[tuple[int, int]]:
     """Pairs of texts that may be near-duplicates: cheap, and none is missed."""
-    lengths = corpus.lengths - corpus.prompts
     for start in range(0, len(overlap.pairs), _AT_ONCE):
         first, second = overlap.pairs[start : start + _AT_ONCE].T
         shared = overlap.shared[start : start + _AT_ONCE]
         wanted = among[first] & among[second]
-        wanted &= (corpus.completion_keys[first] == corpus.completion_keys[second]) | (
-            np.minimum(lengths[first], lengths[second]) >= LONG_COMPLETION
-        )
+        wanted &= may_be(first, second)
         wanted &= may_stand_in(overlap, first, shared, share) | may_stand_in(
             overlap, second, shared, share
         )

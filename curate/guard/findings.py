@@ -17,6 +17,7 @@ from curate.guard.duplicates import DUPLICATE_SHARE, Links, find_links, settle
 from curate.guard.leaks import LEAK_SHARE, in_tests, leaks
 from curate.guard.overlap import find_overlap
 from curate.guard.report import Cluster, Duplicates, GuardReport, Leakage, Removal
+from curate.guard.sketches import may_be_near, none
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +104,8 @@ def examine(
         others = against if leakage != "off" else {}
         corpus = read_corpus(pool, *others.values())
         texts = corpus.texts[0]
-        overlap = find_overlap(
-            corpus, corpus.holds(0), in_tests(corpus), within_pool=duplicates != "off"
-        )
+        may_be = may_be_near(corpus, DUPLICATE_SHARE) if duplicates != "off" else none
+        overlap = find_overlap(corpus, corpus.holds(0), in_tests(corpus), may_be)
         if leakage != "off":
             leaked = leaks(corpus, overlap, pool, others, LEAK_SHARE)
         if leakage == "remove":
@@ -113,7 +113,7 @@ def examine(
         if duplicates != "off":
             among = np.zeros(len(corpus), dtype=bool)
             among[texts[stays]] = True
-            links = find_links(corpus, overlap, among, DUPLICATE_SHARE)
+            links = find_links(corpus, overlap, among, may_be, DUPLICATE_SHARE)
     return Findings(
         pool,
         np.flatnonzero(stays),

@@ -40,10 +40,7 @@ _READY = 1024  # texts kept ready for comparison, of about 30 kB each
 
 
 class Text:
-    """One text of a corpus, to be compared.
-
-    If it is not wanted whole, a short completion is left out: an answer of a word or two says
-    nothing about whether two questions are the same.
+    """The first words of a text of a corpus, or all, to be compared.
 
     Attributes:
         start: Where it begins in the corpus.
@@ -53,13 +50,10 @@ class Text:
         signs: Those that are numbers, operators or brackets.
     """
 
-    def __init__(self, corpus: Corpus, overlap: Overlap, number: int, *, whole: bool) -> None:
-        start, stop = corpus.starts[number : number + 2].tolist()
-        self.start = start
+    def __init__(self, corpus: Corpus, overlap: Overlap, number: int, size: int) -> None:
+        self.start = int(corpus.starts[number])
         self.prompt = int(corpus.prompts[number])
-        if not whole and self.prompt and stop - start - self.prompt < LONG_COMPLETION:
-            stop = start + self.prompt
-        place = slice(start, stop)
+        place = slice(self.start, self.start + size)
         self._numbers = corpus.numbers[place]
         self.words: list[int] = self._numbers.tolist()
         self.signs = _positions(corpus.signs[self._numbers].tobytes())
@@ -117,17 +111,27 @@ class Text:
         return self.own & ~_positions(map(other.vocabulary.__contains__, self.words))
 
 
+def told(corpus: Corpus) -> Int64:
+    """(S,) how many words of each text tell whether two questions are the same.
+
+    A short completion after a prompt does not: an answer of a word or two says nothing.
+    """
+    short = (corpus.prompts > 0) & (corpus.lengths - corpus.prompts < LONG_COMPLETION)
+    return np.where(short, corpus.prompts, corpus.lengths)
+
+
 class Texts:
     """The texts of a corpus; those looked at lately are kept ready."""
 
     def __init__(self, corpus: Corpus, overlap: Overlap, *, whole: bool = True) -> None:
-        self._corpus, self._overlap, self._whole = corpus, overlap, whole
+        self._corpus, self._overlap = corpus, overlap
+        self._sizes = corpus.lengths if whole else told(corpus)
         self._ready: OrderedDict[int, Text] = OrderedDict()
 
     def __getitem__(self, number: int) -> Text:
         text = self._ready.pop(number, None)
         self._ready[number] = text = text or Text(
-            self._corpus, self._overlap, number, whole=self._whole
+            self._corpus, self._overlap, number, int(self._sizes[number])
         )
         if len(self._ready) > _READY:
             self._ready.popitem(last=False)

@@ -8,7 +8,7 @@ rows look alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,14 @@ Int32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
 GRAM = 3
+# Which pairs of texts are wanted, of (P,) first ones and (P,) second ones.
+Wanted = Callable[[Int32, Int32], Bools]
 # Triples sorted at once, and words read at once; they bound memory and do not change the result.
 _AT_ONCE, _BLOCK = 1 << 19, 1 << 20
-_MIXER, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+_MIXERS = np.array(  # odd numbers drawn at random
+    [0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7, 0xABC98388FB8FAC03],
+    dtype=np.uint64,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,29 +54,29 @@ def boilerplate_limit(texts: int) -> int:
     return max(5, min(20, texts // 50))
 
 
-def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool) -> Overlap:
-    """Compare pool texts with test texts, and with one another if that is wanted too.
+def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, within_pool: Wanted) -> Overlap:
+    """Compare pool texts with test texts, and with one another where that is wanted.
 
     Args:
         corpus: S texts.
         pool: (S,) which texts occur in the pool.
         tests: (S,) which texts occur among targets or test rows; a text may be in both.
-        within_pool: Whether pairs of two pool texts are wanted.
+        within_pool: Which pairs of two pool texts are wanted: millions are alike in a few words.
     """
     limit = boilerplate_limit(len(corpus))
-    inside = _inside(corpus)
+    parts = 1 + len(corpus.numbers) // _AT_ONCE
+    part_of = _part_of(corpus, parts)
     common_from = np.zeros(len(corpus.numbers), dtype=bool)
     repeats = np.ones(len(corpus), dtype=np.int64)
     keys, shared = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
-    parts = 1 + len(inside) // _AT_ONCE
-    for part in range(parts):
-        codes, places = _part(corpus, inside, part, parts)  # equal triples meet in one part
-        triples, order = _sorted(codes)
-        places = places[order]
+    for part in range(parts):  # equal triples meet in one part
+        places = np.flatnonzero(part_of == part)
         texts = np.searchsorted(corpus.starts, places, side="right") - 1
-        once = np.ones(len(codes), dtype=bool)  # a triple counts once in a text
+        triples, order = _sorted(mixed(corpus.numbers[places + i] for i in range(GRAM)))
+        places, texts = places[order], texts[order]
+        once = np.ones(len(places), dtype=bool)  # a triple counts once in a text
         once[1:] = (np.diff(triples) != 0) | (np.diff(texts) != 0)
-        common = np.bincount(triples, once)[triples] > limit if len(codes) else once
+        common = np.bincount(triples, once)[triples] > limit if len(places) else once
         common_from[places] = common
         times = np.diff(np.flatnonzero(once), append=len(once))
         np.maximum.at(repeats, texts[once & ~common], times[~common[once]])
@@ -79,48 +84,40 @@ def find_overlap(corpus: Corpus, pool: Bools, tests: Bools, *, within_pool: bool
         found, counts = _pairs(triples[rare], texts[rare], limit, len(corpus))
         first, second = _ends(found, len(corpus)).T
         wanted = (pool[first] & tests[second]) | (tests[first] & pool[second])
-        if within_pool:
-            wanted |= pool[first] & pool[second]
+        both = np.flatnonzero(pool[first] & pool[second] & ~wanted)
+        wanted[both] = within_pool(first[both], second[both])
         found, counts = found[wanted], counts[wanted]
         keys, shared = _merged(np.concatenate([keys, found]), np.concatenate([shared, counts]))
     pairs = _ends(keys, len(corpus))
-    del keys, inside
+    del keys, part_of
     boilerplate = _spread(common_from)
     return Overlap(boilerplate, _count(~boilerplate, corpus), repeats, pairs, shared)
 
 
 def codes_of(numbers: npt.NDArray[np.int32]) -> UInt64:
     """A 64-bit code for each run of three words."""
-    begins = max(len(numbers) - GRAM + 1, 0)
-    return mixed(numbers[offset : offset + begins] for offset in range(GRAM))
+    begins, wide = max(len(numbers) - GRAM + 1, 0), numbers.astype(np.uint64)
+    return mixed(wide[offset : offset + begins] for offset in range(GRAM))
 
 
-def mixed(columns: Iterable[npt.NDArray[np.int32]]) -> UInt64:
-    """A 64-bit code for each row of a table that is given by columns."""
+def mixed(columns: Iterable[Int32 | UInt64]) -> UInt64:
+    """A 64-bit code for each row of a table that is given by up to four columns."""
     codes: UInt64 = np.zeros(1, dtype=np.uint64)
-    for column in columns:
-        codes = (codes + column.astype(np.uint64) + np.uint64(1)) * _MIXER  # wraps around
-        codes ^= codes >> _SHIFT
+    for column, mixer in zip(columns, _MIXERS, strict=False):
+        codes = codes + column.astype(np.uint64, copy=False) * mixer  # wraps around
     return codes
 
 
-def _inside(corpus: Corpus) -> Bools:
-    """Whether the run of three words that begins at a word ends in the same text."""
-    inside = np.ones(max(len(corpus.numbers) - GRAM + 1, 0), dtype=bool)
-    for offset in range(1, GRAM):
-        last = corpus.starts[1:] - offset
-        inside[last[(last >= 0) & (last < len(inside))]] = False
-    return inside
-
-
-def _part(corpus: Corpus, inside: Bools, part: int, parts: int) -> tuple[UInt64, Int64]:
-    """The codes of one part of all triples, and where they begin, ascending."""
-    found = [(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64))]
-    for start in range(0, len(inside), _BLOCK):
+def _part_of(corpus: Corpus, parts: int) -> npt.NDArray[np.unsignedinteger]:
+    """Which part the run of three words that begins at a word is in; `parts` where none does."""
+    found = np.empty(len(corpus.numbers), dtype=np.min_scalar_type(parts))
+    for start in range(0, len(found), _BLOCK):
         codes = codes_of(corpus.numbers[start : start + _BLOCK + GRAM - 1])
-        mine = inside[start : start + _BLOCK] & (codes % np.uint64(parts) == part)
-        found.append((codes[mine], np.flatnonzero(mine) + start))
-    return np.concatenate([c for c, _ in found]), np.concatenate([p for _, p in found])
+        found[start : start + len(codes)] = codes % np.uint64(parts)
+    for offset in range(1, GRAM):  # it would end in another text
+        last = corpus.starts[1:] - offset
+        found[last[last >= 0]] = parts
+    return found
 
 
 def _sorted(codes: UInt64) -> tuple[Int64, Int64]:

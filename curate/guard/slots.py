@@ -22,7 +22,7 @@ _FILLINGS = 4  # different words in a place, from which on it is one that rows f
 _CONTRASTS = 3  # places where two words stand for each other, from which on that is no edit
 _MOST = 40  # words that differ; in more there is one that is an edit
 _LONGEST = 2  # words that stand for each other
-_BLOCK = 1 << 20
+_BLOCK, _REMAINDERS = 1 << 20, np.uint64(1 << 20)
 
 
 def other_tasks(
@@ -101,10 +101,14 @@ def _are_filled_in(corpus: Corpus, places: Int64) -> Bools:
     """Whether other texts have other words at places of the corpus."""
     inner = (places >= 2) & (places < len(corpus.numbers) - 2)
     wanted = np.unique(_around(corpus, places[inner]))
+    may_be = np.zeros(_REMAINDERS, dtype=bool)
+    may_be[wanted % _REMAINDERS] = True
     seen = [np.empty((0, 2), dtype=np.int64)]
     for start in range(2, len(corpus.numbers) - 2, _BLOCK) if len(wanted) else ():
         block = np.arange(start, min(start + _BLOCK, len(corpus.numbers) - 2))
         around = _around(corpus, block)
+        likely = may_be[around % _REMAINDERS]  # fast, and leaves few to be looked up
+        block, around = block[likely], around[likely]
         at = np.minimum(np.searchsorted(wanted, around), len(wanted) - 1)
         known = wanted[at] == around
         seen.append(np.unique(np.stack([at[known], corpus.numbers[block[known]]], 1), axis=0))

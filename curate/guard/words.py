@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from functools import lru_cache
 
 # Scripts that put no spaces between words: there a character counts as a word.
@@ -100,10 +101,14 @@ def excerpt(text: str, start: int, stop: int) -> str:
     stop = min(stop, len(found))
     if start >= stop:
         return ""
-    places = _places(text)
+    places, gaps = _places(text)
     if len(places) != len(found):
         return " ".join(found[start:stop])
-    return " ".join(text[places[start][0] : places[stop - 1][1]].split())
+    begin, end = (
+        place + gaps[bisect_right(gaps, (place, len(text))) - 1][1]
+        for place in (places[start][0], places[stop - 1][1] - 1)
+    )
+    return " ".join(text[begin : end + 1].split())
 
 
 @lru_cache(maxsize=2)  # a prompt and its completion, of which several passages are asked for
@@ -112,20 +117,28 @@ def _words(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=2)
-def _places(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text were written, which may be more or fewer."""
+def _places(text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Where the words of a text, which may be more or fewer, stand once its spaces are single.
+
+    And from which places on how many characters of space were left out.
+    """
     lower = text.translate(_APOSTROPHES).lower()
+    gaps = [(0, 0)]
     if len(lower) != len(text):
-        return []
-    at = list(range(len(text)))
-    for space in reversed(list(_SPACES.finditer(text))):
-        if space.end() > space.start() + 1:
-            del at[space.start() + 1 : space.end()]
-    written = _SPACES.sub(" ", lower)
+        return [], gaps
+    for space in _SPACES.finditer(lower):
+        more = len(space[0]) - 1
+        if more:
+            left_out = gaps[-1][1] + more
+            gaps.append((space.end() - left_out, left_out))
     ends, word = _patterns(text.isascii())
-    places: list[tuple[int, int]] = []
-    for match in word.finditer(ends.sub(lambda end: " " * len(end[0]), written)):
-        start, stop = match.span()
-        size = stop - start if stop - start <= _LONGEST else 1
-        places.extend((at[i], at[i + size - 1] + 1) for i in range(start, stop, size))
-    return places
+    blank = ends.sub(lambda end: " " * len(end[0]), _SPACES.sub(" ", lower))
+    places = [found.span() for found in word.finditer(blank)]
+    if any(stop - start > _LONGEST for start, stop in places):
+        places = [
+            (at, at + size)
+            for start, stop in places
+            for size in (stop - start if stop - start <= _LONGEST else 1,)
+            for at in range(start, stop, size)
+        ]
+    return places, gaps

@@ -11,7 +11,9 @@ from airrep.records import Example
 from curate.guard import examine
 from curate.guard.corpus import read_corpus
 from curate.guard.duplicates import DUPLICATE_SHARE, find_links, settle
+from curate.guard.likeness import Texts, near_duplicate
 from curate.guard.overlap import find_overlap
+from curate.guard.sketches import may_be_near
 
 QUESTION = "Which of the two bridges that cross the river at Arnstadt was built by the monks?"
 
@@ -27,9 +29,9 @@ def _rows(pool):
 def _settled(pool, order=None):
     corpus = read_corpus(pool)
     every = np.ones(len(corpus), dtype=bool)
-    links = find_links(
-        corpus, find_overlap(corpus, every, ~every, within_pool=True), every, DUPLICATE_SHARE
-    )
+    may_be = may_be_near(corpus, DUPLICATE_SHARE)
+    overlap = find_overlap(corpus, every, ~every, may_be)
+    links = find_links(corpus, overlap, every, may_be, DUPLICATE_SHARE)
     order = np.arange(len(pool)) if order is None else np.array(order)
     return corpus, links, *settle(pool, corpus.texts[0], links, order)
 
@@ -167,6 +169,22 @@ def test_texts_of_a_word_or_none_are_duplicates_only_if_equal(as_examples):
     assert _rows(as_examples(["yes", "no", "Yes!", "👍", "👎", "👍", "", " "])) == [
         (0, 2), (3, 5), (6, 7)
     ]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from([5, 40, 2000]))
+def test_no_near_duplicate_is_passed_over_by_what_is_looked_at_first(rng, size):
+    first = [f"w{rng.randrange(size)}" for _ in range(rng.randint(10, 80))]
+    second = [rng.choice(first) if rng.random() < rng.choice([0.02, 0.2]) else w for w in first]
+    del second[rng.randrange(10)]
+    answers = rng.choice([("a", "a"), (" ".join(first[:9]), " ".join(first[1:10]))])
+    rows = [(" ".join(words), answers[i]) for i, words in enumerate((first, second))]
+    corpus = read_corpus([Example(str(i), *row, "", i) for i, row in enumerate(rows)])
+    every = np.ones(len(corpus), dtype=bool)
+    may_be = may_be_near(corpus, DUPLICATE_SHARE)
+    texts = Texts(corpus, find_overlap(corpus, every, every, may_be), whole=False)
+    if len(corpus) == 2 and near_duplicate(texts[0], texts[1], DUPLICATE_SHARE):
+        assert may_be(*np.array([[0], [1]])).all()
 
 
 @settings(max_examples=150, deadline=None)

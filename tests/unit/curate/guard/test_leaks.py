@@ -12,6 +12,7 @@ from curate.guard import overlap as overlap_module
 from curate.guard.corpus import read_corpus
 from curate.guard.leaks import LEAK_SHARE, in_tests, leaks
 from curate.guard.overlap import find_overlap
+from curate.guard.sketches import none
 
 LINES = [
     "The heron waited by the frozen canal until a boy threw it half of his sandwich.",
@@ -28,7 +29,7 @@ LINES = [
 def find_leaks(pool, against, *, share=LEAK_SHARE):
     """As `examine` does, which has one share."""
     corpus = read_corpus(pool, *against.values())
-    overlap = find_overlap(corpus, corpus.holds(0), in_tests(corpus), within_pool=False)
+    overlap = find_overlap(corpus, corpus.holds(0), in_tests(corpus), none)
     return tuple(leaks(corpus, overlap, pool, against, share).values())
 
 

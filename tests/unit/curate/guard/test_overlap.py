@@ -12,6 +12,7 @@ from curate.guard import overlap as module
 from curate.guard.corpus import read_corpus
 from curate.guard.leaks import in_tests
 from curate.guard.overlap import boilerplate_limit, find_overlap
+from curate.guard.sketches import none
 
 
 def _random_corpus(seed, sizes=(30, 15), words=12, longest=25):
@@ -31,6 +32,10 @@ def _random_corpus(seed, sizes=(30, 15), words=12, longest=25):
     ]
     collections[1].append(collections[0][0])  # a text of both
     return read_corpus(*collections)
+
+
+def _every(first, second):
+    return np.ones(len(first), dtype=bool)
 
 
 def _brute_force(corpus, pool, tests, within_pool):
@@ -60,7 +65,7 @@ def test_pairs_and_boilerplate_are_those_of_counting_one_by_one(
     monkeypatch.setattr(module, "_AT_ONCE", at_once)
     corpus = _random_corpus(seed, words=(5, 12, 40)[seed % 3])
     pool, tests = corpus.holds(0), in_tests(corpus)
-    found = find_overlap(corpus, pool, tests, within_pool=within_pool)
+    found = find_overlap(corpus, pool, tests, _every if within_pool else none)
     pairs, boilerplate = _brute_force(corpus, pool, tests, within_pool)
     as_found = zip(map(tuple, found.pairs.tolist()), found.shared.tolist(), strict=True)
     assert dict(as_found) == pairs
@@ -72,7 +77,7 @@ def test_pairs_and_boilerplate_are_those_of_counting_one_by_one(
 
 def test_pairs_come_in_order_and_once():
     corpus = _random_corpus(7, words=9)
-    pairs = find_overlap(corpus, corpus.holds(0), in_tests(corpus), within_pool=True).pairs
+    pairs = find_overlap(corpus, corpus.holds(0), in_tests(corpus), _every).pairs
     assert np.all(pairs[:, 0] < pairs[:, 1])
     assert pairs.tolist() == sorted(pairs.tolist())
     assert len(np.unique(pairs, axis=0)) == len(pairs) > 0
@@ -81,7 +86,7 @@ def test_pairs_come_in_order_and_once():
 @pytest.mark.parametrize("texts", [[], [""], ["one two"], ["a", "b", "c d"]])
 def test_texts_too_short_for_a_triple_share_nothing(texts):
     corpus = read_corpus([Example(str(i), "", t, "", i) for i, t in enumerate(texts)], [])
-    found = find_overlap(corpus, corpus.holds(0), in_tests(corpus), within_pool=True)
+    found = find_overlap(corpus, corpus.holds(0), in_tests(corpus), _every)
     assert len(found.pairs) == 0
     assert not found.boilerplate.any()
 
