@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 
 from airrep.records import Example
-from curate.guard.corpus import Corpus
-from curate.guard.likeness import Match, Texts, may_stand_in, same_prompt, stands_in
+from curate.guard.corpus import Corpus, UInt64
+from curate.guard.likeness import Match, Text, Texts, may_stand_in, same_prompt, stands_in
 from curate.guard.overlap import Bools, Overlap
 from curate.guard.report import Removal
 from curate.guard.slots import other_tasks
@@ -93,22 +93,30 @@ def _matches(
     grouped = groupby(order.tolist(), key=rows.__getitem__)
     left = {int(row): iter(tests[list(candidates)].tolist()) for row, candidates in grouped}
     while left:
-        looked_at = [
-            (row, *first)
-            for row, candidates in left.items()
-            if (first := _first(texts, row, candidates, share))
-        ]
-        alike = ((texts[test], texts[row]) for row, test, _ in looked_at)
-        again = {}
-        for other, (row, test, match) in zip(
-            other_tasks(corpus, alike, both=True), looked_at, strict=True
-        ):
-            if other and prompts[row] != prompts[test]:
-                again[row] = left[row]
-            else:
-                found[row] = test, match
+        alike = _alike(texts, left, found, prompts, share)
+        others = other_tasks(corpus, alike, both=True)
+        doubtful = [row for row in left if row in found and prompts[row] != prompts[found[row][0]]]
+        again = {row: left[row] for row, other in zip(doubtful, others, strict=True) if other}
+        for row in again:
+            del found[row]
         left = again
     return found
+
+
+def _alike(
+    texts: Texts,
+    left: Mapping[int, Iterable[int]],
+    found: dict[int, tuple[int, Match]],
+    prompts: UInt64,
+    share: float,
+) -> Iterator[tuple[Text, Text]]:
+    """Puts down in `found` what each row repeats; gives, while both are ready, other prompts."""
+    for row, candidates in left.items():
+        first = _first(texts, row, candidates, share)
+        if first is not None:
+            found[row] = first
+            if prompts[row] != prompts[first[0]]:
+                yield texts[first[0]], texts[row]
 
 
 def _first(texts: Texts, row: int, tests: Iterable[int], share: float) -> tuple[int, Match] | None:

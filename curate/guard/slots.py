@@ -60,6 +60,8 @@ def _sides(
 ) -> tuple[list[range], list[range]]:
     """What either text has that the other lacks; nothing where that is too much to tell."""
     both = (first, second), (second, first)
+    if not ordered and not differences(first, second):
+        return [], []
     if any(differences(text, other).bit_count() > _MOST for text, other in both):
         return [], []
     if not ordered and len(first) == len(second) and sorted(first.words) == sorted(second.words):
