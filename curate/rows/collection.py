@@ -72,7 +72,7 @@ class Rows:
             except RecordError as error:
                 if on_bad_row == "error":
                     raise error.at(row_of(*self.place(number))) from None
-                found.skip(number, error)
+                found.skip(number, error, row)
         if not len(found.rows):
             reason = ""
             if found.skipped:
@@ -105,7 +105,7 @@ class Rows:
         try:
             read = normalize(row, index=local, origin=file, columns=columns)
         except RecordError as error:
-            whole = self.whole(number)
+            whole = self.whole(number, row)
             if not isinstance(whole, RecordError) and whole.keys() != row.keys():
                 return self.example(number, whole, columns)  # its error names all fields
             error.where = None
@@ -114,9 +114,23 @@ class Rows:
         source = read.source or (_stem(file) if self.files else "")
         return Example(own_id, read.prompt, read.completion, source, number, read.record)
 
-    def whole(self, number: int) -> dict[str, Any] | RecordError:
-        """All of a row but pictures and sounds; an error if a value of it cannot be read."""
-        return next(iter(iterate(self.dataset.select([number]))))
+    def whole(self, number: int, row: dict[str, Any] | RecordError) -> dict[str, Any] | RecordError:
+        """All of a row but pictures and sounds; an error if a value of it cannot be read.
+
+        Args:
+            number: Its position.
+            row: The fields of it that are read, perhaps all.
+        """
+        stored = self._stored
+        if isinstance(row, RecordError) or stored is None or len(row) == stored.num_columns:
+            return row
+        return next(_python_rows(stored[number : number + 1]))
+
+    @cached_property
+    def _stored(self) -> Dataset | None:
+        """The columns without pictures and sounds, as Arrow tables; None if there are none."""
+        names = _readable(self.dataset)
+        return self.dataset.select_columns(names).with_format("arrow") if names else None
 
 
 @lru_cache
@@ -160,8 +174,8 @@ class RowsRead:
         self._sources.append(self._names.setdefault(example.source, example.source))
         self.layouts.setdefault(example.layout, number)
 
-    def skip(self, number: int, error: RecordError) -> None:
-        """Note a row that cannot be used.
+    def skip(self, number: int, error: RecordError, row: dict[str, Any] | RecordError) -> None:
+        """Note a row that cannot be used, of which `row` holds what is read.
 
         Raises:
             RecordError: It has another row's id.
@@ -170,7 +184,7 @@ class RowsRead:
         if isinstance(error, DoubleIdError):
             raise error.at(row_of(file, local)) from None
         known = self.of.unreadable.get(number)
-        content = known.content if known else content_of(self.of.whole(number))
+        content = known.content if known else content_of(self.of.whole(number, row))
         self.skipped.append(SkippedRow(file, local, str(error), content))
 
     @property
@@ -253,8 +267,7 @@ def iterate(
         fields: The fields that are read; by default all of them.
         rows: Positions of the rows; by default all of them.
     """
-    wanted = [name for name in dataset.column_names if fields is None or name in fields]
-    names = [n for n in wanted if not all(map(_is_media, _leaves(dataset.features[n])))]
+    names = [name for name in _readable(dataset) if fields is None or name in fields]
     count = len(dataset) if rows is None else len(rows)
     if not names:
         yield from ({} for _ in range(count))
@@ -266,6 +279,12 @@ def iterate(
         step = max(1, len(batch) * _BYTES_AT_ONCE // max(_BYTES_AT_ONCE, batch.nbytes))
         for first in range(0, len(batch), step):
             yield from _python_rows(batch.slice(first, step))
+
+
+def _readable(dataset: Dataset) -> list[str]:
+    """The columns that do not hold pictures or sounds alone."""
+    kinds = dataset.features
+    return [n for n in dataset.column_names if not all(map(_is_media, _leaves(kinds[n])))]
 
 
 def _slice_or_list(rows: npt.NDArray[np.int64] | None, start: int, stop: int) -> slice | list[int]:

@@ -26,9 +26,9 @@ def test_every_row_of_every_file_is_read(file):
     from curate.rows.io import read_rows
 
     rows = read_rows(DATA / f"{file}.parquet", "pool")
-    examples, skipped = rows.examples(None)
-    assert len(examples) == pq.read_metadata(DATA / f"{file}.parquet").num_rows
-    assert skipped == []
+    read = rows.examples()
+    assert len(read.examples) == pq.read_metadata(DATA / f"{file}.parquet").num_rows
+    assert read.skipped == []
 
 
 @pytest.mark.slow
