@@ -43,6 +43,7 @@ class Text:
     """The first words of a text of a corpus, or all, to be compared.
 
     Attributes:
+        number: Which text it is.
         start: Where it begins in the corpus.
         words: Its words, as numbers.
         prompt: How many of them are the prompt's.
@@ -51,6 +52,7 @@ class Text:
     """
 
     def __init__(self, corpus: Corpus, overlap: Overlap, number: int, size: int) -> None:
+        self.number = number
         self.start = int(corpus.starts[number])
         self.prompt = int(corpus.prompts[number])
         place = slice(self.start, self.start + size)

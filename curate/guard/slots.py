@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from curate.guard.answers import other_answers
 from curate.guard.corpus import Corpus, Int64, UInt64
 from curate.guard.likeness import Text, differences
 from curate.guard.overlap import Bools, mixed
@@ -36,23 +37,27 @@ def other_tasks(
         both: Whether that asks for a difference in the first: it does not stand in the second as
             it is, among other words, and not with its sentences in another order.
     """
-    differing = [_sides(corpus, *pair, ordered=not both) for pair in pairs]
+    answered, differing = [], []
+    for pair in pairs:
+        answered.append(other_answers(corpus, *pair))
+        differing.append(_sides(corpus, *pair, ordered=not both))
     places = np.array(
         [p for sides in differing for runs in sides for run in runs for p in run], dtype=np.int64
     )
-    filled = corpus.signs[corpus.numbers[places]] | _are_filled_in(corpus, places)
-    sizes = [sum(len(run) for runs in sides for run in runs) for sides in differing]
-    other_words = np.bincount(np.repeat(np.arange(len(sizes)), sizes), ~filled, len(sizes))
+    filled = iter((corpus.signs[corpus.numbers[places]] | _are_filled_in(corpus, places)).tolist())
     contrasts = [_contrasts(corpus, *sides) for sides in differing]
-    seen = Counter(pair for pair, _ in {c for found in contrasts for c in found})
-    return [
-        size > 0
-        and (sides[0] != [] or not both)
-        and (others == 0 or (found != [] and all(seen[pair] >= _CONTRASTS for pair, _ in found)))
-        for sides, size, others, found in zip(
-            differing, sizes, other_words.tolist(), contrasts, strict=True
-        )
-    ]
+    seen = Counter(pair for pair, _ in {c for found in contrasts for run in found for c in run})
+    others = []
+    for answer, sides, found in zip(answered, differing, contrasts, strict=True):
+        slots = [[False not in [next(filled) for _ in run] for run in runs] for runs in sides]
+        other = sides[0] != [] or (not both and sides[1] != [])
+        if found:
+            known = (any(seen[pair] >= _CONTRASTS for pair, _ in run) for run in found)
+            every = all(k or (a and b) for k, a, b in zip(known, *slots, strict=True))
+        else:
+            every = all(all(runs) for runs in slots)
+        others.append(answer or (other and every))
+    return others
 
 
 def _sides(
@@ -84,18 +89,24 @@ def _runs(corpus: Corpus, text: Text, other: Text) -> list[range]:
 
 def _contrasts(
     corpus: Corpus, first: list[range], second: list[range]
-) -> list[tuple[tuple[bytes, bytes], bytes]]:
-    """The words that stand for each other in two texts, each pair with the words around it."""
+) -> list[list[tuple[tuple[bytes, bytes], bytes]]]:
+    """The words that stand for each other in two texts, run by run, with the words around them.
+
+    Of runs of two words also each word by itself, as *he* and *they* in *he is* and *they are*.
+    """
     if len(first) != len(second) or any(len(run) > _LONGEST for run in first + second):
         return []
     found = []
     for run, other in zip(first, second, strict=True):
-        mine, theirs = (corpus.numbers[r.start : r.stop].tobytes() for r in (run, other))
         before, after = (
-            corpus.numbers[max(run.start - 2, 0) : run.start],
-            corpus.numbers[run.stop : run.stop + 2],
+            corpus.numbers[max(run.start - 2, 0) : run.start].tobytes(),
+            corpus.numbers[run.stop : run.stop + 2].tobytes(),
         )
-        found.append(((min(mine, theirs), max(mine, theirs)), before.tobytes() + after.tobytes()))
+        pairs = [(run, other)]
+        if len(run) == len(other) > 1:
+            pairs += [(run[i : i + 1], other[i : i + 1]) for i in range(len(run))]
+        words = [[corpus.numbers[r.start : r.stop].tobytes() for r in pair] for pair in pairs]
+        found.append([((min(w), max(w)), before + after) for w in words])
     return found
 
 

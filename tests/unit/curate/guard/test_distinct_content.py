@@ -162,3 +162,31 @@ def test_the_pool_is_gone_through_in_order_and_never_indexed(as_examples, prose)
         (3, "leak"), (9, "leak"), (10, "duplicate")
     ]  # fmt: skip
     assert len(stays) == 8
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("Options: (A) a heron (B) a crane (C) a stork", "(A)"),
+         ("Options: (A) a raven (B) a crane (C) a stork", "(A)")),
+        (("Say how many there are. There is a fridge.", "1"),
+         ("Say how many there are. There is a lamp.", "7")),
+        (("The red lamp made it happen, did it?", "Yes"),
+         ("The blue lamp made it happen, did it?", "No")),
+    ],
+    ids=["the option of a label", "a number", "a word"],
+)  # fmt: skip
+def test_rows_of_one_frame_with_other_answers_are_no_copies(first, second, prose):
+    start, stop = f"{prose(50, 20)} ", f" {prose(51, 12)}"
+    pool = _rows([(start + prompt + stop, answer) for prompt, answer in (first, second)])
+    assert examine(pool, {}, leakage="off").settle()[0].removed == ()
+    assert examine(pool[1:], {"t": pool[:1]}).settle()[0].removed == ()
+    copy = _rows([(start + second[0].upper() + stop.replace(" ", "  "), f"{second[1]}.")])
+    assert len(examine(copy, {"t": pool[1:]}).settle()[0].removed) == 1
+
+
+def test_another_template_that_asks_for_other_words_is_a_leak_all_the_same(prose):
+    review = prose(60, 40)
+    asked = _rows([(f"{review} Is this review positive or negative?", "positive")])
+    again = _rows([(f"{review} What did the critic think of the film?", "They loved it")])
+    assert len(examine(again, {"t": asked}).settle()[0].removed) == 1
