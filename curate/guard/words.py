@@ -101,6 +101,8 @@ def excerpt(text: str, start: int, stop: int) -> str:
     stop = min(stop, len(found))
     if start >= stop:
         return ""
+    if stop - start == len(found):
+        return " ".join(text.split())
     places, gaps = _places(text)
     if len(places) != len(found):
         return " ".join(found[start:stop])
