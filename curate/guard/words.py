@@ -101,11 +101,9 @@ def excerpt(text: str, start: int, stop: int) -> str:
     stop = min(stop, len(found))
     if start >= stop:
         return ""
-    if stop - start == len(found):
-        return " ".join(text.split())
     places, gaps = _places(text)
     if len(places) != len(found):
-        return " ".join(found[start:stop])
+        return " ".join(text.split() if stop - start == len(found) else found[start:stop])
     begin, end = (
         place + gaps[bisect_right(gaps, (place, len(text))) - 1][1]
         for place in (places[start][0], places[stop - 1][1] - 1)

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airrep.records import Example
@@ -81,6 +81,7 @@ def test_a_text_without_words_is_its_characters():
 
 
 @given(st.text())
+@example("AA:²")
 def test_any_text_has_words_and_all_of_it_can_be_quoted(text):
     found = words(text)
     assert count_words(text) == len(found)
