@@ -158,7 +158,10 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize("layout", TRAINED)
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize(
+    "template",
+    ["marked", *(pytest.param(n, marks=pytest.mark.slow) for n in TEMPLATES if n != "marked")],
+)
 def test_every_layout_is_tokenized_as_trl_does(template, layout, model, tmp_path):
     if template == "trimmed" and layout in ("messages, ending in a call", "calls"):
         pytest.skip("this template shows no calls")
@@ -204,7 +207,15 @@ def test_without_a_template_conversations_are_refused(model):
         model.tokenize([normalize({"messages": TURNS})])
 
 
-@pytest.mark.parametrize("layout", ["text", "prompt+completion", "messages", "messages, tools"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "prompt+completion",
+        "messages, tools",
+        pytest.param("text", marks=pytest.mark.slow),
+        pytest.param("messages", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_too_long_is_cut_as_trl_does(layout, model, tmp_path):
     model.tokenizer.chat_template = MARKED
     read = normalize(TRAINED[layout])

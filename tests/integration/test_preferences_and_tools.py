@@ -74,7 +74,12 @@ def preferences(rows, layout):
 
 
 @pytest.mark.parametrize(
-    "layout", ["standard", "implicit", "conversational", "of LLaMA-Factory", "of OpenAI"]
+    "layout",
+    [
+        "conversational",
+        "of LLaMA-Factory",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("standard", "implicit", "of OpenAI")),
+    ],
 )
 def test_dpo_takes_steps_on_selected_preferences(layout, rows, model, tokenizer, tmp_path):
     pool = list(preferences(rows, layout))
@@ -92,7 +97,7 @@ def test_dpo_takes_steps_on_selected_preferences(layout, rows, model, tokenizer,
     assert len(trainer.train_dataset) == 6
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_kto_takes_steps_on_selected_answers(chat, rows, model, tokenizer, tmp_path):
     pool = [{**row, "label": i % 3 > 0} for i, row in enumerate(rows)]
     if chat:
