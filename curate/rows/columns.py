@@ -105,7 +105,7 @@ def _columns(
         columns = {}
         misfits: dict[int, tuple[str, str]] = {}
         for field in fields:
-            _check_name(field, bad.name)
+            check_name(field, bad.name)
             try:
                 columns[field] = array_of([row.get(field) for row in rows])
             except UnfitValuesError as error:
@@ -122,7 +122,16 @@ def _columns(
             rows[place] = {}
 
 
-def _check_name(field: object, name: str) -> None:
+def check_name(field: object, name: str) -> None:
+    """Refuse a field whose name cannot be that of a column.
+
+    Args:
+        field: The name.
+        name: What the rows are called in messages.
+
+    Raises:
+        FileFormatError: It is no text that can be encoded as UTF-8.
+    """
     try:
         str.encode(field, "utf-8")  # type: ignore[arg-type]
     except (TypeError, UnicodeEncodeError):

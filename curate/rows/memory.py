@@ -15,7 +15,7 @@ from airrep.console.wording import shown
 from airrep.errors import ArgumentError, FileFormatError, RecordError
 from curate.rows.bad_rows import BadRows, OnBadRow
 from curate.rows.collection import READ_AT_ONCE, Rows, as_dataset, holds_media
-from curate.rows.columns import UnfitValuesError, array_of, table_of
+from curate.rows.columns import UnfitValuesError, array_of, check_name, table_of
 
 
 def from_memory(given: Any, name: str, on_bad_row: OnBadRow) -> Rows:  # noqa: ANN401 (told apart)
@@ -92,6 +92,8 @@ def _from_frame(given: pd.DataFrame, bad: BadRows) -> pa.Table:
             f"{bad.name}: the data frame's columns are named {shown(names, 200)}; expected each "
             "name once."
         )
+    for each in names:
+        check_name(each, bad.name)
     columns = {name: _from_series(given.iloc[:, i], name, bad) for i, name in enumerate(names)}
     return _with_usual_types(pa.table(columns))
 

@@ -238,3 +238,9 @@ def test_a_mixture_says_where_its_rows_come_from(folder):
     assert rows.dataset["n"][6:] == [0, 1, 2]
     assert rows.place(1) == (str(folder / "a.jsonl"), 1)
     assert rows.place(4) == ("pool, part 'memory'", 1)
+
+
+def test_a_column_of_a_frame_needs_a_name_that_can_be_encoded():
+    frame = pd.DataFrame([["a", 1]], columns=pd.Index(["text", "\ud800"], dtype=object))
+    with pytest.raises(FileFormatError, match="UTF-8"):
+        read_rows(frame, "pool")
