@@ -9,6 +9,7 @@ with a bootstrap interval over targets.
     python examples/benchmarks/preference_scores.py --model shared/lab/lm
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def main() -> None:
         "built-in encoder, chosen": EmbeddingScorer(AirRep.default()),
         "tfidf, chosen": TfidfScorer(),
     }
-    rows = [
-        (name, *interval(agreement(scorer.score(targets, pool).values(), fell)))
-        for name, scorer in scorers.items()
-    ]
+    with warnings.catch_warnings():  # of targets that share no word with the pool
+        warnings.simplefilter("ignore", UserWarning)
+        found = {name: scorer.score(targets, pool).values() for name, scorer in scorers.items()}
+    rows = [(name, *interval(agreement(values, fell))) for name, values in found.items()]
     Report(
         "preference_scores",
         "Influence of preferences against what DPO does",
@@ -141,7 +142,9 @@ def measured(
 def agreement(scores: np.ndarray, fell: np.ndarray) -> np.ndarray:
     """(targets,) rank correlation over the pool."""
     pairs = zip(scores, fell, strict=True)
-    return np.array([spearmanr(mine, theirs).statistic for mine, theirs in pairs])
+    return np.array(
+        [0.0 if np.ptp(mine) == 0 else spearmanr(mine, theirs).statistic for mine, theirs in pairs]
+    )
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ def main() -> None:
     args = options.parse_args()
     config = read_config(load_config(args.config, PATHS))
     pool, targets, test = (
-        read_rows(path, name).examples(config.columns, "error")[0]
+        list(read_rows(path, name).examples(config.columns).examples)
         for name, path in (
             ("pool", config.pool),
             ("targets", config.targets),

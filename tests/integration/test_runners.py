@@ -24,7 +24,7 @@ from airrep.errors import ArgumentError, CheckpointError, LossError
 from airrep.language_model.lora import first_down_projection
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import LanguageModelFormat
-from airrep.records import Example
+from airrep.records import Example, normalize
 from curate import demo_pool
 from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun, provenance
@@ -91,6 +91,12 @@ def recipe(**changes):
     return Recipe(**(settings | changes))
 
 
+def _as_chat(example):
+    asked = {"role": "user", "content": example.prompt}
+    answered = {"role": "assistant", "content": example.completion}
+    return replace(normalize({"messages": [asked, answered]}), id=example.id)
+
+
 CASES = [
     ("llama", "all", None),
     pytest.param("llama", "last:1", None, marks=pytest.mark.slow),
@@ -106,6 +112,9 @@ CASES = [
 @pytest.mark.parametrize(("kind", "trainable", "template"), CASES)
 def test_a_stack_has_the_losses_of_single_runs(kind, trainable, template, build, runs, held_out):
     model, settings = build(kind, template), recipe(trainable=trainable)
+    if template is not None:
+        runs = [TrainingRun(list(map(_as_chat, run.examples)), run.seed) for run in runs]
+        held_out = list(map(_as_chat, held_out))
     lengths = {len(tokens.ids) for tokens in model.tokenize(runs[0].examples)}
     assert settings.steps(11) == 6
     assert len(lengths) >= 5
