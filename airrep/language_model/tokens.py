@@ -107,7 +107,7 @@ def tokens_of(
         tokenizer: It has an end-of-text token; for conversations a chat template.
         examples: What to read.
         made: How.
-        name: Of the model, for messages.
+        name: The model's name, for messages.
 
     Raises:
         RecordError: An example has no completion, or none that leaves a token of its own; or the

@@ -113,9 +113,13 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], long
     if unknown is None or unknown == tokenizer.eos_token_id or not texts:
         return 0.0
     read = tokenizer(
-        list(texts), add_special_tokens=False, truncation=True, max_length=longest,
-        return_attention_mask=False, return_token_type_ids=False,
-    )["input_ids"]  # fmt: skip
+        list(texts),
+        add_special_tokens=False,
+        truncation=True,
+        max_length=longest,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )["input_ids"]
     return sum(ids.count(unknown) for ids in read) / max(1, sum(map(len, read)))
 
 

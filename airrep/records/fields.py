@@ -1,4 +1,4 @@
-"""Which field of a row holds what: the fields themselves, or those that the user names."""
+"""The fields of a row that hold its content: the known ones, or those that the user names."""
 
 from __future__ import annotations
 

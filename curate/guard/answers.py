@@ -1,4 +1,4 @@
-"""Whether two texts that are alike have different answers: then neither is a copy of the other."""
+"""Comparison of answers: texts that are alike but have different answers are not copies."""
 
 from __future__ import annotations
 

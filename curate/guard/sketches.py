@@ -1,4 +1,4 @@
-"""Which pairs of texts are no near-duplicates, seen from 64 bytes of each: fast, and sure."""
+"""A fast filter for pairs of texts that cannot be near-duplicates, by sketches of 64 bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def may_be_near(corpus: Corpus, share: float) -> Wanted:
 
     Args:
         corpus: All texts.
-        share: Of the words of either one of two near-duplicates, how many the other one has.
+        share: The share of its words that each of two near-duplicates has in common with the other.
     """
     sizes, lengths = told(corpus), corpus.lengths - corpus.prompts
     keys, sketches = corpus.completion_keys, _sketches(corpus, sizes)

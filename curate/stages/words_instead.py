@@ -1,4 +1,4 @@
-"""What scores texts in a script that the built-in encoder does not know."""
+"""Scores by words for texts in a script that the built-in encoder does not know."""
 
 from __future__ import annotations
 

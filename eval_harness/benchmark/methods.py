@@ -15,12 +15,12 @@ from airrep.disk.parts import discard, kept_in
 from airrep.encoder import AirRep
 from airrep.errors import ArgumentError
 from airrep.language_model.model import LanguageModel
-from airrep.records import Example
+from airrep.records import Example, ids_of
 from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from eval_harness.files.array_file import read_array, write_array
 from selection.scorers import EmbeddingScorer, ScoreAverage, Scorer
-from selection.scorers.base import described, ids
+from selection.scorers.base import described
 from selection.scorers.registry import SCORERS
 from selection.scores import DenseScores, Embeddings, Scores
 
@@ -170,8 +170,8 @@ class ScoreFiles:
         made_of = Embeddings(rows[: len(targets)], rows[len(targets) :]) if len(rows) else None
         return DenseScores(
             values,
-            target_ids=ids(targets),
-            pool_ids=ids(pool),
+            target_ids=ids_of(targets),
+            pool_ids=ids_of(pool),
             method=method.name,
             scale=float(facts["scale"]),
             embeddings=made_of,

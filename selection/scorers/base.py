@@ -31,11 +31,6 @@ class Scorer(Protocol):
         ...
 
 
-def ids(examples: Sequence[Example]) -> list[str]:
-    """The ids of examples, in order."""
-    return ids_of(examples)
-
-
 def described(
     scorer: Scorer,
     targets: Sequence[Example],
@@ -45,8 +40,8 @@ def described(
 ) -> dict[str, Any]:
     """What a scorer's scores say beside their values; the keywords of their constructors."""
     return {
-        "target_ids": ids(targets),
-        "pool_ids": ids(pool),
+        "target_ids": ids_of(targets),
+        "pool_ids": ids_of(pool),
         "method": scorer.name,
         "scale": scale,
         "provenance": provenance,

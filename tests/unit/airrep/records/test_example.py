@@ -1,4 +1,4 @@
-"""What an example knows of its record."""
+"""An example's record: its layout, its last answer, another answer, its identity."""
 
 from __future__ import annotations
 

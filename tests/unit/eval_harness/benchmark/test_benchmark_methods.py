@@ -12,10 +12,10 @@ import pytest
 
 from airrep.disk.locks import try_lock
 from airrep.errors import ArgumentError, CheckpointError
+from airrep.records import ids_of
 from eval_harness.benchmark import methods
 from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from selection.scorers import Bm25Scorer, GradientScorer, RdsScorer, ScoreAverage, TfidfScorer
-from selection.scorers.base import ids
 from selection.scores import DenseScores
 
 NAMES = ["random", "tfidf", "bm25", "airrep", "rds", "rds_completion", "gradient",
@@ -35,7 +35,7 @@ class Counting:
         self.before()
         values = np.arange(len(targets) * len(pool), dtype=np.float32).reshape(len(targets), -1)
         return DenseScores(
-            values, target_ids=ids(targets), pool_ids=ids(pool), method=self.name, scale=3.0
+            values, target_ids=ids_of(targets), pool_ids=ids_of(pool), method=self.name, scale=3.0
         )
 
 
