@@ -12,6 +12,7 @@
     curate.convert("rows.jsonl", "openai", "out.jsonl")         # rows in another trainer's format
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
+    curate.export("runs", "pool.jsonl", "heldout.jsonl", "out")  # runs for AirRep's own code
     curate.benchmark("config.yaml", "results")                  # methods against each other
     curate.train("train.yaml", "trained")                       # a scorer for your own model
     curate.fit("pool.jsonl", model, "encoder")                  # one of its gradients, no runs
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from curate.verbs.check import check as check
     from curate.verbs.convert import convert as convert
     from curate.verbs.embed import embed as embed
+    from curate.verbs.export import export as export
     from curate.verbs.fit import fit as fit
     from curate.verbs.harmful import harmful as harmful
     from curate.verbs.lds import lds as lds
@@ -54,6 +56,7 @@ __getattr__, __dir__, __all__ = lazily(
         "curate.verbs.check": ["check"],
         "curate.verbs.convert": ["convert"],
         "curate.verbs.embed": ["embed"],
+        "curate.verbs.export": ["export"],
         "curate.verbs.fit": ["fit"],
         "curate.verbs.harmful": ["harmful"],
         "curate.verbs.lds": ["lds"],

@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = {
     "embed": "curate.verbs.embed",
     "record": "curate.verbs.record",
     "lds": "curate.verbs.lds",
+    "export": "curate.verbs.export",
     "benchmark": "curate.verbs.benchmark",
     "train": "curate.verbs.train",
     "fit": "curate.verbs.fit",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,21 @@ import numpy.typing as npt
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
-from airrep.pooling import GROUP_POOLINGS, GroupPooling
 from airrep.records import with_roles
-from airrep.supervision import SubsetLosses
 from curate.rows.io import OnBadRow
-from curate.stages.inputs import Source, read_input
+from curate.stages.inputs import Source
 from curate.stages.own_scores import check_shape, own_scores
 from curate.stages.recorded_model import recorded_model
-from curate.stages.scorer_choice import check_scorer, make_scorer, uses
-from eval_harness.measures.datamodeling import LdsResult, lds_of_scores
+from curate.stages.runs_and_rows import read_lds_benchmark, read_runs
+from curate.stages.scorer_choice import check_scorer, load_model, make_scorer, uses
+from eval_harness.measures.datamodeling import LdsResult, ScoringCost, lds_of_predictions
+from eval_harness.measures.predictions import (
+    LdsPooling,
+    attention_scale,
+    check_pooling,
+    group_predictions,
+)
+from selection.scorers.base import bytes_per_row
 from selection.scorers.registry import ScorerName
 
 if TYPE_CHECKING:
@@ -34,15 +42,16 @@ _EVALUATED = "evaluation row"
 
 
 def lds(
-    runs: str | Path,
-    pool: Source,
-    evaluation: Source,
+    runs: str | Path | None = None,
+    pool: Source | None = None,
+    evaluation: Source | None = None,
     *,
+    benchmark: str | Path | None = None,
     scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "airrep",
     scores: str | Path | npt.NDArray[np.floating] | None = None,
     encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
     model: str | Path | LanguageModel | None = None,
-    pooling: GroupPooling = "attention",
+    pooling: LdsPooling = "attention",
     scale: float | None = None,
     draws: int = 1000,
     confidence: float = 0.95,
@@ -59,6 +68,9 @@ def lds(
         runs: Directory that `record` wrote.
         pool: The rows that were trained on; as they were given to `record`.
         evaluation: The rows whose losses were measured; as they were given to `record`.
+        benchmark: In place of runs, pool and evaluation: recorded runs in the files of AirRep's
+            authors (train.jsonl, test.jsonl and lds.jsonl), by their directory, or by the id of a
+            data set on the Hugging Face hub and the folder in it, owner/name/folder.
         scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient, gradient_cosine or
             gradient_adam; or a list of several, [airrep, gradient], for the mean of their
             standardized scores.
@@ -66,8 +78,10 @@ def lds(
             in the order of the rows; larger means that training on the row lowers the loss more.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
         model: Directory or hub id of the model that was fine-tuned, if it is not where it was; it
-            has to be the same one.
-        pooling: How the scores of a subset's rows become one number: attention, sum or mean.
+            has to be the same one. A benchmark does not say which it was.
+        pooling: How the scores of a subset's rows become one number: attention, sum or mean;
+            or signed_attention, the softmax of the scores and not of their sizes, as the evaluation
+            script of AirRep's authors has it.
         scale: Inverse temperature of the attention; default the scorer's own, 1 for own scores.
         draws: Bootstrap resamples for the interval; 0 for none.
         confidence: Confidence of the interval.
@@ -79,7 +93,8 @@ def lds(
         progress: Show a progress bar.
 
     Returns:
-        LDS with its interval and, if subsets were run twice or more, the noise ceiling.
+        LDS with its interval, the cost of the scores and, if subsets were run twice or more, the
+        noise ceiling.
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
@@ -91,50 +106,61 @@ def lds(
         >>> -1 <= curate.lds("runs", pool, targets, scorer="tfidf").mean <= 1
         True
     """
-    if pooling not in GROUP_POOLINGS:
-        raise ArgumentError(
-            f"pooling {pooling!r} is unknown; choose from {', '.join(GROUP_POOLINGS)}."
-        )
+    check_pooling(pooling)
     if scores is not None and scorer != "airrep":
         raise ArgumentError(
             f"scores and scorer {getattr(scorer, 'name', scorer)!r} are both given; leave out one."
         )
     by_model = uses(scorer, "model")
-    check_scorer(scorer, "given" if by_model else None)
+    check_scorer(
+        scorer, "given" if by_model and benchmark is None else model if benchmark else None
+    )
     check_seed(seed)
-    directory = user_path(runs, "runs")
-    recorded = SubsetLosses.load(directory)
-    examples = list(read_input(pool, "pool", with_roles(columns, roles), on_bad_row).examples)
-    wanted = with_roles(columns if evaluation_columns is None else evaluation_columns, roles)
-    held_out = list(read_input(evaluation, "evaluation", wanted, on_bad_row).examples)
-    recorded.plan.check(examples, held_out)
+    wanted = with_roles(columns, roles)
+    asked = wanted if evaluation_columns is None else with_roles(evaluation_columns, roles)
     loaded = None
-    if by_model or model is not None:
-        loaded = recorded_model(directory, recorded, model)
-    everyone = np.arange(len(held_out))
-    positions = recorded.plan.roles.get("test", everyone)  # all, unless drawn with other roles
-    if scores is not None:
-        values: npt.NDArray[Any] | Scores = own_scores(
-            scores, (len(held_out), len(examples)), _EVALUATED
-        )[positions]
+    if benchmark is not None:
+        if any(each is not None for each in (runs, pool, evaluation)):
+            raise ArgumentError(
+                "benchmark has runs, pool and evaluation of its own; leave those out, or leave out "
+                "benchmark."
+            )
+        measured = read_lds_benchmark(benchmark, wanted, asked, on_bad_row)
+        if model is not None:
+            loaded = load_model(model)
+    elif runs is None or pool is None or evaluation is None:
+        raise ArgumentError(
+            "expected runs, pool and evaluation (--runs, --pool, --evaluation), or a benchmark "
+            "(--benchmark), which has all three."
+        )
     else:
-        scorer = make_scorer(
+        measured = read_runs(runs, pool, evaluation, wanted, asked, on_bad_row)
+        if by_model or model is not None:
+            loaded = recorded_model(user_path(runs, "runs"), measured.recorded, model)
+    everyone = np.arange(len(measured.evaluation))
+    plan = measured.recorded.plan
+    positions = plan.roles.get("test", everyone)  # all, unless drawn with other roles
+    if scores is not None:
+        shape = len(measured.evaluation), len(measured.pool)
+        values: npt.NDArray[Any] | Scores = own_scores(scores, shape, _EVALUATED)[positions]
+        predictions, cost = group_predictions(values, plan.subsets, pooling, scale), None
+    else:
+        made = make_scorer(
             scorer,
             encoder=encoder,
             model=loaded if by_model else None,
             seed=seed,
             progress=progress,
-            rows=(held_out, examples),
+            rows=(measured.evaluation, measured.pool),
         )
-        values = scorer.score([held_out[i] for i in positions.tolist()], examples)
-        check_shape(scorer.name, values.shape, (len(positions), len(examples)), _EVALUATED)
-    return lds_of_scores(
-        values,
-        recorded.plan.subsets,
-        recorded.values[:, :, positions],
-        pooling,
-        scale=scale,
-        draws=draws,
-        confidence=confidence,
-        seed=seed,
-    )
+        tested = [measured.evaluation[i] for i in positions.tolist()]
+        began = time.perf_counter()
+        values = made.score(tested, measured.pool)
+        check_shape(made.name, values.shape, (len(tested), len(measured.pool)), _EVALUATED)
+        predictions = group_predictions(values, plan.subsets, pooling, scale)
+        seconds = time.perf_counter() - began
+        cost = ScoringCost(seconds, len(tested) + len(measured.pool), bytes_per_row(made))
+    losses = measured.recorded.values[:, :, positions]
+    found = lds_of_predictions(predictions, losses, draws=draws, confidence=confidence, seed=seed)
+    used = attention_scale(values, scale) if pooling.endswith("attention") else None
+    return replace(found, pooling=pooling, scale=used, cost=cost)

@@ -20,11 +20,10 @@ from airrep.supervision import example_digests
 from airrep.template import text_fingerprint
 from eval_harness.files.array_file import read_array, write_array
 from selection.scorers import EmbeddingScorer, ScoreAverage, Scorer
-from selection.scorers.base import described
+from selection.scorers.base import bytes_per_row, described
 from selection.scorers.registry import SCORERS
 from selection.scores import DenseScores, Embeddings, Scores
 
-_FLOAT = 4  # bytes
 _NO_MATTER = ("model", "known", "progress", "tokens_per_batch")  # fields that change no score
 
 
@@ -51,8 +50,7 @@ class Method:
     @property
     def bytes_per_row(self) -> int | None:
         """Bytes of a pool row's features; None of a method that keeps none."""
-        parts = self.scorer.scorers if isinstance(self.scorer, ScoreAverage) else [self.scorer]
-        return sum(_FLOAT * (getattr(part, "dim", None) or 0) for part in parts) or None
+        return bytes_per_row(self.scorer)
 
 
 def make_method(

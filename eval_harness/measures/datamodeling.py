@@ -24,10 +24,34 @@ import numpy.typing as npt
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.pooling import GroupPooling
-from eval_harness.measures.predictions import AnyScores, Subsets, attention_scale, group_predictions
+from eval_harness.measures.predictions import (
+    AnyScores,
+    LdsPooling,
+    Subsets,
+    attention_scale,
+    group_predictions,
+)
 from eval_harness.measures.rank_statistics import Float64, Interval, Term, estimate
 from eval_harness.measures.reliability import NoiseCeiling, noise_ceiling, read_losses
+
+
+@dataclass(frozen=True)
+class ScoringCost:
+    """What scores cost, on a machine that may have been busy with other work.
+
+    Attributes:
+        seconds: Wall-clock time of features, scores and their pooling over all subsets.
+        rows: Pool rows and targets together.
+        bytes_per_row: Bytes of a pool row's features; None where none are kept.
+    """
+
+    seconds: float
+    rows: int
+    bytes_per_row: int | None
+
+    def __str__(self) -> str:
+        size = "" if self.bytes_per_row is None else f" and {self.bytes_per_row:,} bytes"
+        return f"{1000 * self.seconds / self.rows:.2f} ms{size} a row"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +65,16 @@ class LdsResult(Interval):
         ceiling: What is attainable, if every subset has two losses or more per target.
         pooling: How scores became predictions; None if predictions were given.
         scale: Inverse temperature of attention pooling; None for any other.
+        cost: What the scores cost, where that was measured.
     """
 
     per_target: Float64
     undefined: int
     subsets: int
     ceiling: NoiseCeiling | None = None
-    pooling: GroupPooling | None = None
+    pooling: LdsPooling | None = None
     scale: float | None = None
+    cost: ScoringCost | None = None
 
     def __repr__(self) -> str:
         return f"LdsResult({self})"
@@ -56,6 +82,7 @@ class LdsResult(Interval):
     def __str__(self) -> str:
         notes = [f"ceiling {self.ceiling.attainable:.2f}"] if self.ceiling else []
         notes += [f"{self.undefined} of the targets undefined"] if self.undefined else []
+        notes += [str(self.cost)] if self.cost else []
         return (
             f"{super().__str__()} over {counted(self.subsets, 'subset')} × "
             f"{counted(len(self.per_target), 'target')}"
@@ -67,7 +94,7 @@ def lds_of_scores(
     scores: AnyScores,
     subsets: Subsets,
     losses: npt.ArrayLike,
-    pooling: GroupPooling = "attention",
+    pooling: LdsPooling = "attention",
     *,
     scale: float | None = None,
     draws: int = 1000,
@@ -80,7 +107,8 @@ def lds_of_scores(
         scores: (T, N), or a `Scores`, which is read block by block.
         subsets: S arrays of distinct pool positions; they may differ in size.
         losses: (S, T), or (S, R, T), whose mean over repeats is what counts; lower is better.
-        pooling: "attention", "sum" or "mean"; see `airrep.pooling`.
+        pooling: "attention", "sum" or "mean", see `airrep.pooling`; or "signed_attention", see
+            `group_predictions`.
         scale: Inverse temperature of the attention; None: the `Scores`'s own, or 1.
         draws: Bootstrap resamples; 0 for no interval. Time is proportional to S·T·draws.
         confidence: Confidence of the interval.
@@ -98,7 +126,7 @@ def lds_of_scores(
     """
     predictions = group_predictions(scores, subsets, pooling, scale)
     result = lds_of_predictions(predictions, losses, draws=draws, confidence=confidence, seed=seed)
-    used = attention_scale(scores, scale) if pooling == "attention" else None
+    used = attention_scale(scores, scale) if pooling.endswith("attention") else None
     return replace(result, pooling=pooling, scale=used)
 
 

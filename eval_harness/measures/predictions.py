@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 AnyScores = npt.NDArray[np.floating] | Scores
 Subsets = Sequence[npt.ArrayLike]
+# The evaluation script of AirRep's authors takes the softmax of scale · s, not of scale · |s|.
+LdsPooling = GroupPooling | Literal["signed_attention"]
+LDS_POOLINGS = (*GROUP_POOLINGS, "signed_attention")
 
 _TARGETS = 64  # at once: 4 MiB arrays
 _SAFE = 1e-200  # a denominator above it has every weight that counts at full precision
@@ -36,7 +40,7 @@ _BITS = 40  # of a prediction; float32 scores have 24
 def group_predictions(
     scores: AnyScores,
     subsets: Subsets,
-    pooling: GroupPooling = "attention",
+    pooling: LdsPooling = "attention",
     scale: float | None = None,
 ) -> Float64:
     """f(x, S) of every subset S and target x.
@@ -47,7 +51,8 @@ def group_predictions(
     Args:
         scores: (T, N), larger = lowers the target's loss more.
         subsets: S arrays of distinct pool positions; they may differ in size.
-        pooling: "attention" (softmax of scale · |s|), or the plain "sum" or "mean" of the scores.
+        pooling: "attention" (softmax of scale · |s|), "signed_attention" (softmax of scale · s), or
+            the plain "sum" or "mean" of the scores.
         scale: Inverse temperature of the attention; None: the `Scores`'s own, or 1.
 
     Returns:
@@ -63,23 +68,38 @@ def group_predictions(
         array([[1.5],
                [4. ]])
     """
-    if pooling not in GROUP_POOLINGS:
-        raise ArgumentError(f"pooling {pooling!r} is unknown; choose from {GROUP_POOLINGS}.")
+    check_pooling(pooling)
     if not isinstance(scores, Scores):
         scores = np.asarray(scores)
         if scores.ndim != 2 or not scores.size:
             raise EmbeddingError(f"scores: expected (targets, pool), found shape {scores.shape}.")
-    temperature = attention_scale(scores, scale) if pooling == "attention" else 0.0
+    temperature = attention_scale(scores, scale) if pooling.endswith("attention") else 0.0
+    signed = pooling == "signed_attention"
     members = _Members.read(subsets, scores.shape[1])
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):  # found by who ranks them
-        numerator, denominator = _sums(scores, members, temperature)
+        numerator, denominator = _sums(scores, members, temperature, signed=signed)
         lost = denominator < _SAFE
         numerator[~lost] /= denominator[~lost]
         if lost.any():
-            numerator[lost] = _exact(scores, members, temperature, lost)
+            numerator[lost] = _exact(scores, members, temperature, lost, signed=signed)
         if pooling == "sum":
             numerator *= members.sizes[:, None]
     return _rounded(numerator)
+
+
+def check_pooling(pooling: str) -> None:
+    """Refuse a pooling that does not exist.
+
+    Raises:
+        ArgumentError: It is unknown.
+
+    Example:
+        >>> check_pooling("signed_attention")
+    """
+    if pooling not in LDS_POOLINGS:
+        raise ArgumentError(
+            f"pooling {pooling!r} is unknown; choose from {', '.join(LDS_POOLINGS)}."
+        )
 
 
 def attention_scale(scores: AnyScores, scale: float | None) -> float:
@@ -157,7 +177,9 @@ def _blocks(scores: AnyScores) -> Iterator[tuple[int, npt.NDArray[np.floating]]]
         yield start, block
 
 
-def _sums(scores: AnyScores, members: _Members, scale: float) -> tuple[Float64, Float64]:
+def _sums(
+    scores: AnyScores, members: _Members, scale: float, *, signed: bool
+) -> tuple[Float64, Float64]:
     """Σ e·s and Σ e of every subset and target, (S, T) each."""
     shape = len(members.sizes), scores.shape[0]
     numerator, denominator = np.zeros(shape), np.zeros(shape)
@@ -179,8 +201,7 @@ def _sums(scores: AnyScores, members: _Members, scale: float) -> tuple[Float64, 
             if scale == 0:  # e = 1, and Σ e is the size of the subset
                 numerator[:, tile] += indicator @ values.T
                 continue
-            weights = np.abs(values)
-            weights *= scale
+            weights = scale * (values if signed else np.abs(values))
             top = np.maximum(largest[tile], weights.max(axis=1))
             rescale = np.exp(largest[tile] - top)  # 0 at first
             largest[tile] = top
@@ -196,7 +217,12 @@ def _sums(scores: AnyScores, members: _Members, scale: float) -> tuple[Float64, 
 
 
 def _exact(
-    scores: AnyScores, members: _Members, scale: float, wanted: npt.NDArray[np.bool_]
+    scores: AnyScores,
+    members: _Members,
+    scale: float,
+    wanted: npt.NDArray[np.bool_],
+    *,
+    signed: bool,
 ) -> Float64:
     """Influence of the wanted pairs (S, T), in the mask's order, each by its own largest logit."""
     largest = np.full(wanted.shape, -np.inf)
@@ -209,7 +235,7 @@ def _exact(
                 continue
             targets = np.flatnonzero(wanted[subset])
             values = block[np.ix_(targets, inside)].astype(np.float64)
-            logits = scale * np.abs(values)
+            logits = scale * (values if signed else np.abs(values))
             top = np.maximum(largest[subset, targets], logits.max(axis=1))
             rescale = np.exp(largest[subset, targets] - top)
             weights = np.exp(logits - top[:, None])

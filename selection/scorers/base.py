@@ -12,6 +12,8 @@ from selection.scores import Provenance, Scores
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
 
+_FLOAT = 4  # bytes
+
 
 class Scorer(Protocol):
     """Targets and pool to scores; it may declare `ScorerCapabilities` by attributes."""
@@ -29,6 +31,12 @@ class Scorer(Protocol):
             A scorer with an encoder or a model says so in their `provenance`.
         """
         ...
+
+
+def bytes_per_row(scorer: Scorer) -> int | None:
+    """Bytes of a pool row's features as float32; None of a scorer that keeps none."""
+    parts = getattr(scorer, "scorers", [scorer])  # of an average
+    return sum(_FLOAT * (getattr(part, "dim", None) or 0) for part in parts) or None
 
 
 def described(

@@ -413,3 +413,56 @@ def test_a_scorer_of_the_users_own_has_to_score_every_row(place):
 
     with pytest.raises(EmbeddingError, match="short: expected scores of 9 evaluation rows × 40"):
         _lds(place, scorer=Short())
+
+
+# --- the files of AirRep's authors ---
+
+
+@pytest.mark.parametrize("scorer", ["tfidf", "airrep"])
+def test_exported_runs_have_the_lds_of_the_runs(here, tmp_path, capsys, scorer):
+    output = tmp_path / "published"
+    command = ["export", "--runs", "runs", "--pool", "pool.jsonl", "--evaluation", "heldout.jsonl"]
+    assert cli.main([*command, "--output", str(output)]) == 0
+    assert capsys.readouterr().out == (
+        "wrote 6 subsets of 40 pool rows, measured on 9 evaluation rows, to "
+        f"{output} in AirRep's test layout\n"
+    )
+    again = curate.lds(benchmark=output, scorer=scorer, draws=20)
+    first = _lds(here, scorer=scorer, draws=20)
+    assert (again.mean, again.low, again.high) == (first.mean, first.low, first.high)
+    line = json.loads((output / "lds.jsonl").read_text().splitlines()[2])
+    losses = SubsetLosses.load(here / "runs")
+    assert line["train_subset"] == losses.plan.subsets[2].tolist()
+    np.testing.assert_array_equal(line["test_loss"], losses.values[2].mean(axis=0))
+    assert cli.main([*command, "--output", str(output)]) == 1
+    assert "train.jsonl: already there. Choose another directory" in capsys.readouterr().err
+    assert cli.main([*command, "--output", str(output), "--overwrite"]) == 0
+
+
+def test_runs_in_the_training_layout(here, tmp_path):
+    made = curate.export("runs", "pool.jsonl", "heldout.jsonl", tmp_path / "out", layout="training")
+    assert (made.subsets, made.pool, made.evaluation) == (6, 40, 9)
+    rows = (tmp_path / "out" / "rows.jsonl").read_text("utf-8").splitlines()
+    texts = [(each.prompt, each.completion) for each in _examples([*POOL, *HELD_OUT])]
+    assert [(r["input"], r["output"]) for r in map(json.loads, rows)] == texts
+    losses = SubsetLosses.load(here / "runs")
+    for number, line in enumerate((tmp_path / "out" / "index.jsonl").read_text().splitlines()):
+        pair = json.loads(line)
+        assert pair["dev"] == list(range(40, 49))
+        assert pair["select"] == losses.plan.subsets[number].tolist()
+        file = tmp_path / "out" / "losses" / f"loss-{pair['id']}.json"
+        measured = json.loads(file.read_text())
+        assert (measured["pair_id"], measured["dev_id"]) == (pair["id"], pair["dev_id"])
+        np.testing.assert_array_equal(measured["losses"], losses.values[number].mean(axis=0))
+        assert measured["mean_loss"] == pytest.approx(losses.values[number].mean())
+
+
+def test_what_export_refuses(here, tmp_path):
+    files = {"pool": "pool.jsonl", "evaluation": "heldout.jsonl"}
+    with pytest.raises(ArgumentError, match="layout 'both' is unknown; choose test or training"):
+        curate.export("runs", **files, output=tmp_path, layout="both")
+    with pytest.raises(SupervisionError, match="the plan was drawn for 40 pool rows, found 9"):
+        curate.export("runs", "heldout.jsonl", "heldout.jsonl", tmp_path / "out")
+    with pytest.raises(ArgumentError, match=r"runs: .* lies inside the output directory"):
+        curate.export("runs", **files, output=here)
+    assert not (tmp_path / "out").exists()
