@@ -111,6 +111,9 @@ def _encoded(manifest: Manifest) -> list[str]:
             f"encoded {'pool':<8}{_rows(encoder['encoded'])} with {encoder['name']} "
             f"({encoder['dtype']}), {encoder['reused']:,} found in the store or repeated"
         )
+        if clusters := encoder.get("clusters"):
+            sizes = ", ".join(f"{size:,}" for _, size in Counter(clusters).most_common())
+            lines.append(f"        clusters of {sizes} targets, one score each")
         unknown: dict[str, float] = encoder.get("unknown") or {}
         most = max(unknown.values(), default=0.0)
         if most >= _SHOWN_UNKNOWN:

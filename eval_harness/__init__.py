@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from airrep.machine.lazy import lazily
 
 if TYPE_CHECKING:
+    from airrep.language_model.losses import completion_losses as completion_losses
     from eval_harness.measures.datamodeling import LdsResult as LdsResult
     from eval_harness.measures.datamodeling import lds_difference as lds_difference
     from eval_harness.measures.datamodeling import lds_of_predictions as lds_of_predictions
     from eval_harness.measures.datamodeling import lds_of_scores as lds_of_scores
-    from eval_harness.measures.losses import completion_losses as completion_losses
     from eval_harness.measures.precision import source_precision as source_precision
     from eval_harness.measures.predictions import group_predictions as group_predictions
     from eval_harness.measures.reliability import NoiseCeiling as NoiseCeiling
@@ -39,7 +39,7 @@ __getattr__, __dir__, __all__ = lazily(
             "lds_of_predictions",
             "lds_of_scores",
         ],
-        "eval_harness.measures.losses": ["completion_losses"],
+        "airrep.language_model.losses": ["completion_losses"],
         "eval_harness.measures.precision": ["source_precision"],
         "eval_harness.measures.predictions": ["group_predictions"],
         "eval_harness.measures.reliability": ["NoiseCeiling", "noise_ceiling"],

@@ -25,7 +25,7 @@ from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.gradients.random_projections import projected_layers
-from airrep.gradients.recorder import left_as_found
+from airrep.gradients.recorder import gradients_of
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import (
     autocast,
@@ -117,9 +117,7 @@ def second_moments(
     tokens = model.tokenize(examples)
     rng = np.random.default_rng(seed)
     sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights.values()]
-    with left_as_found(network), torch.inference_mode(False), torch.enable_grad():
-        for weight in weights.values():
-            weight.requires_grad_(True)
+    with gradients_of(network, list(weights.values())):
         options = (list(weights), batch_size, draws, seed, tokens_per_batch)
         kept = kept_steps(lambda: _made_by(model, tokens, *options, chosen_dtype(model, dtype)))
         begun, found = kept.find()
@@ -132,7 +130,9 @@ def second_moments(
                 if number < begun:
                     continue
                 wanted = list(weights.values())
-                gradients = _gradients(model, drawn, wanted, tokens_per_batch, dtype)
+                gradients = batch_gradients(
+                    model, drawn, wanted, token_shares(drawn), tokens_per_batch, dtype
+                )
                 for total, gradient in zip(sums, gradients, strict=True):
                     total += gradient.square() / draws
                 shown.advance()
@@ -158,20 +158,38 @@ def _made_by(model: LanguageModel, tokens: Sequence[Tokens], *options: object) -
     return f"moments {model.fingerprint} {model.network.device.type} {rows} {options}"
 
 
-def _gradients(
+def token_shares(drawn: Sequence[Tokens]) -> list[float]:
+    """How much each row's mean loss counts in training's: its share of the completion tokens."""
+    counts = [len(tokens.trained) for tokens in drawn]
+    return [count / sum(counts) for count in counts]
+
+
+def batch_gradients(
     model: LanguageModel,
     drawn: Sequence[Tokens],
     weights: Sequence[torch.Tensor],
+    shares: Sequence[float],
     tokens_per_batch: int,
     dtype: str,
 ) -> list[torch.Tensor]:
-    """Of the mean loss over all completion tokens of a batch, as training takes it, in float32."""
-    counts = [len(tokens.trained) for tokens in drawn]
-    found = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
+    """Gradients of a sum of rows' mean losses, in float32 or what is wider in the weights.
+
+    Args:
+        model: The model; within `gradients_of` these weights.
+        drawn: Tokens of the rows.
+        weights: What the gradients are taken of.
+        shares: How much each row's mean loss counts.
+        tokens_per_batch: Padded tokens at once; bounds memory.
+        dtype: See `second_moments`.
+    """
+    found = [
+        torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+        for weight in weights
+    ]
     for batch in training_batches(model, drawn, tokens_per_batch):
         with autocast(model, dtype):
             losses = mean_token_losses(model.network, batch.ids, batch.mask, batch.trained)
-        share = torch.tensor([counts[i] / sum(counts) for i in batch.members]).to(losses)
+        share = torch.tensor([shares[i] for i in batch.members]).to(losses)
         parts = torch.autograd.grad((losses * share).sum(), weights, allow_unused=True)
         for total, part in zip(found, parts, strict=True):
             if part is not None:

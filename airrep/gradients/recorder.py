@@ -114,3 +114,12 @@ def left_as_found(network: PreTrainedModel) -> Iterator[None]:
             parameter.requires_grad_(flag)
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def gradients_of(network: PreTrainedModel, weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Evaluation mode, and autograd for these weights alone; undone afterwards."""
+    with left_as_found(network), torch.inference_mode(False), torch.enable_grad():
+        for weight in weights:
+            weight.requires_grad_(True)
+        yield

@@ -37,7 +37,7 @@ def remember_model(
     precision: Precision,
 ) -> npt.NDArray[np.float64]:
     """Write down which model the runs start from; returns its losses before them."""
-    from eval_harness.measures.losses import completion_losses  # it brings torch
+    from airrep.language_model.losses import completion_losses  # it brings torch
 
     known = _facts_of(directory, model, loaded)
     if known and len(known["losses"]) == len(evaluation):

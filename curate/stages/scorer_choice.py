@@ -54,7 +54,7 @@ def make_scorer(
             is.
         encoder: For airrep: directory, hub id or encoder, or embeddings of one's own, those of the
             targets and those of the pool; default the built-in encoder.
-        model: For rds and the gradient scorers: the language model that will be fine-tuned.
+        model: For rds, the gradient scorers and nudge: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
         seed: Seed of the random scorer, and of gradients' projections.
         tokens_per_batch: Padded tokens at once in an encoder or a model on a GPU.

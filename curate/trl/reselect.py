@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import TrainerCallback
 
 from airrep.errors import ArgumentError, CheckpointError
+from airrep.language_model.losses import completion_losses, evaluation_mode
 from airrep.machine.processes import process_group, processes
 from airrep.records import with_roles
 from curate.rows.io import OnBadRow
@@ -21,7 +22,6 @@ from curate.trl.model_in_training import model_in_training, random_state_kept
 from curate.trl.rounds import SELECTION_FILE, LiveSelection, Round, load_rounds, save_rounds
 from curate.trl.rows import training_rows
 from curate.trl.weighting import Float64, Weighting, check_weighting, weights_by
-from eval_harness.measures.losses import completion_losses, evaluation_mode
 from selection.scorers.registry import ScorerName
 from selection.selectors import SelectorName
 from selection.weights import target_weights

@@ -73,12 +73,12 @@ def harmful(
             all of them if there are fewer. Rows whose mean influence is 0 or above are no part of
             the result, so that it may be smaller.
         test: What the model will be tested on; rows that give it away are leaks, as in `select`.
-        scorer: How a row's influence on a target is predicted: gradient, gradient_cosine or
-            gradient_adam, whose sign says whether a row helps or hurts. Others compare texts, and
-            are refused. A scorer of your own has to have an attribute `signed` that is True.
-            Scores of your own, an array or a .npy file, are taken to be signed; see `select`.
-        model: Directory or hub id of the causal language model whose gradients are taken; the
-            scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
+        scorer: How a row's influence on a target is predicted: gradient, gradient_cosine,
+            gradient_adam or nudge, whose sign says whether a row helps or hurts. Others compare
+            texts, and are refused. A scorer of your own has to have an attribute `signed` that is
+            True. Scores of your own, an array or a .npy file, are taken to be signed; see `select`.
+        model: Directory or hub id of the causal language model whose gradients or losses are taken;
+            the scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
         weights: How much each target counts; default all the same.
         leakage: See `select`; rows that are removed are not looked at.
         duplicates: See `select`; copies that are removed hurt like the row that stays.

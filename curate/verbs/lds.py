@@ -71,8 +71,8 @@ def lds(
         benchmark: In place of runs, pool and evaluation: recorded runs in the files of AirRep's
             authors (train.jsonl, test.jsonl and lds.jsonl), by their directory, or by the id of a
             data set on the Hugging Face hub and the folder in it, owner/name/folder.
-        scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient, gradient_cosine or
-            gradient_adam; or a list of several, [airrep, gradient], for the mean of their
+        scorer: Whose scores: airrep, tfidf, bm25, random, rds, gradient, gradient_cosine,
+            gradient_adam or nudge; or a list of several, [airrep, gradient], for the mean of their
             standardized scores.
         scores: Scores of your own, in place of a scorer: a .npy file (evaluation rows × pool rows)
             in the order of the rows; larger means that training on the row lowers the loss more.

@@ -77,17 +77,18 @@ def select(
         test: What the model will be tested on; anything `pool` can be, read like the targets. Rows
             are not chosen for it: those that give it away are leaks.
         scorer: How a row's help for a target is predicted: airrep, tfidf, bm25, random, or, by the
-            language model's own states and gradients, rds, gradient, gradient_cosine or
-            gradient_adam. Or scores of your own: an array, or the name of a .npy file (targets ×
-            pool rows, in the order of the rows; larger helps more). A list of several, [airrep,
-            gradient], takes the mean of their standardized scores.
+            language model's own states, gradients and losses, rds, gradient, gradient_cosine,
+            gradient_adam or nudge. Or scores of your own: an array, or the name of a .npy file
+            (targets × pool rows, in the order of the rows; larger helps more). A list of several,
+            [airrep, gradient], takes the mean of their standardized scores.
         selector: How scores become a set: herding, layered_greedy, plain_greedy, coverage,
             round_robin, top_k_max, top_k_mean or random. Default: herding for an encoder's scores
             (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
             Or embeddings of your own, a pair of arrays or .npy files: of the targets, of the pool.
         model: Directory or hub id of the causal language model that will be fine-tuned, as it is
-            before that; for rds and the gradient scorers, and for a token budget.
+            before that; for rds, the gradient scorers and nudge, and for a token
+            budget.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.

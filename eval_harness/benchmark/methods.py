@@ -63,7 +63,7 @@ def make_method(
 
     Names: random, tfidf, bm25, airrep (option `encoder`), rds, rds_completion, gradient and
     gradient_cosine (options of `GradientScorer`), gradient_adam (of `AdamGradientScorer`),
-    same_source; and "a+b" for the mean of two
+    nudge (of `NudgeScorer`), same_source; and "a+b" for the mean of two
     methods' standardized scores, with the options that they have in `others`, the config's methods.
     An option `kind` says what a name of your own stands for.
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from airrep.disk.parts import discard, kept_in
 from airrep.disk.sealed import write_sealed
 from airrep.errors import ArgumentError, LossError
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from eval_harness.benchmark.config import Budget, SelectionConfig
@@ -29,7 +30,6 @@ from eval_harness.benchmark.controls import CONTROLS
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.problems import Problem, Problems
 from eval_harness.benchmark.trial_file import FORMAT, read_trial
-from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
 from eval_harness.runners.base import Runner, TrainingRun
 from eval_harness.runs.jobs import do_jobs

@@ -11,9 +11,9 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from airrep.errors import ArgumentError, RecordError
 from airrep.language_model.batching import plan_batches
+from airrep.language_model.losses import evaluation_mode
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example
-from eval_harness.measures.losses import evaluation_mode
 
 
 def generate(

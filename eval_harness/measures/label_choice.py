@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from airrep.console.wording import counted
 from airrep.errors import ArgumentError
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example
 from eval_harness.measures.generation import check_prompts
-from eval_harness.measures.losses import completion_losses
 
 _MOST_LABELS = 10  # more different completions are answers
 

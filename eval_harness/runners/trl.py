@@ -18,12 +18,12 @@ from airrep.console.progress import Bar, bar
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import check_lora, with_adapters
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.machine.processes import processes
 from airrep.records import Example
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainedModels, TrainingRun, check_model, check_runs
 from eval_harness.runners.recipe import (
     BETAS,

@@ -40,9 +40,9 @@ from reporting import ROOT, Report, Spread, Table, find_data, machine, parser
 from scipy.stats import t as student
 
 from airrep import AirRep, Example, normalize
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import LanguageModelFormat
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner

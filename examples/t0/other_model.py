@@ -30,10 +30,10 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from airrep import Example, normalize
 from airrep.disk.atomic import atomic_directory
 from airrep.language_model.batching import BUCKET, pad
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import autocast
 from airrep.language_model.tokens import LanguageModelFormat
-from eval_harness.measures.losses import completion_losses
 
 POSITIONS = 256  # prompts are cut here, so that every position is learned
 PAIR_TOKENS = 128

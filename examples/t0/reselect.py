@@ -19,10 +19,10 @@ from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from airrep import normalize
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.machine.processes import rank
 from curate.trl import LiveSelectionMixin, Reselect, last_checkpoint
-from eval_harness.measures.losses import completion_losses
 
 SOURCES = ("common_gen", "gigaword", "glue_qqp", "paws_labeled_final", "qasc", "social_i_qa")
 SEPARATOR = "\n"  # the lab model's, between prompt and completion; TRL joins them as they are

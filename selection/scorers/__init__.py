@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from selection.scorers.hidden_states import RdsScorer as RdsScorer
     from selection.scorers.lexical import Bm25Scorer as Bm25Scorer
     from selection.scorers.lexical import TfidfScorer as TfidfScorer
+    from selection.scorers.nudge import NudgeScorer as NudgeScorer
     from selection.scorers.random import RandomScorer as RandomScorer
     from selection.scorers.score_average import ScoreAverage as ScoreAverage
 
@@ -24,6 +25,7 @@ __getattr__, __dir__, __all__ = lazily(
         "selection.scorers.gradient": ["GradientScorer"],
         "selection.scorers.hidden_states": ["RdsScorer"],
         "selection.scorers.lexical": ["Bm25Scorer", "TfidfScorer"],
+        "selection.scorers.nudge": ["NudgeScorer"],
         "selection.scorers.random": ["RandomScorer"],
         "selection.scorers.score_average": ["ScoreAverage"],
     },

@@ -10,7 +10,15 @@ from typing import Any, Literal
 from selection.scorers.base import Scorer
 
 ScorerName = Literal[
-    "airrep", "tfidf", "bm25", "random", "rds", "gradient", "gradient_cosine", "gradient_adam"
+    "airrep",
+    "tfidf",
+    "bm25",
+    "random",
+    "rds",
+    "gradient",
+    "gradient_cosine",
+    "gradient_adam",
+    "nudge",
 ]
 _LIKENESS = "a low score means that a row is unlike the target, not that training on it hurts"
 
@@ -65,4 +73,5 @@ SCORERS: dict[str, ScorerEntry] = {
         "gradient.GradientScorer", {"preconditioner": "none"}, needs="model", unsigned=""
     ),
     "gradient_adam": ScorerEntry("adam_gradient.AdamGradientScorer", needs="model", unsigned=""),
+    "nudge": ScorerEntry("nudge.NudgeScorer", needs="model", unsigned=""),
 }

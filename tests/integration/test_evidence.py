@@ -18,14 +18,14 @@ from airrep.errors import (
     RecordError,
     SupervisionError,
 )
+from airrep.language_model import losses as example_loss
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example, normalize
 from airrep.supervision import SubsetLosses
 from curate import cli
 from curate.demo_data import demo_pool
 from curate.stages.recorded_model import remember_model
-from eval_harness.measures import losses as example_loss
-from eval_harness.measures.losses import completion_losses
 from selection.scorers import GradientScorer, TfidfScorer
 from selection.scorers.score_average import AVERAGE_SCALE
 

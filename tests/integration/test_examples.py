@@ -140,6 +140,12 @@ REDUCED = {
     "t0/gradient_damping.py": Reduced(
         "--config {config} --results {results}", says="| 16 | Fisher, damping 30 |"
     ),
+    "t0/nudge.py": Reduced(
+        "--prepared {rows} --output {out}/nudge --pool-rows 30 --targets 6 --single 2 --subsets 3 "
+        "--size 5 --clusters 3 --draws 2",
+        ("nudge/runs/model.json",),
+        "| nudge, jvp |",
+    ),
     "t0/other_model.py": Reduced(
         "--data {few} --prepared {rows} --output {out}/other --steps 5",
         ("other/config.json", "other/model.safetensors"),

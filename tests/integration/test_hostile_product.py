@@ -21,8 +21,8 @@ from airrep import EmbeddingStore, Example
 from airrep import store as store_module
 from airrep.gradients.features import gradient_features
 from airrep.language_model.hidden_states import hidden_state_features
+from airrep.language_model.losses import completion_losses
 from airrep.training.starting_point import starting_point
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 

@@ -22,11 +22,11 @@ from transformers import (
 
 from airrep.errors import ArgumentError, CheckpointError, LossError
 from airrep.language_model.lora import first_down_projection
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example, normalize
 from curate import demo_pool
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun, provenance
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner

@@ -12,12 +12,12 @@ import torch
 
 from airrep.disk import parts
 from airrep.errors import LossError, SupervisionError
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, run_file
 from curate import demo_pool
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners import stacked
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe

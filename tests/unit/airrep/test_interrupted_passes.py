@@ -13,8 +13,8 @@ from airrep.gradients import moments
 from airrep.gradients.features import gradient_features
 from airrep.gradients.moments import second_moments
 from airrep.language_model.hidden_states import hidden_state_features
+from airrep.language_model.losses import completion_losses
 from curate.demo_data import demo_pool
-from eval_harness.measures.losses import completion_losses
 
 SMALL = 128  # tokens in a batch: many batches
 
@@ -164,7 +164,7 @@ def test_what_other_pools_left_in_a_store_stays(tiny, examples, tmp_path, batche
 
 def test_moments_go_on_from_the_last_sum(model, examples, tmp_path, monkeypatch):
     now, drawn = [0.0], []
-    gradients = moments._gradients
+    gradients = moments.batch_gradients
 
     def counted(*arguments):
         now[0] += 8.0
@@ -177,11 +177,11 @@ def test_moments_go_on_from_the_last_sum(model, examples, tmp_path, monkeypatch)
     whole = second_moments(model, examples, **options)
     monkeypatch.setattr(parts, "clock", lambda: now[0])
     with monkeypatch.context() as patch:
-        patch.setattr(moments, "_gradients", counted)
+        patch.setattr(moments, "batch_gradients", counted)
         with kept_in(tmp_path, "x"), pytest.raises(KeyboardInterrupt):
             second_moments(model, examples, **options)
     drawn.clear()
-    monkeypatch.setattr(moments, "_gradients", lambda *a: drawn.append(1) or gradients(*a))
+    monkeypatch.setattr(moments, "batch_gradients", lambda *a: drawn.append(1) or gradients(*a))
     with kept_in(tmp_path, "x"):
         resumed = second_moments(model, examples, **options)
         assert len(drawn) == 4, "every second sum was written: four of the five were not lost"

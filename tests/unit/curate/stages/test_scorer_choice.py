@@ -33,7 +33,7 @@ def model(tiny_lm):
     "name",
     [
         # half a minute, nearly all of it for Adam's moments
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "gradient_adam"))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("gradient_adam", "nudge")))
         for name in SCORERS
     ],
 )

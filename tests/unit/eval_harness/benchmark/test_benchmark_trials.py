@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from airrep.errors import ArgumentError, LossError
+from airrep.language_model.losses import completion_losses
 from airrep.records import normalize
 from curate.demo_data import demo_pool, demo_targets
 from eval_harness.benchmark.config import AccuracyConfig, SelectionConfig
@@ -13,7 +14,6 @@ from eval_harness.benchmark.methods import ScoreFiles, make_method
 from eval_harness.benchmark.problems import Problems, Rows
 from eval_harness.benchmark.tables import summarize_trials, trials_markdown
 from eval_harness.benchmark.trials import Arm, Trials
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner

@@ -6,11 +6,11 @@ import torch
 from transformers import GenerationConfig
 
 from airrep.errors import ArgumentError, RecordError
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.records import Example, normalize
 from eval_harness.measures.generation import generate
 from eval_harness.measures.label_choice import label_sets, rank_candidates
-from eval_harness.measures.losses import completion_losses
 from eval_harness.measures.task_accuracy import accuracy
 
 LABELS = ("yes", "no", "it is not known")

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
+from airrep.language_model.losses import completion_losses, evaluation_mode
 from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example
-from eval_harness.measures.losses import completion_losses, evaluation_mode
 
 
 def hf_losses(model, examples):

@@ -14,6 +14,7 @@ from airrep.errors import ArgumentError, EmbeddingError
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import autocast, batches, check_options, chosen_dtype, rows_of
 from airrep.language_model.token_losses import token_losses
+from airrep.language_model.tokens import Tokens
 from airrep.records import Example
 
 Reduction = Literal["mean", "sum"]
@@ -58,10 +59,43 @@ def completion_losses(
         >>> completion_losses(model, [Example("0", "Is it so?", "yes")]).shape
         (1,)
     """
+    losses = losses_of_tokens(
+        model, model.tokenize(examples), reduction, tokens_per_batch, dtype, progress=progress
+    )
+    for i in np.flatnonzero(~np.isfinite(losses))[:1].tolist():
+        raise EmbeddingError(
+            f"example {i} (id {examples[i].id!r}, row {examples[i].row}): expected a finite loss "
+            f"under {model.name}, found {losses[i]}. Are all weights finite? If so, try "
+            "dtype='float32'."
+        )
+    return losses
+
+
+def losses_of_tokens(
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    reduction: Reduction,
+    tokens_per_batch: int,
+    dtype: str,
+    *,
+    progress: bool = False,
+) -> Float64:
+    """The same of rows that are tokens already; losses may be NaN or infinite.
+
+    Args:
+        model: See `completion_losses`; as are the other arguments.
+        tokens: Tokens of the rows.
+        reduction: See there.
+        tokens_per_batch: See there.
+        dtype: See there.
+        progress: See there.
+
+    Raises:
+        ArgumentError: See there.
+    """
     if reduction not in ("mean", "sum"):
         raise ArgumentError(f"reduction {reduction!r} is unknown; choose mean or sum.")
     check_options(dtype, tokens_per_batch)
-    tokens = model.tokenize(examples)
     network, title = model.network, "losses" if progress else ""
     budget = min(tokens_per_batch, max(1, _LOGITS_AT_ONCE // len(model.tokenizer)))
     with (
@@ -76,14 +110,7 @@ def completion_losses(
             each = token_losses(network, batch.ids, batch.mask, batch.trained)
             reduced = [getattr(row.double(), reduction)().item() for row in each]
             kept.put(batch.members, np.array(reduced[: len(batch.members)])[:, None])
-    losses = kept.values[:, 0]
-    for i in np.flatnonzero(~np.isfinite(losses))[:1].tolist():
-        raise EmbeddingError(
-            f"example {i} (id {examples[i].id!r}, row {examples[i].row}): expected a finite loss "
-            f"under {model.name}, found {losses[i]}. Are all weights finite? If so, try "
-            "dtype='float32'."
-        )
-    return losses
+    return kept.values[:, 0]
 
 
 @contextmanager
