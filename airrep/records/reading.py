@@ -174,7 +174,7 @@ def _texts(record: Record, fields: Fields) -> tuple[str, str]:
 
 def _was_added(fields: Fields) -> bool:
     """Whether the line break at a prompt's end is ours: in every layout but TRL's own."""
-    return "prompt" not in fields.row
+    return fields.row.get("prompt") is None
 
 
 def _said(value: str | Sequence[Message]) -> str:

@@ -27,8 +27,8 @@ def train(
 
     Args:
         config: YAML file (or its content as a mapping): model, pool, targets, recipe, supervision,
-            encoder, training, teacher and evaluation. Paths in a file are relative to it.
-            docs/training.md has every setting.
+            encoder, training, teacher and evaluation; or recorded, for runs that are there already.
+            Paths in a file are relative to it. docs/training.md has every setting.
         output: Directory for runs, the encoder (OUTPUT/encoder) and results.
         progress: Show progress bars.
 
@@ -44,9 +44,11 @@ def train(
     """
     from eval_harness.encoder_training.run import train_and_test  # here, because it brings torch
 
-    parsed, rows = read_training(config)
-    check_apart(output, {**_sources(parsed), "model": parsed.model})
-    return train_and_test(parsed, rows, output, progress=progress)
+    parsed, rows, pool_rows = _read(config)
+    recorded = parsed.recorded
+    named = {} if recorded is None else {"index": recorded.index, "losses": recorded.losses}
+    check_apart(output, {**_sources(parsed), "model": parsed.model, **named})
+    return train_and_test(parsed, rows, output, pool_rows=pool_rows, progress=progress)
 
 
 def read_training(
@@ -57,6 +59,13 @@ def read_training(
     Raises:
         CurateError: One of its kinds; see `train`.
     """
+    return _read(config)[:2]
+
+
+def _read(
+    config: str | Path | Mapping[str, Any],
+) -> tuple[EncoderTrainingConfig, dict[str, list[Example]], int]:
+    """The same, and how many rows the pool has, whether they can be used or not."""
     from eval_harness.encoder_training.config import (  # here, because it brings torch
         BUILT_IN,
         PATHS,
@@ -65,11 +74,13 @@ def read_training(
     from eval_harness.files.settings import read_settings
 
     parsed = read_settings(EncoderTrainingConfig, load_config(config, PATHS, [BUILT_IN]))
+    on_bad_row = "error" if parsed.recorded is None else parsed.recorded.on_bad_row
+    rows = {name: read_rows(file, name, on_bad_row) for name, file in _sources(parsed).items()}
     files = {
-        name: list(read_rows(source, name).examples(parsed.columns).examples)
-        for name, source in _sources(parsed).items()
+        name: list(each.examples(parsed.columns, on_bad_row).examples)
+        for name, each in rows.items()
     }
-    return parsed, files
+    return parsed, files, len(rows["pool"].dataset)
 
 
 def _sources(parsed: EncoderTrainingConfig) -> dict[str, str]:

@@ -61,11 +61,12 @@ def model_card(facts: Facts) -> str:
         else "No license is set: add one to the front matter before you publish this.",
         code_block(_USE, "python"),
         "## How good",
-        "LDS: for each test example the rank correlation, over random subsets of rows that the "
-        "encoder never saw, of what is predicted with what fine-tuning on the subset did; then the "
-        "mean over examples. 1 is every order right, 0 is chance. In brackets: 95% intervals over "
-        "subsets and examples. *attention* pools a subset's scores at the scale that did best on "
-        "validation. *untrained* has the same features, whitened, and learned nothing.",
+        "LDS: for each test example the rank correlation, over random subsets of rows"
+        f"{' that the encoder never saw' if config.recorded is None else ''}, of what is predicted "
+        "with what fine-tuning on the subset did; then the mean over examples. 1 is every order "
+        "right, 0 is chance. In brackets: 95% intervals over subsets and examples. *attention* "
+        "pools a subset's scores at the scale that did best on validation. *untrained* has "
+        "the same features, whitened, and learned nothing.",
         test_section(facts),
         "## Language model",
         _language_model(facts),
@@ -90,6 +91,12 @@ def model_card(facts: Facts) -> str:
 def _language_model(facts: Facts) -> str:
     config, recipe = facts.config, facts.config.recipe
     made_by = facts.measured.provenance
+    if config.recorded is not None:
+        return (
+            f"{escaped(shown(config.model))}, as far as its runs say: they were recorded elsewhere "
+            f"({escaped(shown(config.recorded.index))}), and how is not known. Fingerprint of "
+            f"weights, tokenizer and format: {made_by['model']}."
+        )
     return (
         f"{escaped(shown(config.model))}. Every run: {counted(recipe.epochs, 'epoch')}, "
         f"learning rate {recipe.learning_rate:g} falling "

@@ -22,6 +22,8 @@ PATHS = (
     "model",
     "pool",
     "targets",
+    "recorded.index",
+    "recorded.losses",
     "encoder.backbone",
     "teacher.encoder",
     "evaluation.pool",
@@ -81,6 +83,25 @@ class TeacherConfig:
 
 
 @dataclass(frozen=True)
+class RecordedConfig:
+    """Runs that are recorded already, in the training layout of AirRep's authors.
+
+    Attributes:
+        index: File with a subset on each line, whose rows are those of `pool`.
+        losses: Directory with a file of losses for each subset.
+        on_bad_row: Rows of `pool` that cannot be read are an "error", or left out of all subsets
+            and losses ("skip").
+    """
+
+    index: str
+    losses: str
+    on_bad_row: Literal["error", "skip"] = "error"
+
+    def __post_init__(self) -> None:
+        check_fields(self, "recorded")
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """What the encoder never learns from.
 
@@ -124,7 +145,7 @@ class EncoderTrainingConfig:
     Attributes:
         model: Directory or hub id of the language model whose fine-tuning is to be predicted.
         pool: Rows to train on; anything `curate.select` reads.
-        targets: Examples whose losses are measured.
+        targets: Examples whose losses are measured; None with `recorded`.
         columns: Which field is what, in all files; see `curate.select`.
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Where the language model cuts a row.
@@ -138,11 +159,13 @@ class EncoderTrainingConfig:
         training: How the encoder is trained.
         teacher: Gradients to learn from as well; None leaves them out.
         evaluation: What is held out, and what the encoder is compared with.
+        recorded: Runs that are there already, and take the place of targets, recipe, runner and
+            supervision; None records runs.
     """
 
     model: str
     pool: str
-    targets: str
+    targets: str | None = None
     columns: dict[str, str] | None = None
     separator: str = ""
     max_tokens: Count = 1024
@@ -156,9 +179,11 @@ class EncoderTrainingConfig:
     training: TrainConfig = field(default_factory=TrainConfig)
     teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    recorded: RecordedConfig | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "")
+        self._check_recorded()
         self._check_use()
         if self.training.start == "teacher" and self.teacher is None:
             raise ArgumentError("training.start is 'teacher', and teacher is null.")
@@ -168,6 +193,30 @@ class EncoderTrainingConfig:
         """The teacher, if it is started from or its part of the loss has any weight."""
         used = self.training.distil > 0 or self.training.start == "teacher"
         return self.teacher if used else None
+
+    def _check_recorded(self) -> None:
+        held = self.evaluation
+        given = {
+            "targets": self.targets is not None,
+            "supervision": self.supervision != SupervisionConfig(),
+            "recipe": self.recipe != Recipe(),
+            "use": self.use is not None,
+            "evaluation.pool": held.pool is not None,
+            "evaluation.targets": held.targets is not None,
+            "evaluation.test": held.test is not None,
+        }
+        if self.recorded is None:
+            if self.targets is None:
+                raise ArgumentError(
+                    "targets is missing; name the examples whose losses are to be measured, or "
+                    "runs that are recorded already (recorded: {index: …, losses: …})."
+                )
+            return
+        for name in (name for name, is_given in given.items() if is_given):
+            raise ArgumentError(
+                f"{name} and recorded are both given: nothing is drawn or trained where runs are "
+                "recorded already. Leave out one of them."
+            )
 
     def _check_use(self) -> None:
         if self.use is None:

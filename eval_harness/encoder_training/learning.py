@@ -134,7 +134,8 @@ def learn(
         if not (record.exists() and (directory / "encoder" / "config.json").exists()):
             teacher, teacher_seconds = None, None
             if config.teaches is not None:
-                examples = [e for split in splits for e in (*split.pool, *split.evaluation)]
+                every = (e for split in splits for e in (*split.pool, *split.evaluation))
+                examples = list({id(e): e for e in every}.values())  # splits may share rows
                 file = place / "teacher.npy"
                 teacher, teacher_seconds = _teacher(
                     config.teaches, model, examples, file, progress=progress

@@ -30,8 +30,9 @@ from eval_harness.benchmark.methods import Method, ScoreFiles, make_method
 from eval_harness.benchmark.problems import Rows
 from eval_harness.encoder_training.card import model_card
 from eval_harness.encoder_training.config import OWN_METHODS, EncoderTrainingConfig
+from eval_harness.encoder_training.drawn import DrawnRuns
 from eval_harness.encoder_training.learning import check_teacher, learn, start
-from eval_harness.encoder_training.rows import draw_all, share_out_rows
+from eval_harness.encoder_training.recorded import RecordedRuns
 from eval_harness.encoder_training.sections import Facts, results_markdown
 from eval_harness.files.outputs import (
     check_kept,
@@ -42,9 +43,6 @@ from eval_harness.files.outputs import (
     written_alone,
 )
 from eval_harness.measures.datamodeling import lds_of_predictions
-from eval_harness.runners.base import provenance
-from eval_harness.runners.choice import choose_runner, longest_tokens
-from eval_harness.runs.subset_runs import run_subsets
 
 _CHECKPOINTS = ("encoder/", "training/untrained/")
 
@@ -74,6 +72,7 @@ def train_and_test(
     files: Mapping[str, Sequence[Example]],
     directory: str | Path,
     *,
+    pool_rows: int | None = None,
     progress: bool = False,
 ) -> TrainedEncoder:
     """Record runs, train an encoder on them, and test it on what was held out.
@@ -87,6 +86,8 @@ def train_and_test(
         files: The rows of "pool" and "targets", and of "evaluation.pool", "evaluation.targets" and
             "evaluation.test" where the config names files for them.
         directory: For everything that is written.
+        pool_rows: How many rows the pool's file has, if some cannot be used (with recorded runs,
+            whose index counts all); default all can.
         progress: Show progress bars on standard error.
 
     Raises:
@@ -104,13 +105,16 @@ def train_and_test(
     directory = user_path(directory, "output")
     check_own(directory, ["results.md", "evaluation/attribution.*", "training", "encoder"])
     check_writable(directory)
-    rows = share_out_rows(files, config)
-    splits, evaluation = draw_all(rows, config, directory / "evaluation")
+    runs: DrawnRuns | RecordedRuns
+    if config.recorded is None:
+        runs = DrawnRuns.draw(files, config, directory)
+    else:
+        runs = RecordedRuns.read(files["pool"], config, directory, pool_rows)
+    splits, evaluation = runs.splits, runs.evaluation
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )
-    longest = longest_tokens(model, [e for examples in files.values() for e in examples])
-    runner, note = choose_runner(config.runner, model, config.recipe, longest, config.stack)
+    bound = runs.bind(model)
     methods = [
         make_method(name, options, model) for name, options in config.evaluation.methods.items()
     ]
@@ -119,13 +123,9 @@ def train_and_test(
     start(config)  # as above, to refuse now what would fail after hours of runs
     claim(directory / "config.json", asdict(config), "training")
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
-    claim(directory / "inputs.json", {**digests, **provenance(runner)}, "training")
+    claim(directory / "inputs.json", {**digests, **bound}, "training")
 
-    losses = []
-    for i, split in enumerate(splits):
-        given = (split.plan, split.pool, split.evaluation, runner, directory / f"split-{i}")
-        losses.append(run_subsets(*given, progress=progress))
-    measured = evaluation.record(runner, progress=progress)
+    losses, measured = runs.measure(directory, progress=progress)
     learned = learn(
         config, model, splits, losses, evaluation, measured, directory, progress=progress
     )
@@ -137,7 +137,7 @@ def train_and_test(
     )
     pooling = config.training.pooling
     report, as_saved = _test(model, methods, evaluation, measured, directory, pooling)
-    facts = Facts(config, rows, losses, measured, learned, as_saved, report, note)
+    facts = Facts(config, runs.rows, losses, measured, learned, as_saved, report, runs.note)
     markdown = results_markdown(facts)
     with written_alone(directory):
         report.write(evaluation.directory)

@@ -66,7 +66,7 @@ def _runs(losses: SubsetLosses, use: Sequence[str] | None) -> list[str]:
         _kinds(plan, use),
         subset_rows([losses]),
         f"{len(plan.runs):,}",
-        f"{losses.seconds.mean():.2f}",
+        f"{seconds:.2f}" if (seconds := losses.seconds.mean()) else "not known",
     ]
 
 
@@ -126,10 +126,10 @@ def data_section(facts: Facts) -> str:
     held = config.evaluation
     parts = (
         ("subsets to learn from", config.pool, None, rows.pool),
-        ("examples to learn from", config.targets, None, rows.targets),
+        ("examples to learn from", config.targets or config.pool, None, rows.targets),
         ("subsets of the evaluation", held.pool, config.pool, rows.held_out),
-        ("validation examples", held.targets, config.targets, rows.validation),
-        ("test examples", held.test, config.targets, rows.test),
+        ("validation examples", held.targets, config.targets or config.pool, rows.validation),
+        ("test examples", held.test, config.targets or config.pool, rows.test),
     )
     lines = []
     for what, file, origin, examples in parts:
@@ -148,8 +148,24 @@ def data_section(facts: Facts) -> str:
     return (
         f"{table(['what for', 'file', 'rows', 'sources'], lines)}\n\n"
         f"Drawn from the last two: {counted(drawn.validation, 'validation example')} and "
-        f"{counted(drawn.targets, 'test example')}. No row is, word for word, in two of these "
-        "parts.\n\n" + table(["source", "learned from: pool", "examples", "test"], by_source) + more
+        f"{counted(drawn.targets, 'test example')}. {_apart(facts)}\n\n"
+        + table(["source", "learned from: pool", "examples", "test"], by_source)
+        + more
+    )
+
+
+def _apart(facts: Facts) -> str:
+    """How far what is learned from and what is tested on are kept apart."""
+    rows = facts.rows
+    if facts.config.recorded is None:
+        return "No row is, word for word, in two of these parts."
+    seen = {example.row for example in rows.pool}
+    tests, subsets = ([e.row in seen for e in part] for part in (rows.test, rows.held_out))
+    return (
+        "No loss of a validation or test example was learned from, but the recorded runs are all "
+        f"of one file: {sum(tests):,} of the {counted(len(tests), 'test example')} and "
+        f"{sum(subsets):,} of the {counted(len(subsets), 'row')} of the evaluation's subsets are "
+        "rows of subsets that were learned from."
     )
 
 
@@ -157,13 +173,15 @@ def cost_section(facts: Facts) -> str:
     """Seconds and bytes."""
     learned = facts.learned
     (trained,) = [row for row in facts.report.rows if row["method"] == facts.report.against]
-    runs = sum(float(losses.seconds.sum()) for losses in facts.losses)
+    runs = [sum(float(losses.seconds.sum()) for losses in facts.losses)]
+    runs.append(float(facts.measured.seconds.sum()))
+    spent = [f"{each:,.0f} s" if each else "not known: recorded elsewhere" for each in runs]
     teacher = learned.teacher_seconds
     known = learned.seconds is not None
     seconds = f"{learned.seconds:,.0f} s" if known else "not known: it was interrupted"
     lines = [
-        ["runs to learn from, all processes together", f"{runs:,.0f} s"],
-        ["runs of the evaluation", f"{facts.measured.seconds.sum():,.0f} s"],
+        ["runs to learn from, all processes together", spent[0]],
+        ["runs of the evaluation", spent[1]],
         *([["gradients of the teacher", f"{teacher:,.0f} s"]] if teacher is not None else []),
         ["training of the encoder", seconds],
         ["encoding a row", f"{1000 * trained['seconds_per_row']:.2f} ms"],

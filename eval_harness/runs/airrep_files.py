@@ -192,8 +192,13 @@ def write_training_layout(
 
 
 def _row(example: Example) -> dict[str, str]:
-    """The fields in which their code and ours read the same prompt and completion."""
-    row = {"input": example.prompt, "output": example.completion}
+    """Fields in which their code and ours read the prompt and completion that ours read before.
+
+    A language model gets a line break after an `input`, and nothing after a `prompt`.
+    """
+    broken = example.trl.get("prompt") == f"{example.prompt}\n"
+    prompt, completion = ("input", "output") if broken else ("prompt", "response")
+    row = {prompt: example.prompt, completion: example.completion}
     return row | ({"source": example.source} if example.source else {})
 
 

@@ -418,7 +418,7 @@ def test_a_scorer_of_the_users_own_has_to_score_every_row(place):
 # --- the files of AirRep's authors ---
 
 
-@pytest.mark.parametrize("scorer", ["tfidf", "airrep"])
+@pytest.mark.parametrize("scorer", ["tfidf", "airrep", "rds"])
 def test_exported_runs_have_the_lds_of_the_runs(here, tmp_path, capsys, scorer):
     output = tmp_path / "published"
     command = ["export", "--runs", "runs", "--pool", "pool.jsonl", "--evaluation", "heldout.jsonl"]
@@ -427,7 +427,8 @@ def test_exported_runs_have_the_lds_of_the_runs(here, tmp_path, capsys, scorer):
         "wrote 6 subsets of 40 pool rows, measured on 9 evaluation rows, to "
         f"{output} in AirRep's test layout\n"
     )
-    again = curate.lds(benchmark=output, scorer=scorer, draws=20)
+    model = _model(here) if scorer == "rds" else None
+    again = curate.lds(benchmark=output, scorer=scorer, model=model, draws=20)
     first = _lds(here, scorer=scorer, draws=20)
     assert (again.mean, again.low, again.high) == (first.mean, first.low, first.high)
     line = json.loads((output / "lds.jsonl").read_text().splitlines()[2])
@@ -444,7 +445,7 @@ def test_runs_in_the_training_layout(here, tmp_path):
     assert (made.subsets, made.pool, made.evaluation) == (6, 40, 9)
     rows = (tmp_path / "out" / "rows.jsonl").read_text("utf-8").splitlines()
     texts = [(each.prompt, each.completion) for each in _examples([*POOL, *HELD_OUT])]
-    assert [(r["input"], r["output"]) for r in map(json.loads, rows)] == texts
+    assert [(r["prompt"], r["response"]) for r in map(json.loads, rows)] == texts
     losses = SubsetLosses.load(here / "runs")
     for number, line in enumerate((tmp_path / "out" / "index.jsonl").read_text().splitlines()):
         pair = json.loads(line)

@@ -531,7 +531,7 @@ def test_a_config_can_be_carried_out(config, planned_place, tmp_path, monkeypatc
         raise Planned
 
     monkeypatch.setattr("eval_harness.benchmark.attribution.run_subsets", stop)
-    monkeypatch.setattr("eval_harness.encoder_training.run.run_subsets", stop)
+    monkeypatch.setattr("eval_harness.encoder_training.drawn.run_subsets", stop)
     monkeypatch.setattr("eval_harness.benchmark.trials.Trials.run", stop)
     verb = getattr(curate, _verb(EXAMPLES / config))
     with pytest.raises(Planned):

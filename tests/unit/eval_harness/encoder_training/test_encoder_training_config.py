@@ -53,10 +53,23 @@ def test_every_setting_of_a_file_arrives():
     found, default = dict(_leaves(config)), dict(_leaves(_read()))
     elsewhere = ("training.", "evaluation.attribution.")  # classes with tests of their own
     same = [p for p in found if found[p] == default[p] and not p.startswith(elsewhere)]
-    assert same == list(FILES), "a field that the file above leaves at its default is not tested"
+    assert same == [*FILES, "recorded"], (
+        "a field that the file above leaves at its default is not tested"
+    )
     for name, value in given.items():
         if name != "evaluation":
             assert asdict(config)[name] == value
+
+
+def test_recorded_runs_take_the_place_of_targets():
+    given = {"index": "i.jsonl", "losses": "l", "on_bad_row": "skip"}
+    config = _read(targets=None, recorded=given)
+    assert asdict(config)["recorded"] == given
+    assert (
+        _read(targets=None, recorded={"index": "i", "losses": "l"}).recorded.on_bad_row == "error"
+    )
+    with pytest.raises(ArgumentError, match="recorded"):
+        _read(targets=None, recorded={"index": "i"})
 
 
 def test_settings_of_training_and_attribution_arrive():
@@ -83,8 +96,10 @@ def test_a_teacher_without_weight_teaches_nothing():
 
 
 def test_the_paths_are_settings():
-    known = {place.rpartition(".")[0] or place for place, _ in _leaves(_read())}
-    known |= {place for place, _ in _leaves(_read())}
+    recorded = _read(targets=None, recorded={"index": "i", "losses": "l"})
+    leaves = [*_leaves(_read()), *_leaves(recorded)]
+    known = {place.rpartition(".")[0] or place for place, _ in leaves}
+    known |= {place for place, _ in leaves}
     assert {path.removesuffix(".*.encoder") for path in PATHS} <= known
 
 
