@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from curate import cli, demo_pool, demo_targets, select
-from eval_harness.encoder_training.config import EncoderTrainingConfig
+from eval_harness.encoder_training.config import EncoderTrainingConfig, RecordedConfig
 from eval_harness.files.settings import read_settings
 
 pytestmark = pytest.mark.docs
@@ -146,12 +146,19 @@ def test_the_shortest_training_config_is_a_config(document):
     assert config == EncoderTrainingConfig("MODEL", "pool.jsonl", "targets.jsonl")
 
 
+def test_the_config_for_recorded_runs_is_a_config():
+    (given,) = (yaml.safe_load(b) for b in _blocks(TRAINING, "yaml") if "\nrecorded:\n" in b)
+    config = read_settings(EncoderTrainingConfig, given)
+    assert config.recorded == RecordedConfig("index.jsonl", "losses")
+    assert config.teaches is None
+
+
 def test_the_training_pages_commands_are_commands():
     lines = [line for block in _blocks(TRAINING, "bash") for line in block.splitlines()]
     commands = [shlex.split(line.removesuffix("&")) for line in lines if "curate " in line]
     options = {verb: inspect.signature(cli.verb(verb)) for verb in cli.VERBS}
     assert [command[command.index("curate") + 1] for command in commands] == [
-        "train", "select", "train", "train", "fit", "select",
+        "train", "select", "train", "train", "train", "fit", "select",
     ]  # fmt: skip
     for command in commands:
         verb, *words = command[command.index("curate") + 1 :]
