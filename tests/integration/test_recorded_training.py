@@ -136,6 +136,7 @@ def test_what_is_written_says_what_is_not_known(trained, capsys):
     assert cli.main(["verify", str(trained)]) == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_interrupted_import_goes_on_and_ends_the_same(published, trained, tmp_path, monkeypatch):
     read, done = recorded.read_losses_file, []
 
@@ -160,6 +161,7 @@ def test_an_interrupted_import_goes_on_and_ends_the_same(published, trained, tmp
         assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_of_record_are_exported_and_learned_from(published, tmp_path):
     pool, held_out = demo_pool(30), demo_pool(14, seed=5)
     curate.record(
