@@ -291,7 +291,7 @@ def plain_losses():
 def few_draws():
     """Adam's moments from a few batches: of a handful of rows a hundred say no more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airrep.training.directions._DRAWS", 4)
+        patch.setattr("airrep.gradients.moments._MOST_DRAWS", 4)
         yield
 
 

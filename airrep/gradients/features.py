@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from airrep.gradients.random_projections import projected_layers
+from airrep.gradients.random_projections import Modules, projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
 from airrep.gradients.reductions import Reduction, TwoSided
 from airrep.language_model.blocks import last_blocks
@@ -32,6 +32,7 @@ from airrep.language_model.passes import (
     chosen_dtype,
     rows_of,
     tokens_once,
+    weights_cast_once,
 )
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.records import Example
@@ -43,6 +44,7 @@ def gradient_features(
     *,
     rank: int = 16,
     layers: int | None = None,
+    modules: Modules = None,
     seed: int = 0,
     tokens_per_batch: int = 4096,
     dtype: str = "auto",
@@ -58,6 +60,7 @@ def gradient_features(
         examples: What to take the gradients of.
         rank: Rank of each side's projection.
         layers: Only the last so many transformer blocks; None takes all. Fewer cost less.
+        modules: Only layers of these names; see `projected_layers`.
         seed: Seed of the projections.
         tokens_per_batch: Padded tokens at once on a GPU, where it bounds memory.
         dtype: "float32" (more exactly, that of the weights), "bfloat16" (autocast), or "auto":
@@ -72,7 +75,7 @@ def gradient_features(
         RecordError: An example has no completion.
         EmbeddingError: A gradient is NaN or infinite.
     """
-    chosen = projected_layers(model.network, rank=rank, layers=layers)
+    chosen = projected_layers(model.network, rank=rank, layers=layers, modules=modules)
     return reduced_gradients(
         model,
         examples,
@@ -128,6 +131,7 @@ def reduced_gradients(
         rows_of(model, different, width, what) as rows,
         left_as_found(network),
         recorder(network, reductions, start) as recorded,
+        weights_cast_once(model, dtype),
     ):
         for batch in batches(model, different, tokens_per_batch, "gradients" * progress, rows):
             recorded.begin(*batch.ids.shape)

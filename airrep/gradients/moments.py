@@ -24,7 +24,7 @@ from airrep.console.wording import counted
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.gradients.random_projections import projected_layers
+from airrep.gradients.random_projections import Modules, projected_layers
 from airrep.gradients.recorder import gradients_of
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import (
@@ -33,11 +33,13 @@ from airrep.language_model.passes import (
     chosen_dtype,
     token_key,
     training_batches,
+    weights_cast_once,
 )
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.language_model.tokens import Tokens
 from airrep.records import Example
 
+_MOST_DRAWS, _FEWEST_DRAWS = 100, 10
 _FLOOR = 1e-3  # of a layer's mean √v
 _FLOOR_OF_SIDES = 1e-6  # of a layer's mean factor
 
@@ -73,8 +75,9 @@ def second_moments(
     examples: Sequence[Example],
     *,
     layers: int | None = None,
+    modules: Modules = None,
     batch_size: int = 20,
-    draws: int = 100,
+    draws: int | None = None,
     seed: int = 0,
     tokens_per_batch: int = 4096,
     dtype: str = "auto",
@@ -88,8 +91,10 @@ def second_moments(
         model: The model to be fine-tuned.
         examples: Rows like those that it will be trained on.
         layers: Only the last so many transformer blocks; None takes all.
+        modules: Only layers of these names; see `projected_layers`.
         batch_size: Rows of a batch; all of them where there are fewer.
-        draws: How many batches.
+        draws: How many batches; default 100, or fewer, but at least 10, where they would take
+            each example more than twice.
         seed: Seed of the draws.
         tokens_per_batch: Padded tokens at once; bounds memory.
         dtype: See `airrep.gradients.features.gradient_features`.
@@ -106,20 +111,25 @@ def second_moments(
         EmbeddingError: A gradient is NaN or infinite.
     """
     check_options(dtype, tokens_per_batch)
-    if not examples or batch_size < 1 or draws < 1:
+    if not examples or batch_size < 1 or (draws is not None and draws < 1):
         raise ArgumentError(
             "second moments: expected examples, batch_size >= 1 and draws >= 1; found "
-            f"{counted(len(examples), 'example')}, {batch_size} and {draws}."
+            f"{counted(len(examples), 'example')}, batch_size {batch_size} and draws {draws}."
         )
+    draws = draws or _draws(len(examples), batch_size)
     network = model.network
-    chosen = projected_layers(network, layers=layers)
-    weights = {layer.name: network.get_submodule(layer.name).weight for layer in chosen}
+    chosen = projected_layers(network, layers=layers, modules=modules)
+    linear = {layer.name: network.get_submodule(layer.name) for layer in chosen}
     tokens = model.tokenize(examples)
     rng = np.random.default_rng(seed)
-    sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights.values()]
-    with gradients_of(network, list(weights.values())):
-        options = (list(weights), batch_size, draws, seed, tokens_per_batch)
-        kept = kept_steps(lambda: _made_by(model, tokens, *options, chosen_dtype(model, dtype)))
+    sums = [torch.zeros_like(m.weight, dtype=torch.float32) for m in linear.values()]
+    options = (list(linear), batch_size, draws, seed, tokens_per_batch)
+    kept = kept_steps(lambda: _made_by(model, tokens, *options, chosen_dtype(model, dtype)))
+    with (
+        gradients_of(network, [module.weight for module in linear.values()]),
+        weights_cast_once(model, dtype),
+    ):
+        wanted = [module.weight for module in linear.values()]
         begun, found = kept.find()
         for total, array in zip(sums, found, strict=False):
             total.copy_(torch.from_numpy(array))
@@ -129,7 +139,6 @@ def second_moments(
                 drawn = [tokens[i] for i in np.sort(rng.choice(len(tokens), rows, replace=False))]
                 if number < begun:
                     continue
-                wanted = list(weights.values())
                 gradients = batch_gradients(
                     model, drawn, wanted, token_shares(drawn), tokens_per_batch, dtype
                 )
@@ -138,18 +147,24 @@ def second_moments(
                 shown.advance()
                 size = sum(total.nbytes for total in sums)
                 kept.put(number + 1, size, lambda: [total.cpu().numpy() for total in sums])
-    broken = [name for name, found in zip(weights, sums, strict=True) if not found.isfinite().all()]
+    broken = [name for name, found in zip(linear, sums, strict=True) if not found.isfinite().all()]
     if broken:
         raise EmbeddingError(
             f"second moments: NaN or infinity in {len(broken)} of "
-            f"{counted(len(weights), 'layer')}, the first is {broken[0]}; the model's weights are "
+            f"{counted(len(linear), 'layer')}, the first is {broken[0]}; the model's weights are "
             "broken, or its losses overflow."
         )
-    turned = [isinstance(network.get_submodule(name), Conv1D) for name in weights]
     return {
-        name: found.T if turn else found
-        for name, found, turn in zip(weights, sums, turned, strict=True)
+        name: found.T if isinstance(module, Conv1D) else found
+        for (name, module), found in zip(linear.items(), sums, strict=True)
     }
+
+
+def _draws(examples: int, batch_size: int) -> int:
+    """How many batches, unless somebody says it."""
+    if examples <= batch_size:
+        return 1  # they are all alike
+    return min(_MOST_DRAWS, max(_FEWEST_DRAWS, -(-2 * examples // batch_size)))
 
 
 def _made_by(model: LanguageModel, tokens: Sequence[Tokens], *options: object) -> str:

@@ -40,7 +40,8 @@ class Recorder:
 
         def forward(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
             with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-                kept = reduction.keep(self._by_token(number, 1, inputs[0]))
+                seen = self._by_token(number, 1, inputs[0]).to(output.dtype)  # as autocast does
+                kept = reduction.keep(seen)
 
             def backward(gradient: torch.Tensor) -> None:
                 with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False):
@@ -65,7 +66,7 @@ class Recorder:
         )
 
     def _by_token(self, number: int, side: int, values: torch.Tensor) -> torch.Tensor:
-        """(B, L, size), in float32 or better."""
+        """(B, L, size)."""
         reduction = self._reductions[number]
         examples, tokens = self._shape
         if values.numel() != examples * tokens * reduction.sizes[side]:
@@ -74,8 +75,7 @@ class Recorder:
                 f"{counted(examples, 'example')} of {tokens} tokens, so that gradients cannot be "
                 "told apart by example (a mixture of experts?)."
             )
-        wide = values.detach().reshape(examples, tokens, reduction.sizes[side])
-        return wide.to(torch.promote_types(wide.dtype, torch.float32))
+        return values.detach().reshape(examples, tokens, reduction.sizes[side])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from airrep.disk.digests import content_digest
 from airrep.errors import ArgumentError
 from airrep.gradients.random_projections import ProjectedLayer
 
-_FLOATS_AT_ONCE = 1 << 24  # of whole gradients; bounds memory
+_FLOATS_AT_ONCE = 1 << 20  # of whole gradients: they stay in the CPU's cache
 
 
 class Reduction(Protocol):
@@ -41,7 +41,7 @@ class Reduction(Protocol):
         ...
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What has to be remembered of the inputs x, (B, L, I) float32 or better."""
+        """What has to be remembered of the inputs x, (B, L, I), in what the layer computes in."""
         ...
 
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
@@ -99,11 +99,11 @@ class TwoSided:
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
-        return _project(inputs, self._in)
+        return _wide(_project(inputs, self._in))
 
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        """See `Reduction`."""
-        found = (_project(gradients, self._out).mT.to(kept.dtype) @ kept).flatten(1)
+        """See `Reduction`; sums over tokens are in float32 or better."""
+        found = (_wide(_project(gradients, self._out)).mT.to(kept.dtype) @ kept).flatten(1)
         return found if self._drawn is None else _folded(found, self._drawn, self.width)
 
 
@@ -146,12 +146,22 @@ class Sketch:
 
     def reduce(self, kept: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """See `Reduction`."""
-        at_once = max(1, _FLOATS_AT_ONCE // (self.sizes[0] * self.sizes[1]))
-        parts = [
-            _folded((g.mT.to(x.dtype) @ x).flatten(1), self._weights, self.width)
-            for x, g in zip(kept.split(at_once), gradients.split(at_once), strict=True)
-        ]
-        return torch.cat(parts)
+        rows = max(1, _FLOATS_AT_ONCE // (self.sizes[0] * self.sizes[1]))
+        parts = zip(kept.split(rows), gradients.split(rows), strict=True)
+        return torch.cat([self._sketched(x, g) for x, g in parts])
+
+    def _sketched(self, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """(B, width), some of the outputs at a time."""
+        inputs = self.sizes[1]
+        made: torch.Tensor | float = 0.0
+        done = 0
+        for some in g.split(max(1, _FLOATS_AT_ONCE // (len(g) * inputs)), dim=2):
+            part = _wide(some.mT.to(x.dtype) @ x).flatten(1)
+            weights = self._weights[done : done + part.shape[1]]
+            folded = _folded(part, weights, self.width)
+            made = made + folded.roll(done % self.width, dims=1)
+            done += part.shape[1]
+        return torch.as_tensor(made)
 
 
 def signs(name: str, count: int, seed: int) -> npt.NDArray[np.float32]:
@@ -174,8 +184,14 @@ def _digest(matrix: torch.Tensor | None) -> str:
 def _folded(features: torch.Tensor, weights: torch.Tensor, width: int) -> torch.Tensor:
     """(B, F) times weights (F,), summed into `width` places; overwrites the features."""
     features *= weights.to(features.dtype)
-    features = torch.nn.functional.pad(features, (0, -features.shape[1] % width))
+    if missing := -features.shape[1] % width:
+        features = torch.nn.functional.pad(features, (0, missing))
     return features.view(len(features), -1, width).sum(dim=1)
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """In float32 or better."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _project(values: torch.Tensor, matrix: torch.Tensor | None) -> torch.Tensor:

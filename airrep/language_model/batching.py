@@ -29,6 +29,9 @@ BLOCK_ROWS = 256
 # (examples/benchmarks/pass_size.py). A language model, in which a token costs more, has its own.
 PASS_TOKENS = {64: 448, 1 << 30: 2048}
 LANGUAGE_MODEL_PASS_TOKENS = 1024
+# A large model keeps the CPU busy with fewer rows of a product, and copies cost it more.
+LARGE_MODEL_PASS_TOKENS = 256
+LARGE_MODEL_PARAMETERS = 1 << 25  # embeddings not counted
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (

@@ -28,6 +28,7 @@ from airrep.language_model.passes import (
     chosen_dtype,
     rows_of,
     tokens_once,
+    weights_cast_once,
 )
 from airrep.records import Example
 
@@ -76,7 +77,8 @@ def hidden_state_features(
             model, different, size, lambda: f"hidden states {tokens} {chosen_dtype(model, dtype)}"
         ) as rows,
         torch.inference_mode(),
-        autocast(model, dtype),  # one context for all passes: it remembers the weights it has cast
+        weights_cast_once(model, dtype),
+        autocast(model, dtype),
     ):
         title = "hidden states" * progress
         for batch in batches(model, different, tokens_per_batch, title, rows):

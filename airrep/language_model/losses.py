@@ -12,7 +12,14 @@ import torch
 
 from airrep.errors import ArgumentError, EmbeddingError
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import autocast, batches, check_options, chosen_dtype, rows_of
+from airrep.language_model.passes import (
+    autocast,
+    batches,
+    check_options,
+    chosen_dtype,
+    rows_of,
+    weights_cast_once,
+)
 from airrep.language_model.token_losses import token_losses
 from airrep.language_model.tokens import Tokens
 from airrep.records import Example
@@ -104,6 +111,7 @@ def losses_of_tokens(
         ) as kept,
         evaluation_mode(network),
         torch.inference_mode(),
+        weights_cast_once(model, dtype),
         autocast(model, dtype),
     ):
         for batch in batches(model, tokens, budget, title, kept):

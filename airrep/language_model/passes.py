@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from airrep.console.progress import bar
 from airrep.console.wording import counted
@@ -17,6 +20,8 @@ from airrep.disk.parts import Rows, kept_rows
 from airrep.errors import EmbeddingError
 from airrep.language_model.batching import (
     LANGUAGE_MODEL_PASS_TOKENS,
+    LARGE_MODEL_PARAMETERS,
+    LARGE_MODEL_PASS_TOKENS,
     pad,
     plan_batches,
     plan_passes,
@@ -63,6 +68,32 @@ def autocast(model: LanguageModel, dtype: str) -> torch.autocast:
     """Where the model's own arithmetic happens: bfloat16, or ("float32") that of its weights."""
     narrow = chosen_dtype(model, dtype) is torch.bfloat16
     return torch.autocast(model.network.device.type, dtype=torch.bfloat16, enabled=narrow)
+
+
+@contextmanager
+def weights_cast_once(model: LanguageModel, dtype: str) -> Iterator[None]:
+    """Spare every pass the casts of the linear layers' weights that `autocast` makes.
+
+    No bit of a product changes. Ask for the model's fingerprint before.
+    """
+    narrow = chosen_dtype(model, dtype) is torch.bfloat16
+    kept = []
+    try:
+        for module in model.network.modules() if narrow else ():
+            if type(module) in (nn.Linear, Conv1D) and module.weight.dtype is torch.float32:
+                kept.append((module, module.weight))
+                cast = module.weight.detach().to(torch.bfloat16)
+                module.weight = nn.Parameter(cast, requires_grad=module.weight.requires_grad)
+        yield
+    finally:
+        for module, weight in kept:
+            module.weight = weight
+
+
+def pass_tokens(network: PreTrainedModel) -> int:
+    """Padded tokens of this model's passes on a CPU; the model alone decides."""
+    large = network.base_model.num_parameters(exclude_embeddings=True) >= LARGE_MODEL_PARAMETERS
+    return LARGE_MODEL_PASS_TOKENS if large else LANGUAGE_MODEL_PASS_TOKENS
 
 
 def chosen_dtype(model: LanguageModel, dtype: str) -> torch.dtype:
@@ -120,8 +151,9 @@ def rows_of(
     """
 
     def made_by() -> str | None:
-        asked = what()
-        return asked and f"{asked} {model.fingerprint} {model.network.device.type}"
+        asked, size = what(), pass_tokens(model.network)
+        shapes = f" pass {size}" * (size != LANGUAGE_MODEL_PASS_TOKENS)
+        return asked and f"{asked} {model.fingerprint} {model.network.device.type}{shapes}"
 
     shape = (len(tokens), width)
     return kept_rows(made_by, lambda: [token_key(each) for each in tokens], shape, dtype)
@@ -145,7 +177,7 @@ def batches(
             model.format.max_tokens,
             device,
             tokens_per_batch,
-            pass_tokens=LANGUAGE_MODEL_PASS_TOKENS,
+            pass_tokens=pass_tokens(model.network),
         ):
             if rows is not None and rows.find(each.members):
                 shown.skip(len(each.members))

@@ -21,7 +21,6 @@ from airrep.gradients.random_projections import ProjectedLayer
 from airrep.network.reading import LanguageModelReader
 from airrep.records import Example
 
-_DRAWS = 100  # batches that the moments are estimated from
 _ROWS = 1000  # whose tokens the main directions are found from; bounds the time
 
 
@@ -46,7 +45,7 @@ def fit_directions(
             f"directions of gradients: the encoder's token_pooling is "
             f"{encoder.model.config.token_pooling!r}, expected 'gradient'."
         )
-    moments = second_moments(reader.model, examples, draws=_DRAWS, seed=seed, progress=progress)
+    moments = second_moments(reader.model, examples, seed=seed, progress=progress)
     spreads = [_Spread(layer, moments[layer.name]) for layer in pooling.layers]
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(examples), min(_ROWS, len(examples)), replace=False))

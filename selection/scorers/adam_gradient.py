@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,12 @@ from airrep.console.progress import bar, counted_by
 from airrep.errors import ArgumentError
 from airrep.gradients.features import reduced_gradients
 from airrep.gradients.moments import adam_metric, second_moments
-from airrep.gradients.random_projections import projected_layers
+from airrep.gradients.random_projections import (
+    SKETCH_FEATURES,
+    Modules,
+    projected_layers,
+    width_within,
+)
 from airrep.gradients.reductions import Sketch
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import check_options
@@ -42,6 +48,7 @@ from selection.scores import DenseScores, Scores
 Float32 = npt.NDArray[np.float32]
 
 _SCALE = 5.0
+_WIDTH = 16384  # of a layer of the models of docs/results.md
 _BYTES_AT_ONCE = 1 << 28  # of pool rows' features
 
 
@@ -52,10 +59,12 @@ class AdamGradientScorer:
     Attributes:
         model: The model to be fine-tuned, as it is before that.
         width: Features of each layer's gradient; more are more exact: the error of a score is
-            about 1/√width per layer. Nothing is kept of them.
+            about 1/√width per layer. Nothing is kept of them. Default 16,384, or fewer where all
+            layers would have more than `airrep.gradients.random_projections.SKETCH_FEATURES`.
         layers: Only the last so many transformer blocks; None takes all.
+        modules: Only layers whose names match one of these globs ("*.mlp.*"); None takes all.
         batch_size: Rows of a batch of the training that is to be foreseen.
-        draws: Batches that the moments are estimated from.
+        draws: Batches that the moments are estimated from; default see `second_moments`.
         seed: Seed of the sketch and of the batches.
         tokens_per_batch: See `airrep.gradients.features.gradient_features`.
         dtype: See there.
@@ -64,10 +73,11 @@ class AdamGradientScorer:
     """
 
     model: LanguageModel = field(repr=False)
-    width: int = 16384
+    width: int | None = None
     layers: int | None = None
+    modules: Modules = None
     batch_size: int = 20
-    draws: int = 100
+    draws: int | None = None
     seed: int = 0
     tokens_per_batch: int = 4096
     dtype: str = "auto"
@@ -79,9 +89,12 @@ class AdamGradientScorer:
     def __post_init__(self) -> None:
         check_options(self.dtype, self.tokens_per_batch)
         for option in ("width", "batch_size", "draws"):
-            if getattr(self, option) < 1:
-                raise ArgumentError(f"{option} should be >= 1, found {getattr(self, option)}.")
-        projected_layers(self.model.network, layers=self.layers)  # refuses what does not fit
+            given = getattr(self, option)
+            if given is not None and given < 1:
+                raise ArgumentError(f"{option} should be >= 1, found {given}.")
+        every = projected_layers(self.model.network, layers=self.layers, modules=self.modules)
+        if self.width is None:
+            object.__setattr__(self, "width", width_within(every, _WIDTH, SKETCH_FEATURES))
 
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`; the pool's features are made and used a part at a time."""
@@ -101,10 +114,15 @@ class AdamGradientScorer:
                 sizes[start : start + step] = lengths
                 whole.reach(start + len(part))
         values /= np.sqrt(sizes.mean() or 1.0).astype(np.float32)
-        made = described(
-            self, targets, pool, _SCALE, read_by_model(self.name, self.model, self.dtype, pool)
+        read = read_by_model(
+            self.name,
+            self.model,
+            self.dtype,
+            pool,
+            width=cast("int", self.width),
+            features=queries.shape[1],
         )
-        return DenseScores(values, **made)
+        return DenseScores(values, **described(self, targets, pool, _SCALE, read))
 
     def sketches(self, pool: Sequence[Example]) -> list[Sketch]:
         """How gradients are reduced, with the moments of this pool."""
@@ -112,6 +130,7 @@ class AdamGradientScorer:
             self.model,
             pool,
             layers=self.layers,
+            modules=self.modules,
             batch_size=self.batch_size,
             draws=self.draws,
             seed=self.seed,
@@ -120,7 +139,7 @@ class AdamGradientScorer:
             progress=self.progress,
         )
         return [
-            Sketch(name, adam_metric(moment), self.width, self.seed)
+            Sketch(name, adam_metric(moment), cast("int", self.width), self.seed)
             for name, moment in moments.items()
         ]
 

@@ -75,10 +75,15 @@ def read_with(
 
 
 def read_by_model(
-    scorer: str, model: LanguageModel, dtype: str, pool: Sequence[Example]
+    scorer: str, model: LanguageModel, dtype: str, pool: Sequence[Example], **counts: int
 ) -> list[dict[str, Any]]:
-    """The same of a language model that read every pool row."""
+    """The same of a language model that read every pool row.
+
+    Gradients have counts of their own: the `rank` or `width` of a layer's, and all `features`.
+    """
     from airrep.language_model.passes import computed_in  # here, because it brings torch
 
     used = computed_in(model, dtype)
-    return read_with(scorer, model.name, model.fingerprint, used, encoded=len(pool))
+    return read_with(
+        scorer, model.name, model.fingerprint, used, **{"encoded": len(pool), **counts}
+    )

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,13 @@ import torch
 
 from airrep.errors import ArgumentError
 from airrep.gradients.features import gradient_features
-from airrep.gradients.random_projections import ProjectedLayer, projected_layers
+from airrep.gradients.random_projections import (
+    FEATURES,
+    Modules,
+    ProjectedLayer,
+    projected_layers,
+    rank_within,
+)
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import check_options
 from airrep.records import Example
@@ -37,8 +43,12 @@ from selection.scores import EmbeddingScores, Scores
 Preconditioner = Literal["fisher", "none"]
 Normalize = Literal["none", "pool", "both"]
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 _COSINE_SCALE = 5.0
+# Ranks at which the models of docs/results.md lose little; with a Fisher matrix, which has to be
+# estimated and inverted, the smaller one is enough.
+_RANKS: dict[str, int] = {"fisher": 32, "none": 64}
 
 
 @dataclass(frozen=True)
@@ -47,13 +57,16 @@ class GradientScorer:
 
     Attributes:
         model: The model to be fine-tuned, as it is before that.
-        rank: Rank of each side's projection; a layer has rank² features.
+        rank: Rank of each side's projection; a layer has rank² features. Default 32 with a Fisher
+            matrix and 64 without, less where a row would have more than
+            `airrep.gradients.random_projections.FEATURES`.
         preconditioner: "fisher" (LoGra), or "none" (TracIn; normalized: as LESS, without Adam).
         normalize: "both" for cosines, "pool" to divide by the row's length alone (the same order
             for each target, but targets with long gradients weigh more), or "none".
         damping: λ in units of the mean eigenvalue of a layer's F. Choose it on validation data: on
             T0, 0.03 loses a quarter of the LDS that 30 has (docs/results.md).
         layers: Only the last so many transformer blocks; None takes all.
+        modules: Only layers whose names match one of these globs ("*.mlp.*"); None takes all.
         seed: Seed of the projections.
         tokens_per_batch: See `gradient_features`.
         dtype: See `gradient_features`.
@@ -63,11 +76,12 @@ class GradientScorer:
     """
 
     model: LanguageModel = field(repr=False)
-    rank: int = 32
+    rank: int | None = None
     preconditioner: Preconditioner = "fisher"
     normalize: Normalize = "both"
     damping: float = 30.0
     layers: int | None = None
+    modules: Modules = None
     seed: int = 0
     tokens_per_batch: int = 4096
     dtype: str = "auto"
@@ -84,7 +98,12 @@ class GradientScorer:
                 raise ArgumentError(f"{option} {value!r} is unknown; choose {' or '.join(known)}.")
         check_damping(self.damping)
         check_options(self.dtype, self.tokens_per_batch)
-        self.blocks  # noqa: B018 (refuses rank, layers and networks that do not fit)
+        if self.rank is None:
+            every = projected_layers(self.model.network, layers=self.layers, modules=self.modules)
+            object.__setattr__(
+                self, "rank", rank_within(every, _RANKS[self.preconditioner], FEATURES)
+            )
+        self.blocks  # noqa: B018 (refuses rank, layers, modules and networks that do not fit)
 
     @property
     def name(self) -> str:
@@ -96,7 +115,12 @@ class GradientScorer:
     @cached_property
     def blocks(self) -> list[ProjectedLayer]:
         """The layers looked at, in the order of their features."""
-        return projected_layers(self.model.network, rank=self.rank, layers=self.layers)
+        return projected_layers(
+            self.model.network,
+            rank=cast("int", self.rank),
+            layers=self.layers,
+            modules=self.modules,
+        )
 
     @property
     def dim(self) -> int:
@@ -112,8 +136,9 @@ class GradientScorer:
             lambda missing: gradient_features(
                 self.model,
                 missing,
-                rank=self.rank,
+                rank=cast("int", self.rank),
                 layers=self.layers,
+                modules=self.modules,
                 seed=self.seed,
                 tokens_per_batch=self.tokens_per_batch,
                 dtype=self.dtype,
@@ -133,10 +158,10 @@ class GradientScorer:
         if self.normalize != "none":
             rows = unit(rows)
         scale = _COSINE_SCALE if self.normalize == "both" else 1.0
-        made = described(
-            self, targets, pool, scale, read_by_model(self.name, self.model, self.dtype, pool)
+        read = read_by_model(
+            self.name, self.model, self.dtype, pool, rank=cast("int", self.rank), features=self.dim
         )
-        return EmbeddingScores(queries, rows, **made)
+        return EmbeddingScores(queries, rows, **described(self, targets, pool, scale, read))
 
 
 def whiten(
@@ -148,8 +173,9 @@ def whiten(
     """Gradients whose inner products are Σ over blocks of g_xᵀ (F + λI)⁻¹ g_z.
 
     For each block of columns, F is the mean of g gᵀ over the pool and λ = damping · trace(F) /
-    width; with F + λI = C Cᵀ, the result is C⁻¹ g. A block in which the pool has no gradients at
-    all has none afterwards.
+    width. With more rows than columns, F + λI = C Cᵀ, and the result is C⁻¹ g; with fewer rows, it
+    is (F + λI)^(-1/2) g, found from the rows' inner products (Woodbury's identity). A block in
+    which the pool has no gradients at all has none afterwards.
 
     Args:
         targets: (T, D) gradients.
@@ -169,18 +195,44 @@ def whiten(
     for width in widths:
         start, stop = stop, stop + width
         block = pool[:, start:stop].astype(np.float64)
-        fisher = block.T @ block / len(block)
-        ridge = damping * np.trace(fisher) / width
+        ridge = damping * np.square(block).sum() / len(block) / width
         if ridge == 0:
             continue
-        try:
-            root = np.linalg.cholesky(fisher + ridge * np.eye(width))
-        except np.linalg.LinAlgError as error:
-            raise ArgumentError(f"damping {damping} is too small to invert the Fisher.") from error
-        both = torch.from_numpy(np.concatenate([targets[:, start:stop], block]).T)
-        solved = torch.linalg.solve_triangular(torch.from_numpy(root), both, upper=False).numpy().T
-        made[0][:, start:stop], made[1][:, start:stop] = np.split(solved, [len(targets)])
+        both = np.concatenate([targets[:, start:stop], block])
+        by = _whitened_by_rows if len(block) < width else _whitened_by_columns
+        found = by(both, block, ridge)
+        made[0][:, start:stop], made[1][:, start:stop] = np.split(found, [len(targets)])
     return made
+
+
+def _whitened_by_columns(both: Float64, block: Float64, ridge: float) -> Float64:
+    """C⁻¹ of each row, by the Cholesky root of the (width, width) matrix."""
+    fisher = block.T @ block / len(block)
+    fisher[np.diag_indices_from(fisher)] += ridge
+    try:
+        root = np.linalg.cholesky(fisher)
+    except np.linalg.LinAlgError as error:
+        raise ArgumentError("the damping is too small to invert the Fisher matrix.") from error
+    solved = torch.linalg.solve_triangular(
+        torch.from_numpy(root), torch.from_numpy(both.T), upper=False
+    )
+    return cast("Float64", solved.numpy().T)
+
+
+def _whitened_by_rows(both: Float64, block: Float64, ridge: float) -> Float64:
+    """(F + λI)^(-1/2) of each row, by the eigenvectors of the (N, N) inner products.
+
+    With block = U √S Vᵀ, F has the eigenvalues S / N along V, and outside of V only λ is left:
+    λ^(-1/2) (g - V h Vᵀ g) with h = 1 - (1 + S / (N λ))^(-1/2).
+    """
+    squares, vectors = np.linalg.eigh(block @ block.T)
+    squares = np.maximum(squares, 0)
+    shrunk = -np.expm1(-0.5 * np.log1p(squares / (len(block) * ridge)))
+    shares = np.divide(
+        shrunk, squares, out=np.full_like(squares, 0.5 / (len(block) * ridge)), where=squares > 0
+    )
+    inner = (both @ block.T) @ vectors
+    return (both - (inner * shares) @ vectors.T @ block) / np.sqrt(ridge)
 
 
 def check_damping(damping: float) -> None:

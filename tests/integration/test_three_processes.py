@@ -14,8 +14,8 @@ from curate.verification import verify
 COMMAND = """
     import sys, time
     from pathlib import Path
-    import airrep.training.directions, airrep.store, curate.cli, eval_harness.runs.jobs
-    airrep.training.directions._DRAWS = 4
+    import airrep.gradients.moments, airrep.store, curate.cli, eval_harness.runs.jobs
+    airrep.gradients.moments._MOST_DRAWS = 4
     airrep.store._SHARD_ROWS = 8
     eval_harness.runs.jobs._PATIENCE = 0.05
     waiting, all_there = Path(sys.argv.pop(1)), int(sys.argv.pop(1))

@@ -1,5 +1,7 @@
 """Projected gradients against autograd on one example at a time, and what may not change them."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,12 @@ from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
 from airrep.gradients.features import gradient_features
-from airrep.gradients.random_projections import ProjectedLayer, projected_layers
+from airrep.gradients.random_projections import (
+    ProjectedLayer,
+    projected_layers,
+    rank_within,
+    width_within,
+)
 from airrep.records import Example
 
 EXAMPLES = [
@@ -104,6 +111,41 @@ def test_the_last_blocks_alone_are_the_last_columns(model):
     assert 0 < last.shape[1] < every.shape[1]
     np.testing.assert_allclose(last, every[:, -last.shape[1] :], rtol=1e-6)
     assert all(".1." in layer.name for layer in projected_layers(model.network, layers=1))
+
+
+@pytest.mark.parametrize("modules", ["*.mlp.*", ["*q_proj", "*.1.*up_proj"]])
+def test_modules_are_the_columns_of_these_layers(model, modules):
+    every = projected_layers(model.network, rank=4)
+    some = projected_layers(model.network, rank=4, modules=modules)
+    wanted = {layer.name for layer in some}
+    assert len(wanted) == (6 if isinstance(modules, str) else 3)
+    whole = gradient_features(model, EXAMPLES, rank=4)
+    columns = np.concatenate([np.full(e.width, e.name in wanted) for e in every])
+    found = gradient_features(model, EXAMPLES, rank=4, modules=modules)
+    np.testing.assert_array_equal(found, whole[:, columns])
+
+
+def test_modules_that_are_not_there_are_told(model):
+    with pytest.raises(ArgumentError, match=r"modules 'lm_head': no layer of this name among 14"):
+        gradient_features(model, EXAMPLES, modules="lm_head")
+
+
+def test_a_rank_leaves_as_many_features_as_there_may_be():
+    layers = [ProjectedLayer(str(i), (576, 20 if i else 576), (1, 1)) for i in range(10)]
+    assert rank_within(layers, 64, features=10 * 400) == 20
+    assert rank_within(layers, 64, features=30 * 30 + 9 * 30 * 20) == 30, "20 is all of a side"
+    assert rank_within(layers, 16, features=10**6) == 16
+    assert rank_within(layers, 64, features=3) == 1
+    assert width_within(layers, 16384, features=1000) == 100
+    assert width_within(layers, 16, features=1000) == 16
+    assert width_within(layers, 16384, features=3) == 1
+
+
+def test_weights_that_are_cast_once_change_no_bit(make_lm, monkeypatch):
+    model = make_lm(dtype=torch.float32)
+    found = gradient_features(model, EXAMPLES, dtype="bfloat16")
+    monkeypatch.setattr("airrep.gradients.features.weights_cast_once", lambda *_: nullcontext())
+    np.testing.assert_array_equal(gradient_features(model, EXAMPLES, dtype="bfloat16"), found)
 
 
 def test_a_weight_that_is_used_twice_has_one_gradient(make_lm, plain_losses):

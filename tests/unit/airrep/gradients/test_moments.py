@@ -6,7 +6,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from airrep.errors import ArgumentError, EmbeddingError
-from airrep.gradients.moments import second_moments
+from airrep.gradients.moments import _draws, second_moments
 from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 
@@ -71,9 +71,16 @@ def test_only_the_last_blocks(make_lm):
         np.testing.assert_allclose(moment, every[name], rtol=1e-4, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("examples", "batches"), [(20, 1), (21, 10), (200, 20), (990, 99), (5000, 100)]
+)
+def test_by_default_the_batches_cover_the_pool_about_twice(examples, batches):
+    assert _draws(examples, 20) == batches
+
+
 def test_what_it_refuses(make_lm):
     model = make_lm(dtype=torch.float32)
-    with pytest.raises(ArgumentError, match="found 0 examples, 20 and 100"):
+    with pytest.raises(ArgumentError, match="found 0 examples, batch_size 20 and draws None"):
         second_moments(model, [])
     with pytest.raises(ArgumentError, match="draws >= 1"):
         second_moments(model, EXAMPLES, draws=0)

@@ -103,6 +103,20 @@ def test_parts_of_the_pool_and_batches_do_not_matter(make_lm, monkeypatch):
     np.testing.assert_allclose(parts.values(), whole, rtol=1e-3, atol=1e-5)
 
 
+def test_the_default_width_keeps_to_the_features_that_there_may_be(make_lm, monkeypatch):
+    model = make_lm(dtype=torch.float32)
+    assert AdamGradientScorer(model).width == 16384
+    monkeypatch.setattr("selection.scorers.adam_gradient.SKETCH_FEATURES", 140)
+    scorer = AdamGradientScorer(model)
+    (said,) = scorer.score(TARGETS, POOL).provenance
+    assert (said["width"], said["features"]) == (10, 140)
+    few = AdamGradientScorer(model, modules=["*q_proj"])
+    assert few.width == 70
+    assert not np.allclose(
+        few.score(TARGETS, POOL).values(), scorer.score(TARGETS, POOL).values(), rtol=1e-2
+    )
+
+
 def test_an_encoders_teacher_gets_directions(make_lm):
     model = make_lm(dtype=torch.float32)
     vectors = AdamGradientScorer(model, width=32, draws=2).vectors(POOL)

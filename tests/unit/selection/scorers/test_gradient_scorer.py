@@ -9,7 +9,7 @@ from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 from selection.features import KnownFeatures
 from selection.scorers import GradientScorer
-from selection.scorers.gradient import whiten
+from selection.scorers.gradient import _whitened_by_columns, _whitened_by_rows, whiten
 from selection.selectors import make_selector
 
 POOL = [
@@ -57,6 +57,37 @@ def test_the_fisher_form_is_the_closed_form(damping):
     left, right = whiten(targets, pool, [3, 4], damping)
     assert left.dtype == right.dtype == np.float32
     np.testing.assert_allclose(left @ right.T, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("damping", [1e-3, 0.1, 30.0])
+@pytest.mark.parametrize("rows", [1, 9, 40])
+def test_fewer_rows_than_features_give_the_same_products(damping, rows):
+    """Woodbury's identity against the Cholesky root of the whole matrix, in float64."""
+    rng = np.random.default_rng(rows)
+    block = rng.standard_normal((rows, 12)) @ rng.standard_normal((12, 50))  # of rank 12 at most
+    both = np.concatenate([rng.standard_normal((4, 50)), block])
+    ridge = damping * np.square(block).sum() / rows / 50
+    one, other = (by(both, block, ridge) for by in (_whitened_by_rows, _whitened_by_columns))
+    scale = np.abs(other @ other.T).max()
+    np.testing.assert_allclose(one @ one.T, other @ other.T, atol=1e-10 * scale)
+
+
+def test_the_default_rank_keeps_to_the_features_that_there_may_be(model, monkeypatch):
+    assert GradientScorer(model).rank == 32
+    assert GradientScorer(model, preconditioner="none").rank == 64
+    monkeypatch.setattr("selection.scorers.gradient.FEATURES", 14 * 100)
+    for preconditioner in ("fisher", "none"):
+        scorer = GradientScorer(model, preconditioner=preconditioner)
+        assert scorer.rank == 10
+        (said,) = scorer.score(TARGETS, POOL).provenance
+        assert (said["rank"], said["features"]) == (10, scorer.dim)
+    assert GradientScorer(model, rank=32).rank == 32, "what is asked for is done"
+    assert GradientScorer(model, modules="*q_proj").rank == 26
+
+
+def test_modules_are_the_layers_that_are_compared(model):
+    matrix = GradientScorer(model, modules=["*.mlp.*"]).score(TARGETS, POOL).values()
+    assert not np.allclose(matrix, GradientScorer(model).score(TARGETS, POOL).values())
 
 
 def test_it_is_the_influence_on_a_regression_trained_again():
