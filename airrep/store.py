@@ -50,11 +50,25 @@ from airrep.shards.files import (
     shard_name,
 )
 from airrep.shards.shard import PARTS, NewShard, TextEncoder
-from airrep.template import TextTemplate, text_fingerprint
+from airrep.template import text_fingerprint
 
 _SHARD_ROWS = 2048
+_SHARD_BYTES = 1 << 28  # of its embeddings, which are in memory while it is made
 _FEWEST_ROWS = 64  # in a shard that is made smaller so that all workers have one
 _SHARDS_EACH = 4  # for every worker, where there are rows enough: who is slower gets fewer
+
+
+class Template(Protocol):
+    """How examples become texts; see `airrep.template.TextTemplate`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any text could come out differently."""
+        ...
+
+    def render(self, example: Example, /) -> str:
+        """The example's text."""
+        ...
 
 
 @runtime_checkable
@@ -62,7 +76,11 @@ class FingerprintedEncoder(TextEncoder, Protocol):
     """What a store needs of an encoder: `AirRep`, without the import of torch."""
 
     name: str
-    template: TextTemplate
+
+    @property
+    def template(self) -> Template:
+        """How examples become the texts that it encodes."""
+        ...
 
     @property
     def precision(self) -> str:
@@ -268,7 +286,8 @@ class EmbeddingStore:
         at_once: int,
     ) -> list[NewShard]:
         """What is to be encoded, in parts; named so that no other run writes the same files."""
-        rows = _SHARD_ROWS
+        fit = _SHARD_BYTES // (4 * self._manifest["dim"])
+        rows = min(_SHARD_ROWS, max(_FEWEST_ROWS, fit))
         if at_once > 1:
             share = -(-len(order) // (_SHARDS_EACH * at_once))
             rows = min(rows, max(_FEWEST_ROWS, share))

@@ -114,6 +114,9 @@ def _encoded(manifest: Manifest) -> list[str]:
         if clusters := encoder.get("clusters"):
             sizes = ", ".join(f"{size:,}" for _, size in Counter(clusters).most_common())
             lines.append(f"        clusters of {sizes} targets, one score each")
+        if "features" in encoder:
+            (kept,) = (f"{key} {encoder[key]:,}" for key in ("rank", "width") if key in encoder)
+            lines.append(f"        gradients in {encoder['features']:,} features a row ({kept})")
         unknown: dict[str, float] = encoder.get("unknown") or {}
         most = max(unknown.values(), default=0.0)
         if most >= _SHOWN_UNKNOWN:

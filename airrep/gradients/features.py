@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from airrep.gradients.random_projections import Modules, projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
@@ -35,6 +36,7 @@ from airrep.language_model.passes import (
     weights_cast_once,
 )
 from airrep.language_model.token_losses import mean_token_losses
+from airrep.language_model.tokens import Tokens
 from airrep.records import Example
 
 
@@ -116,24 +118,56 @@ def reduced_gradients(
         RecordError: An example has no completion.
         EmbeddingError: A gradient is NaN or infinite.
     """
+    different, which = tokens_once(model, examples)
+    made = gradients_of_tokens(
+        model,
+        different,
+        reductions,
+        layers=layers,
+        tokens_per_batch=tokens_per_batch,
+        dtype=dtype,
+        progress=progress,
+    )
+    features = made[which]
+    check_features(features, examples, "gradients")
+    return features
+
+
+def gradients_of_tokens(
+    model: LanguageModel,
+    tokens: Sequence[Tokens],
+    reductions: Sequence[Reduction],
+    *,
+    layers: int | None = None,
+    tokens_per_batch: int = 4096,
+    dtype: str = "auto",
+    progress: bool = False,
+) -> npt.NDArray[np.float32]:
+    """The same of rows that are tokens already; gradients may be NaN or infinite.
+
+    Args:
+        model: See `reduced_gradients`; as are the other arguments.
+        tokens: Tokens of the rows.
+        reductions: See there.
+        layers: See there.
+        tokens_per_batch: See there.
+        dtype: See there.
+        progress: See there.
+
+    Raises:
+        ArgumentError: See there.
+    """
     check_options(dtype, tokens_per_batch)
     network = model.network
-    start = last_blocks(network, layers)[0][1]
-    different, which = tokens_once(model, examples)
+    start = _lowest(last_blocks(network, layers), reductions)
     width = sum(reduction.width for reduction in reductions)
-
-    def what() -> str | None:
-        parts = [reduction.identity for reduction in reductions]
-        made_in = chosen_dtype(model, dtype)
-        return None if None in parts else f"gradients {made_in} {' '.join(map(str, parts))}"
-
     with (
-        rows_of(model, different, width, what) as rows,
+        rows_of(model, tokens, width, lambda: identity(model, reductions, dtype)) as rows,
         left_as_found(network),
         recorder(network, reductions, start) as recorded,
         weights_cast_once(model, dtype),
     ):
-        for batch in batches(model, different, tokens_per_batch, "gradients" * progress, rows):
+        for batch in batches(model, tokens, tokens_per_batch, "gradients" * progress, rows):
             recorded.begin(*batch.ids.shape)
             with autocast(model, dtype):
                 losses = mean_token_losses(network, batch.ids, batch.mask, batch.trained)
@@ -141,6 +175,22 @@ def reduced_gradients(
             losses[: len(batch.members)].sum().backward()
             found = recorded.features()[: len(batch.members)]
             rows.put(batch.members, found.float().cpu().numpy())
-    features = rows.values[which]
-    check_features(features, examples, "gradients")
-    return features
+    values: npt.NDArray[np.float32] = rows.values
+    return values
+
+
+def identity(model: LanguageModel, reductions: Sequence[Reduction], dtype: str) -> str | None:
+    """What makes the features of a row, beside the model; None if that depends on other rows."""
+    parts = [reduction.identity for reduction in reductions]
+    made_in = chosen_dtype(model, dtype)
+    return None if None in parts else f"gradients {made_in} {' '.join(map(str, parts))}"
+
+
+def _lowest(blocks: Sequence[tuple[str, nn.Module]], reductions: Sequence[Reduction]) -> nn.Module:
+    """The block below which no gradient is needed."""
+    covered = (
+        block
+        for name, block in blocks
+        if any(reduction.name.startswith(f"{name}.") for reduction in reductions)
+    )
+    return next(covered, blocks[0][1])

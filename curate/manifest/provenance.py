@@ -18,6 +18,7 @@ from selection.constraints.standing import Standing
 MANIFEST_FILE = "manifest.json"
 FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
+_LATER = ("modules",)  # arguments that earlier manifests lack, which is as if they were None
 _NO_MATTER = ("pool", "targets", "test", "store", "tokens_per_batch", "format")  # arguments
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
@@ -95,7 +96,11 @@ def run_of(
     records = {n: each if isinstance(each, Mapping) else asdict(each) for n, each in inputs.items()}
     return {
         "verb": verb,
-        "arguments": {name: arguments[name] for name in arguments if name not in _NO_MATTER},
+        "arguments": {
+            name: value
+            for name, value in arguments.items()
+            if name not in _NO_MATTER and not (value is None and name in _LATER)
+        },
         "inputs": {name: record["fingerprint"] for name, record in records.items()},
     }
 

@@ -27,7 +27,14 @@ from curate.stages.engine_choice import check_engine_for
 from curate.stages.inputs import Inputs, Source, read_inputs
 from curate.stages.own_scores import embedding_pair, is_own
 from curate.stages.pool_guard import PoolGuard
-from curate.stages.scorer_choice import EncoderChoice, ScorerChoice, check_scorer, make_scorer, uses
+from curate.stages.scorer_choice import (
+    EncoderChoice,
+    ScorerChoice,
+    check_scorer,
+    make_scorer,
+    takes_modules,
+    uses,
+)
 from curate.writing.file_format import FileFormat, ending_of
 from selection.constraints import Constraints
 from selection.selectors import (
@@ -81,15 +88,21 @@ class GuardRequest:
 
 @dataclass(frozen=True, eq=False)
 class ScoringRequest:
-    """What scores are made with."""
+    """What scores are made with.
+
+    Attributes:
+        keeps_gradients: Whether a store that was asked for is for gradients as well.
+    """
 
     scorer: ScorerChoice = "airrep"
     encoder: EncoderChoice | None = None
     model: str | Path | LanguageModel | None = None
     store: str | Path | None = None
+    modules: str | Sequence[str] | None = None
     tokens_per_batch: int = 4096
     seed: int = 0
     progress: bool = False
+    keeps_gradients: bool = True
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -97,6 +110,12 @@ class ScoringRequest:
     def check(self, *, counts_tokens: bool = False) -> None:
         """Refuse an unknown scorer, and a model that is missing or of no use (`check_scorer`)."""
         check_scorer(self.scorer, self.model, counts_tokens=counts_tokens)
+        if self.modules is not None and not takes_modules(self.scorer):
+            raise ArgumentError(
+                "modules names layers of the model whose gradients are looked at, and this scorer "
+                "looks at none. Leave modules out, or choose gradient, gradient_cosine or "
+                "gradient_adam."
+            )
         embedding_pair(self.encoder)
 
     def made(
@@ -117,6 +136,8 @@ class ScoringRequest:
             encoder=self.encoder,
             model=self.model if uses(self.scorer, "model") else None,
             store=store or self.store,
+            gradient_store=self.store if self.keeps_gradients else None,
+            modules=self.modules,
             seed=self.seed,
             tokens_per_batch=self.tokens_per_batch,
             progress=self.progress,
@@ -284,7 +305,8 @@ class SelectionRequest:
         """The verb's arguments by name, as far as they belong to a stage."""
         parts = (self.inputs, self.guard, self.scoring, self.choice, self.output)
         named = {name: value for part in parts for name, value in fields_of(part).items()}
-        return {name: value for name, value in named.items() if name not in self.added}
+        added = ("keeps_gradients", *self.added)
+        return {name: value for name, value in named.items() if name not in added}
 
 
 def fields_of(request: Any) -> dict[str, Any]:  # noqa: ANN401 (any of the dataclasses above)

@@ -40,6 +40,8 @@ def make_scorer(
     encoder: EncoderChoice | None = None,
     model: str | Path | LanguageModel | None = None,
     store: str | Path | None = None,
+    gradient_store: str | Path | None = None,
+    modules: str | Sequence[str] | None = None,
     seed: int = 0,
     tokens_per_batch: int = 4096,
     progress: bool = False,
@@ -56,6 +58,9 @@ def make_scorer(
             targets and those of the pool; default the built-in encoder.
         model: For rds, the gradient scorers and nudge: the language model that will be fine-tuned.
         store: For airrep: where the pool's embeddings are kept.
+        gradient_store: For gradient and gradient_cosine: where the pool's gradients are kept; of
+            one scorer among several, in a directory beside it that is named after both.
+        modules: For the gradient scorers: globs of the layers' names; None takes all.
         seed: Seed of the random scorer, and of gradients' projections.
         tokens_per_batch: Padded tokens at once in an encoder or a model on a GPU.
         progress: Show a progress bar for the pool.
@@ -86,7 +91,11 @@ def make_scorer(
                     return other
             return _embedding_scorer(encoder, store, batches, engine, rows)
         needed = [loaded] if SCORERS[name].needs == "model" else []
-        return SCORERS[name].make(*needed, common={"seed": seed, **batches})
+        common = {"seed": seed, "modules": modules, **batches}
+        if gradient_store is not None:
+            own = gradient_store if len(names) == 1 else f"{gradient_store}-{name}"
+            common["store"] = EmbeddingStore(own)
+        return SCORERS[name].make(*needed, common=common)
 
     parts = [made(name) for name in names]
     return parts[0] if len(parts) == 1 else scorers.ScoreAverage(parts)
@@ -176,6 +185,11 @@ def uses(scorer: ScorerChoice, needed: str) -> bool:
         isinstance(name, str) and name in SCORERS and SCORERS[name].needs == needed
         for name in _names(scorer) or ()
     )
+
+
+def takes_modules(scorer: ScorerChoice) -> bool:
+    """Whether one of the names looks at gradients of single layers."""
+    return any(isinstance(n, str) and n.startswith("gradient") for n in _names(scorer) or ())
 
 
 def _names(scorer: ScorerChoice) -> list[Any] | None:

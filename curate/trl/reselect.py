@@ -119,7 +119,14 @@ class Reselect(TrainerCallback):
         if selector is None and rescore is not None:
             selector = "layered_greedy"
         self._scoring = ScoringRequest(
-            scorer, encoder, model, store, tokens_per_batch, seed=seed, progress=progress
+            scorer,
+            encoder,
+            model,
+            store,
+            tokens_per_batch=tokens_per_batch,
+            seed=seed,
+            progress=progress,
+            keeps_gradients=False,  # the model changes from round to round
         )
         if rescore is None:
             self._scoring.check()

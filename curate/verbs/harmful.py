@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from selection.scorers import Scorer
 
 # What `select` asks for besides.
-_NOT_ASKED = ("encoder", "store", "selector", "scale", "constraints", "memory_limit", "default_k")
+_NOT_ASKED = ("encoder", "selector", "scale", "constraints", "memory_limit", "default_k")
 DEFAULT_K = 100
 
 
@@ -53,6 +53,8 @@ def harmful(
     target_columns: Mapping[str, str] | None = None,
     roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
+    store: str | Path | None = None,
+    modules: str | Sequence[str] | None = None,
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
     overwrite: bool = False,
@@ -87,6 +89,8 @@ def harmful(
         roles: Names of speakers in conversations to what they are: system, user, assistant or tool;
             where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
+        store: Directory that keeps the pool's gradients for the next run; see `select`.
+        modules: Only layers of these names; see `select`.
         output: Directory to write the rows and their manifest to.
         format: Format of the written files: parquet or jsonl; or of train.jsonl, for trainers
             other than TRL's: openai, sharegpt or alpaca (docs/rows.md).
@@ -117,7 +121,7 @@ def harmful(
             inputs=InputRequest(pool, targets, test, columns, target_columns, roles, on_bad_row),
             guard=GuardRequest(leakage, duplicates),
             scoring=ScoringRequest(
-                scorer, None, model, None, tokens_per_batch, seed=seed, progress=progress
+                scorer, None, model, store, modules, tokens_per_batch, seed=seed, progress=progress
             ),
             choice=ChoiceRequest(
                 k, LowestMean(only_negative=True), weights=weights, seed=seed, default_k=DEFAULT_K

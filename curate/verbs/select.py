@@ -54,6 +54,7 @@ def select(
     roles: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     store: str | Path | None = None,
+    modules: str | Sequence[str] | None = None,
     output: str | Path | None = None,
     format: FileFormat = "parquet",  # noqa: A002 (the field's own word)
     overwrite: bool = False,
@@ -105,7 +106,10 @@ def select(
             where a name is not known (docs/rows.md).
         on_bad_row: What to do with a row that cannot be read: error, or skip (and report it).
         store: Directory that keeps the pool's embeddings for the next run; default
-            OUTPUT/embeddings if there is an output, else none.
+            OUTPUT/embeddings if there is an output, else none. With the scorer gradient or
+            gradient_cosine, it keeps the pool's projected gradients, if it is named.
+        modules: For the gradient scorers: only layers of the model whose names match one of these
+            globs, such as "*.mlp.*"; default all linear layers of its blocks.
         output: Directory to write the training set and its manifest to.
         format: Format of the written files: parquet or jsonl; or of train.jsonl, for trainers
             other than TRL's: openai, sharegpt or alpaca (docs/rows.md).
@@ -142,7 +146,14 @@ def select(
             inputs=InputRequest(pool, targets, test, columns, target_columns, roles, on_bad_row),
             guard=GuardRequest(leakage, duplicates),
             scoring=ScoringRequest(
-                scorer, encoder, model, store, tokens_per_batch, seed=seed, progress=progress
+                scorer,
+                encoder,
+                model,
+                store,
+                modules,
+                tokens_per_batch,
+                seed=seed,
+                progress=progress,
             ),
             choice=ChoiceRequest(k, selector, scale, weights, constraints, memory_limit, seed),
             output=OutputRequest(output, format, overwrite),

@@ -24,7 +24,13 @@ from selection.scorers.base import bytes_per_row, described
 from selection.scorers.registry import SCORERS
 from selection.scores import DenseScores, Embeddings, Scores
 
-_NO_MATTER = ("model", "known", "progress", "tokens_per_batch")  # fields that change no score
+_NO_MATTER = (
+    "model",
+    "known",
+    "store",
+    "progress",
+    "tokens_per_batch",
+)  # fields that change no score
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ def _identity(scorer: Scorer, model: LanguageModel) -> str:
         return f"{scorer.name} {scorer.encoder.fingerprint}"
     assert is_dataclass(scorer)
     options = {f.name: getattr(scorer, f.name) for f in fields(scorer) if f.name not in _NO_MATTER}
+    if options.get("modules", "") is None:
+        del options["modules"]  # all layers, as before there was a choice
     return f"{type(scorer).__name__} {options} {model.fingerprint}"
 
 

@@ -33,12 +33,15 @@ from airrep.gradients.random_projections import (
     projected_layers,
     rank_within,
 )
+from airrep.gradients.reductions import TwoSided
+from airrep.gradients.stored import GradientEncoder
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import check_options
 from airrep.records import Example
+from airrep.store import EmbeddingStore, StoredEmbeddings
 from selection.features import KnownFeatures, check_given, features_of
 from selection.scorers.base import described, read_by_model
-from selection.scores import EmbeddingScores, Scores
+from selection.scores import DenseScores, EmbeddingScores, Scores
 
 Preconditioner = Literal["fisher", "none"]
 Normalize = Literal["none", "pool", "both"]
@@ -46,6 +49,8 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 _COSINE_SCALE = 5.0
+_BYTES_AT_ONCE = 1 << 30  # of features from a store, while scores are made
+_BYTES_READ = 1 << 26
 # Ranks at which the models of docs/results.md lose little; with a Fisher matrix, which has to be
 # estimated and inverted, the smaller one is enough.
 _RANKS: dict[str, int] = {"fisher": 32, "none": 64}
@@ -72,6 +77,8 @@ class GradientScorer:
         dtype: See `gradient_features`.
         progress: Show a progress bar for the pool.
         known: Features computed before, by `features` of a scorer like this one.
+        store: Where the pool's features are kept and found again, in float32. Scores are made of
+            some layers at a time, if all would take more than 1 GiB; they have no embeddings then.
         signed: A score below 0 means harm, not only less help than other rows give.
     """
 
@@ -87,6 +94,7 @@ class GradientScorer:
     dtype: str = "auto"
     progress: bool = False
     known: KnownFeatures | None = None
+    store: EmbeddingStore | None = None
     signed = True
 
     def __post_init__(self) -> None:
@@ -149,19 +157,86 @@ class GradientScorer:
     def score(self, targets: Sequence[Example], pool: Sequence[Example]) -> Scores:
         """See `Scorer.score`. Without normalization, scores have no unit of their own."""
         check_given(targets, pool)
-        queries, rows = self.features(targets), self.features(pool, progress=self.progress)
+        queries, rows = self.features(targets), self._rows(pool)
+        counts = {"encoded": len(pool)}
+        if isinstance(rows, StoredEmbeddings):
+            counts = {name: getattr(rows, name) for name in ("encoded", "reused", "changed")}
+        read = read_by_model(
+            self.name,
+            self.model,
+            self.dtype,
+            pool,
+            rank=cast("int", self.rank),
+            features=self.dim,
+            **counts,
+        )
+        scale = _COSINE_SCALE if self.normalize == "both" else 1.0
+        made = described(self, targets, pool, scale, read)
+        if 4 * len(pool) * self.dim > _BYTES_AT_ONCE and isinstance(rows, StoredEmbeddings):
+            return DenseScores(self._by_columns(queries, rows), **made)
+        whole = rows[:]
         if self.preconditioner == "fisher":
             widths = [layer.width for layer in self.blocks]
-            queries, rows = whiten(queries, rows, widths, self.damping)
+            queries, whole = whiten(queries, whole, widths, self.damping)
         if self.normalize == "both":
             queries = unit(queries)
         if self.normalize != "none":
-            rows = unit(rows)
-        scale = _COSINE_SCALE if self.normalize == "both" else 1.0
-        read = read_by_model(
-            self.name, self.model, self.dtype, pool, rank=cast("int", self.rank), features=self.dim
+            whole = unit(whole)
+        return EmbeddingScores(queries, whole, **made)
+
+    def _rows(self, pool: Sequence[Example]) -> Float32 | StoredEmbeddings:
+        """The pool's features, in memory or on disk."""
+        if self.store is None:
+            return self.features(pool, progress=self.progress)
+        encoder = GradientEncoder(
+            self.model,
+            [TwoSided.random(each, self.seed, self.model.network.device) for each in self.blocks],
+            layers=self.layers,
+            dtype=self.dtype,
         )
-        return EmbeddingScores(queries, rows, **described(self, targets, pool, scale, read))
+        return self.store.embed(
+            pool, encoder, tokens_per_batch=self.tokens_per_batch, progress=self.progress
+        )
+
+    def _by_columns(self, queries: Float32, rows: StoredEmbeddings) -> Float32:
+        """(T, N) scores, of as many layers at a time as fit into memory."""
+        scores = np.zeros((len(queries), len(rows)))
+        lengths = [np.zeros(len(queries)), np.zeros(len(rows))]
+        stop = 0
+        for widths in grouped(self.blocks, _BYTES_AT_ONCE // (4 * len(rows))):
+            start, stop = stop, stop + sum(widths)
+            both = queries[:, start:stop], columns(rows, start, stop)
+            if self.preconditioner == "fisher":
+                both = whiten(*both, widths, self.damping)
+            scores += both[0].astype(np.float64) @ both[1].T
+            for total, part in zip(lengths, both, strict=True):
+                total += np.square(part, dtype=np.float64).sum(axis=1)
+        tiny = np.finfo(np.float32).tiny
+        roots = [np.maximum(np.sqrt(each), tiny) for each in lengths]
+        if self.normalize == "both":
+            scores /= roots[0][:, None]
+        if self.normalize != "none":
+            scores /= roots[1]
+        return scores.astype(np.float32)
+
+
+def grouped(layers: Sequence[ProjectedLayer], most: int) -> list[list[int]]:
+    """The layers' widths in groups of so many columns at most, or of one layer."""
+    groups: list[list[int]] = []
+    for layer in layers:
+        if not groups or sum(groups[-1]) + layer.width > most:
+            groups.append([])
+        groups[-1].append(layer.width)
+    return groups
+
+
+def columns(rows: StoredEmbeddings, start: int, stop: int) -> Float32:
+    """Some columns of all rows, which are read some at a time."""
+    found = np.empty((len(rows), stop - start), dtype=np.float32)
+    step = max(1, _BYTES_READ // (4 * rows.shape[1]))
+    for first in range(0, len(rows), step):
+        found[first : first + step] = rows[first : first + step][:, start:stop]
+    return found
 
 
 def whiten(

@@ -55,6 +55,35 @@ def test_names_stand_for_these_settings(model):
     assert fisher.model is model
 
 
+def test_modules_and_a_store_reach_the_gradient_scorers_from_the_command_line(
+    tiny_lm, tmp_path, capsys
+):
+    for name, rows in (("pool", POOL), ("targets", TARGETS)):
+        lines = (json.dumps({key: row[key] for key in ("prompt", "completion")}) for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    run = ["select", "--pool", tmp_path / "pool.jsonl", "--targets", tmp_path / "targets.jsonl",
+           "--k", 3, "--scorer", "gradient", "--model", tiny_lm, "--store", tmp_path / "store",
+           "--modules", "*q_proj"]  # fmt: skip
+    said = []
+    for output in ("first", "second"):
+        assert cli.main([*map(str, run), "--output", str(tmp_path / output)]) == 0
+        said.append(json.loads((tmp_path / output / "manifest.json").read_text()))
+    (first,), (second,) = (each["encoders"] for each in said)
+    assert (first["encoded"], second["encoded"], second["reused"]) == (30, 0, 30)
+    assert first["rank"] == 32
+    assert first["features"] == 2 * 32 * 32
+    assert said[0]["arguments"]["modules"] == "*q_proj"
+    assert not (tmp_path / "first" / "embeddings").exists(), "gradients are kept where one asks"
+    assert "gradients in 2,048 features a row (rank 32)" in capsys.readouterr().out
+    assert cli.main([*map(str, run[:-1]), "*k_porj"]) != 0
+    assert "modules '*k_porj': no layer of this name among" in capsys.readouterr().err
+
+
+def test_modules_of_other_scorers_are_refused():
+    with pytest.raises(ArgumentError, match=r"this scorer looks at none\. Leave modules out"):
+        curate.select(POOL, TARGETS, 3, scorer="tfidf", modules="*q_proj")
+
+
 @pytest.mark.parametrize("name", MODEL_SCORERS)
 def test_a_missing_model_is_said_before_anything_is_read(name):
     with pytest.raises(ArgumentError, match=f"'{name}' needs the language model that will be fine"):

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from airrep.errors import ArgumentError, EmbeddingError
+from airrep import EmbeddingStore
+from airrep.disk.parts import KeptRows
+from airrep.errors import ArgumentError, EmbeddingError, StoreError
 from airrep.gradients.random_projections import projected_layers
 from airrep.records import Example
 from selection.features import KnownFeatures
 from selection.scorers import GradientScorer
-from selection.scorers.gradient import _whitened_by_columns, _whitened_by_rows, whiten
+from selection.scorers.gradient import _whitened_by_columns, _whitened_by_rows, grouped, whiten
+from selection.scores import DenseScores
 from selection.selectors import make_selector
 
 POOL = [
@@ -274,3 +277,63 @@ def test_broken_weights_are_told(make_lm):
         model.network.lm_head.weight[0, 0] = torch.nan
     with pytest.raises(EmbeddingError, match="the model's weights are broken"):
         GradientScorer(model).score(TARGETS, POOL)
+
+
+@pytest.mark.parametrize("preconditioner", ["fisher", "none"])
+def test_a_store_gives_the_same_bits_to_a_second_selection(model, tmp_path, preconditioner):
+    expected = GradientScorer(model, preconditioner=preconditioner).score(TARGETS, POOL).values()
+    for targets, encoded in ((TARGETS[:1], 7), (TARGETS, 0)):  # two rows are alike
+        scorer = GradientScorer(
+            model, preconditioner=preconditioner, store=EmbeddingStore(tmp_path / "store")
+        )
+        found = scorer.score(targets, POOL)
+        assert found.provenance[0]["encoded"] == encoded
+    assert found.values().tobytes() == expected.tobytes()
+
+
+def test_a_store_of_other_gradients_is_refused(model, tmp_path):
+    GradientScorer(model, dtype="float32", store=EmbeddingStore(tmp_path)).score(TARGETS, POOL)
+    for options in ({"seed": 1}, {"modules": "*q_proj"}, {"rank": 4}, {"dtype": "bfloat16"}):
+        scorer = GradientScorer(
+            model, store=EmbeddingStore(tmp_path), **{"dtype": "float32", **options}
+        )
+        with pytest.raises(StoreError, match="made by another model"):
+            scorer.score(TARGETS, POOL)
+
+
+def test_a_scoring_that_was_killed_goes_on_in_the_store(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("airrep.language_model.passes.LANGUAGE_MODEL_PASS_TOKENS", 16)
+    expected = GradientScorer(model).score(TARGETS, POOL).values()
+    monkeypatch.setattr("airrep.disk.parts.SECONDS", 0.0)
+    monkeypatch.setattr("airrep.disk.parts._SHARE", 1e9)
+    put, done = KeptRows.put, []
+
+    def killed(self, members, values):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(len(members))
+        put(self, members, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptRows, "put", killed)
+        with pytest.raises(KeyboardInterrupt):
+            GradientScorer(model, store=EmbeddingStore(tmp_path)).score(TARGETS, POOL)
+    first = sum(done)
+    monkeypatch.setattr(
+        KeptRows, "put", lambda self, m, v: (done.append(len(m)), put(self, m, v))[1]
+    )
+    found = GradientScorer(model, store=EmbeddingStore(tmp_path)).score(TARGETS, POOL)
+    assert 0 < first < sum(done) == 7, "no row is computed twice"
+    assert found.values().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"preconditioner": "none"}, {"normalize": "pool"}])
+def test_large_pools_are_scored_some_layers_at_a_time(model, tmp_path, monkeypatch, options):
+    expected = GradientScorer(model, **options).score(TARGETS, POOL).values()
+    monkeypatch.setattr("selection.scorers.gradient._BYTES_AT_ONCE", 4 * len(POOL) * 3000)
+    monkeypatch.setattr("selection.scorers.gradient._BYTES_READ", 1)
+    scorer = GradientScorer(model, store=EmbeddingStore(tmp_path), **options)
+    assert 1 < len(grouped(scorer.blocks, 3000)) < len(scorer.blocks)
+    found = scorer.score(TARGETS, POOL)
+    assert isinstance(found, DenseScores)
+    np.testing.assert_allclose(found.values(), expected, rtol=1e-4, atol=1e-6)
