@@ -81,7 +81,7 @@ class NudgeScorer:
             the warm-up.
         layers: Only the last so many transformer blocks move; None takes all.
         batch_size: Rows of a batch, for the moments and the warm-up.
-        draws: Batches that the moments are estimated from.
+        draws: Batches that the moments are estimated from; default see `second_moments`.
         seed: Seed of the batches and the clusters.
         tokens_per_batch: See `airrep.gradients.features.gradient_features`.
         dtype: See there. The difference of two losses of a short step drowns in the rounding of
@@ -98,7 +98,7 @@ class NudgeScorer:
     learning_rate: float = 2e-5
     layers: int | None = None
     batch_size: int = 20
-    draws: int = 100
+    draws: int | None = None
     seed: int = 0
     tokens_per_batch: int = 4096
     dtype: str = "float32"
@@ -117,7 +117,7 @@ class NudgeScorer:
             value = getattr(self, option)
             if not (np.isfinite(value) and value > 0):
                 raise ArgumentError(f"{option} should be a finite number > 0, found {value}.")
-        for option in ("clusters", "batch_size", "draws"):
+        for option in ("clusters", "batch_size", *["draws"] * (self.draws is not None)):
             check_count(getattr(self, option), option)
         if self.warmup < 0:
             raise ArgumentError(f"warmup should be >= 0 steps, found {self.warmup}.")
