@@ -17,6 +17,21 @@ from airrep.machine.extras import import_extra
 ALPHA_OVER_RANK = 2.0
 
 
+class LoraLinear(nn.Module):
+    """A frozen linear layer with a low-rank addition: x ↦ W x + 2 · B (A x)."""
+
+    def __init__(self, layer: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down = nn.Parameter(torch.zeros(rank, layer.in_features))
+        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, in) to (…, out)."""
+        low = nn.functional.linear(x, self.down)
+        return self.layer(x) + ALPHA_OVER_RANK * nn.functional.linear(low, self.up)
+
+
 def with_adapters(
     network: PreTrainedModel, rank: int, seed: int, *, task: str | None = None
 ) -> Any:  # noqa: ANN401 (PeftModel)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from airrep.errors import ArgumentError, CheckpointError
 from airrep.language_model.blocks import transformer_blocks
-from airrep.language_model.lora import ALPHA_OVER_RANK, adapted_layers
+from airrep.language_model.lora import LoraLinear, adapted_layers
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import Tokens
 from eval_harness.runners.recipe import Trainable
@@ -59,21 +59,6 @@ class CompletionNetwork(nn.Module):
             return self.head(wanted)
         with torch.autocast(rows.device.type, enabled=False):
             return self.head(wanted.to(dtype))
-
-
-class LoraLinear(nn.Module):
-    """A frozen linear layer with a low-rank addition: x ↦ W x + 2 · B (A x)."""
-
-    def __init__(self, layer: nn.Linear, rank: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.down = nn.Parameter(torch.zeros(rank, layer.in_features))
-        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(…, in) to (…, out)."""
-        low = nn.functional.linear(x, self.down)
-        return self.layer(x) + ALPHA_OVER_RANK * nn.functional.linear(low, self.up)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from airrep.console.progress import bar
 from airrep.disk.digests import content_digest
-from airrep.disk.parts import Steps, kept_rows, kept_steps
+from airrep.disk.parts import kept_rows, kept_steps
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model.batching import BUCKET, pad, plan_batches, plan_passes
 from airrep.language_model.lora import ALPHA_OVER_RANK, first_down_projection
@@ -37,6 +37,7 @@ from eval_harness.runners.base import (
     check_runs,
     provenance,
 )
+from eval_harness.runners.kept_training import keep, take_up
 from eval_harness.runners.recipe import (
     BETAS,
     EPSILON,
@@ -49,7 +50,6 @@ from eval_harness.runners.stack_network import StackParts, check_parts, take_apa
 
 _EVALUATED_AT_ONCE = 8192  # tokens times models
 _THROUGH_TRUNK_AT_ONCE = 2048  # tokens
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # of the optimizer
 
 Weights = dict[str, torch.Tensor]
 
@@ -111,7 +111,7 @@ class StackedRunner:
         steps = self.recipe.steps(size)
         told = partial(self._told, runs, rows)
         kept = kept_steps(told)
-        begun = _take_up(kept, weights, optimizer)
+        begun = take_up(kept, weights, optimizer)
         with bar(
             steps * len(runs), "training", "step", done=begun * len(runs), shown=False
         ) as counter:
@@ -133,7 +133,7 @@ class StackedRunner:
                 for group in optimizer.param_groups:
                     group["lr"] = self.recipe.rate(number, steps)
                 optimizer.step()
-                _keep(kept, number + 1, weights, optimizer)
+                keep(kept, number + 1, weights, optimizer)
                 counter.advance(len(runs))
         return _StackedModels(self, weights, len(runs), told)
 
@@ -284,36 +284,6 @@ def _clip(gradients: Mapping[str, torch.Tensor]) -> None:
     factors = (MAX_GRADIENT_NORM / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients.values():
         gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
-
-
-def _take_up(
-    kept: Steps, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer
-) -> int:
-    """Put weights and moments where the work was left; returns the steps that were done."""
-    done, arrays = kept.find()
-    found = iter(map(torch.from_numpy, arrays))
-    for weight in weights.values() if done else ():
-        with torch.no_grad():
-            weight.copy_(next(found))
-        moments = {name: next(found).to(weight.device) for name in _MOMENTS}
-        optimizer.state[weight] = {"step": torch.tensor(float(done)), **moments}
-    return done
-
-
-def _keep(
-    kept: Steps, done: int, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer
-) -> None:
-    """So many steps are done; what they made is written if it is time."""
-    size = sum((1 + len(_MOMENTS)) * weight.nbytes for weight in weights.values())
-
-    def arrays() -> list[npt.NDArray[np.float32]]:
-        return [
-            tensor.detach().cpu().numpy()
-            for weight in weights.values()
-            for tensor in (weight, *(optimizer.state[weight][name] for name in _MOMENTS))
-        ]
-
-    kept.put(done, size, arrays)
 
 
 class _StackedModels:

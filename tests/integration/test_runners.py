@@ -12,6 +12,8 @@ from transformers import (
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -28,6 +30,7 @@ from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example, normalize
 from curate import demo_pool
 from eval_harness.runners.base import TrainingRun, provenance
+from eval_harness.runners.direct import DirectRunner
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 from eval_harness.runners.trl import TrlRunner
@@ -40,6 +43,7 @@ COMMON = {
     "initializer_range": 0.1,
 }  # fmt: skip
 GPT2 = {**SPECIAL, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}
+NEOX = {name: value for name, value in COMMON.items() if name != "num_key_value_heads"}
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<eos>\n{% endfor %}"
@@ -51,6 +55,7 @@ BUILD = {
     "gpt2": lambda: GPT2LMHeadModel(GPT2Config(**GPT2, **NO_DROPOUT, initializer_range=0.1)),
     "gpt2, dropout": lambda: GPT2LMHeadModel(GPT2Config(**GPT2)),
     "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**COMMON, head_dim=16)),
+    "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**NEOX)),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**COMMON, sliding_window=16)),
 }
 
@@ -107,6 +112,45 @@ CASES = [
     pytest.param("qwen2, tied", "last:1", None, marks=pytest.mark.slow),
     pytest.param("gpt2", "all", None, marks=pytest.mark.slow),
 ]
+
+
+DIRECT = [
+    ("llama", "all", None, 48),
+    ("llama", "last:1", None, 1024),
+    ("llama", "lora:4", CHATML, 48),
+    ("qwen2, tied", "all", CHATML, 1024),
+    ("gpt2", "all", None, 48),
+    ("gemma2", "all", None, 48),
+    ("gemma2", "lora:2", None, 48),
+    ("neox", "all", None, 1024),
+]
+
+
+@pytest.mark.parametrize(("kind", "trainable", "template", "tokens_at_once"), DIRECT)
+def test_the_direct_runner_has_the_losses_of_stock_trl(
+    kind, trainable, template, tokens_at_once, build, runs, held_out
+):
+    model, settings, run = build(kind, template), recipe(trainable=trainable), runs[0]
+    if template is not None:
+        run = TrainingRun(list(map(_as_chat, run.examples)), run.seed)
+        held_out = list(map(_as_chat, held_out))
+    before = {name: w.clone() for name, w in model.network.state_dict().items()}
+    flags = [p.requires_grad for p in model.network.parameters()]
+    runner = DirectRunner(model, settings, tokens_at_once=tokens_at_once)
+    trained = runner.train([run])
+    found = trained.losses(held_out)
+    expected = TrlRunner(model, settings).train([run]).losses(held_out)
+    assert np.abs(found - completion_losses(model, held_out, dtype="float32")).max() > 0.02
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+    [whole] = trained.models()
+    assert {*whole.network.state_dict()} == {*before}, "adapters are merged"
+    assert whole.network.config.to_dict() == model.network.config.to_dict()
+    assert not whole.network.training
+    assert not any(p.requires_grad for p in whole.network.parameters())
+    after = model.network.state_dict()
+    assert all(after[name].equal(weight) for name, weight in before.items())
+    assert [p.requires_grad for p in model.network.parameters()] == flags
+    assert all(p.grad is None for p in model.network.parameters())
 
 
 @pytest.mark.parametrize(("kind", "trainable", "template"), CASES)
