@@ -28,8 +28,12 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) to (…, out)."""
-        low = nn.functional.linear(x, self.down)
-        return self.layer(x) + ALPHA_OVER_RANK * nn.functional.linear(low, self.up)
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # once for both products
+        low = ALPHA_OVER_RANK * nn.functional.linear(x, self.down)
+        whole = self.layer(x)
+        added = torch.addmm(whole.flatten(0, -2), low.flatten(0, -2), self.up.T)
+        return added.view_as(whole)
 
 
 def with_adapters(

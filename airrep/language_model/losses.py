@@ -109,6 +109,7 @@ def losses_of_tokens(
         rows_of(
             model, tokens, 1, lambda: f"losses {reduction} {chosen_dtype(model, dtype)}", np.float64
         ) as kept,
+        weights_cast_once(model, dtype),
         evaluation_mode(network),
         torch.inference_mode(),
         weights_cast_once(model, dtype),

@@ -37,13 +37,13 @@ from airrep.language_model.lora import (
     adapted_layers,
     first_down_projection,
 )
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import token_key
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.records import Example
-from eval_harness.measures.losses import completion_losses
 from eval_harness.runners.base import (
     TrainedModels,
     TrainingRun,
@@ -61,7 +61,7 @@ from eval_harness.runners.recipe import (
     Trainable,
 )
 
-TOKENS_AT_ONCE = 1024  # padded, of a part of a batch; but for one longer row
+TOKENS_AT_ONCE = 512  # padded, of a part of a batch; but for one longer row
 LOGITS_AT_ONCE = 256
 _AGREEMENT = 2e-4  # of logits in float32, relative to their largest
 

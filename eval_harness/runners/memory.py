@@ -1,0 +1,190 @@
+"""Memory of a fine-tuning run, known before it is taken.
+
+With W weights, T of them trained (of LoRA, the adapters'), B weights of the blocks, A bytes of
+activations a token, P padded tokens of a part of a batch, V tokens in the vocabulary:
+
+    4·W                     the weights that every run starts from
+    16·T                    a copy of what is trained, its gradient, and Adam's two moments
+    2·W, or 2·B with LoRA   weights cast to bfloat16, where that is computed in
+    A·P                     what the backward pass needs; A is read off the model's own forward
+                            pass on tensors without contents
+    16·256·V                logits of 256 tokens, and what becomes of them
+
+and half as much again, for what is short-lived and for the allocator's gaps, beside the libraries.
+Measured on a CPU, it is 1.0 to 1.3 times what was taken (examples/benchmarks/real_models.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from airrep.errors import ArgumentError
+from airrep.language_model.blocks import last_blocks, transformer_blocks
+from airrep.language_model.loading import find_checkpoint
+from airrep.language_model.lora import adapted_layers
+from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+from eval_harness.runners.recipe import Trainable
+
+_GAPS = 1.5
+_LIBRARIES = 700 << 20
+_SHARE_OF_FREE = 0.75
+_TOKENS = 64  # of the row whose activations are counted
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """What a run takes, in bytes.
+
+    Attributes:
+        weights: Of the model as it is loaded, and cast.
+        training: Copies of what is trained, gradients, moments.
+        activations: Of a part of a batch, with its logits.
+    """
+
+    weights: int
+    training: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it, with what is short-lived and the libraries."""
+        return int(_GAPS * (self.weights + self.training + self.activations)) + _LIBRARIES
+
+
+def training_memory(
+    model: str | Path, trainable: str, *, longest: int, narrow: bool = True
+) -> TrainingMemory:
+    """What the direct runner takes, by the formula above; nothing is loaded.
+
+    Args:
+        model: Directory or hub id.
+        trainable: See `Recipe`.
+        longest: Tokens of the longest row.
+        narrow: Computed in bfloat16.
+
+    Raises:
+        MissingInputError: No such model.
+        ArgumentError: The model has not the blocks or layers that are to be trained.
+
+    Example:
+        >>> training_memory(model_directory, "all", longest=96).total < 2 * 2**30
+        True
+    """
+    shape = _shape_of(str(find_checkpoint(model)), trainable, narrow)
+    weights = 4 * shape.weights + 2 * narrow * (
+        shape.in_blocks if trainable.startswith("lora") else shape.weights
+    )
+    tokens = max(TOKENS_AT_ONCE, longest)
+    activations = shape.activations * tokens + 16 * LOGITS_AT_ONCE * shape.vocabulary
+    return TrainingMemory(weights, 16 * shape.trained, activations)
+
+
+def free_memory() -> int:
+    """Bytes that a run may take by default: three quarters of what is free."""
+    return int(_SHARE_OF_FREE * psutil.virtual_memory().available)
+
+
+def check_memory(
+    model: str | Path, trainable: str, limit: int, *, longest: int, narrow: bool = True
+) -> TrainingMemory:
+    """Refuse a run that does not fit, and say what would.
+
+    Args:
+        model: See `training_memory`; as are the other arguments.
+        trainable: See there.
+        limit: Bytes that it may take.
+        longest: See there.
+        narrow: See there.
+
+    Raises:
+        ArgumentError: It takes more than the limit.
+    """
+    needed = training_memory(model, trainable, longest=longest, narrow=narrow)
+    if needed.total <= limit:
+        return needed
+    others = []
+    for other in ("lora:16", "last:1"):
+        try:
+            found = training_memory(model, other, longest=longest, narrow=narrow).total
+        except ArgumentError:  # no layers of that kind
+            continue
+        if other != trainable:
+            others.append(f"--trainable {other} takes {_gib(found)}")
+    others.append(f"rows cut at {longest // 4} tokens (--max_tokens {longest // 4})")
+    others.append("a larger --memory_limit, or a smaller model")
+    raise ArgumentError(
+        f"{model}: training {trainable} takes about {_gib(needed.total)} (weights "
+        f"{_gib(needed.weights)}, gradients and moments {_gib(needed.training)}, activations "
+        f"{_gib(needed.activations)}), and the limit is {_gib(limit)}. What would help: "
+        f"{'; '.join(others)}."
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    weights: int
+    in_blocks: int
+    trained: int
+    activations: int  # bytes a token
+    vocabulary: int
+
+
+@lru_cache
+def _shape_of(directory: str, trainable: str, narrow: bool) -> _Shape:
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    with FakeTensorMode():
+        network = AutoModelForCausalLM.from_config(config).train()
+        blocks = transformer_blocks(network)
+        return _Shape(
+            weights=_count(network.parameters()),
+            in_blocks=_count(blocks[1].parameters()),
+            trained=_trained(network, Trainable.parse(trainable)),
+            activations=_activations(network, narrow) // _TOKENS,
+            vocabulary=network.get_output_embeddings().weight.shape[0],
+        )
+
+
+def _count(parameters: Iterable[torch.Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _trained(network: PreTrainedModel, trainable: Trainable) -> int:
+    if trainable.kind == "all":
+        return _count(network.parameters())
+    if trainable.kind == "last":
+        return sum(_count(block.parameters()) for _, block in last_blocks(network, trainable.size))
+    name, blocks = transformer_blocks(network)
+    layers = adapted_layers(blocks, name).values()
+    return sum(trainable.size * (each.in_features + each.out_features) for each in layers)
+
+
+def _activations(network: PreTrainedModel, narrow: bool) -> int:
+    """Bytes that the backward pass of one row of `_TOKENS` needs, beside the weights."""
+    own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    seen: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage()._cdata not in own:
+            seen[tensor.untyped_storage()._cdata] = tensor  # kept, so that no other takes its place
+        return tensor
+
+    ids = torch.zeros(1, _TOKENS, dtype=torch.int64)
+    mask = torch.ones(1, 1, _TOKENS, _TOKENS, dtype=torch.bool)
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=narrow),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
