@@ -92,8 +92,13 @@ def weights_cast_once(model: LanguageModel, dtype: str) -> Iterator[None]:
 
 def pass_tokens(network: PreTrainedModel) -> int:
     """Padded tokens of this model's passes on a CPU; the model alone decides."""
-    large = network.base_model.num_parameters(exclude_embeddings=True) >= LARGE_MODEL_PARAMETERS
-    return LARGE_MODEL_PASS_TOKENS if large else LANGUAGE_MODEL_PASS_TOKENS
+    return LARGE_MODEL_PASS_TOKENS if is_large(network) else LANGUAGE_MODEL_PASS_TOKENS
+
+
+def is_large(network: PreTrainedModel) -> bool:
+    """Whether the products, not the calls, are most of a pass: some 34 million weights or more."""
+    count: int = network.base_model.num_parameters(exclude_embeddings=True)
+    return count >= LARGE_MODEL_PARAMETERS
 
 
 def chosen_dtype(model: LanguageModel, dtype: str) -> torch.dtype:

@@ -23,6 +23,7 @@ from airrep.machine.arguments import check_seed
 from airrep.records import Example, with_roles
 from airrep.supervision import SubsetLosses
 from curate.rows.io import OnBadRow
+from curate.stages.choosing import memory_of
 from curate.stages.destination import check_apart
 from curate.stages.inputs import Input, Source, read_input
 from curate.stages.recorded_model import remember_model
@@ -45,7 +46,7 @@ class RecordedLosses(SubsetLosses):
 
     Attributes:
         before: Mean loss on each evaluation example of the model that was not trained, (E,).
-        note: Why the models were not trained in stacks, if "auto" found that they cannot be.
+        note: Why the models were not trained in stacks, if "auto" found that they should not be.
     """
 
     before: npt.NDArray[np.float64]
@@ -101,6 +102,8 @@ def record(
     precision: Precision = "auto",
     runner: RunnerName = "auto",
     stack: int = 8,
+    compiled: bool = False,
+    memory_limit: str | int | None = None,
     separator: str = "",
     max_tokens: int = 1024,
     columns: Mapping[str, str] | None = None,
@@ -131,9 +134,14 @@ def record(
         trainable: Which weights move: all, last:N (the last N blocks) or lora:RANK.
         precision: Precision of the computation: float32, bfloat16, or auto, bfloat16 where the
             hardware has it. Weights are float32.
-        runner: How models are trained: stacked (several at once), trl (one by one, any model), or
-            auto, stacked where the model can be taken apart.
+        runner: How models are trained: direct (one by one), stacked (several at once), trl (one by
+            one, by TRL's own trainer), or auto: stacked for small models that can be taken apart,
+            direct for others.
         stack: For the stacked runner: models trained at once; bounds memory.
+        compiled: For the direct runner: let torch.compile fuse each block, which takes a minute
+            and a C++ compiler, and saves a quarter of every run after that.
+        memory_limit: Bytes, or "8GB": what a run of the direct runner may take; default three
+            quarters of what is free. What does not fit is refused before anything is loaded.
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Longer rows are cut.
         columns: Which field of a pool row is what, where that is not obvious; see `select`.
@@ -178,15 +186,42 @@ def record(
 
     from eval_harness.runs.subset_runs import run_subsets  # here, because it brings torch
 
+    if runner in ("auto", "direct"):
+        _check_memory(model, [*examples, *held_out], recipe, memory_limit, max_tokens)
     loaded = load_model(model, separator=separator, max_tokens=max_tokens)
     tokens = _tokens(loaded, trained_on) + _tokens(loaded, judged_on)
     longest = max(tokens, key=lambda each: len(each.ids))
-    chosen, note = choose_runner(runner, loaded, recipe, longest, stack)
+    chosen, note = choose_runner(runner, loaded, recipe, longest, stack, compiled=compiled)
     plan.save(directory)
     before = remember_model(directory, model, loaded, held_out, precision)
     losses = run_subsets(plan, examples, held_out, chosen, directory, progress=progress)
     return RecordedLosses(
         losses.plan, losses.values, losses.provenance, losses.seconds, before, note
+    )
+
+
+def _check_memory(
+    model: str | Path,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    limit: str | int | None,
+    max_tokens: int,
+) -> None:
+    """Refuse what the direct runner has no memory for; what runs on a GPU is not looked at."""
+    from airrep.language_model.model import count_tokens
+    from airrep.machine.hardware import default_device, dtype_named
+    from eval_harness.runners.memory import check_memory, free_memory
+
+    device = default_device()
+    if device.type != "cpu":
+        return
+    texts = sorted(examples, key=lambda each: len(each.prompt) + len(each.completion))
+    check_memory(
+        model,
+        recipe.trainable,
+        free_memory() if limit is None else memory_of(limit),
+        longest=max(count_tokens(model, texts[-16:], max_tokens=max_tokens)),
+        narrow=str(dtype_named(recipe.precision, device)) == "torch.bfloat16",
     )
 
 

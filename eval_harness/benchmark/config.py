@@ -144,7 +144,8 @@ class BenchmarkConfig:
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Where examples are cut.
         recipe: How models are fine-tuned.
-        runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
+        runner: "direct", "stacked", "trl", or "auto": stacked where a small model can be taken
+            apart, direct elsewhere.
         stack: Models trained together.
         seed: Seed of every draw.
         methods: Method to its options (see `eval_harness.benchmark.methods`).

@@ -118,7 +118,7 @@ def run_benchmark(
     claim(directory / "config.json", _stated(config), "benchmark")
     digests = {name: rows.digest for name, rows in files_read.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "benchmark")
-    texts = [f"Trained with TRL: {note}"] if note else []
+    texts = [f"Trained one at a time: {note}"] if note else []
     report = None
     if part is not None:
         measured = part.record(runner, progress=progress)

@@ -150,7 +150,8 @@ class EncoderTrainingConfig:
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
         max_tokens: Where the language model cuts a row.
         recipe: How models are fine-tuned.
-        runner: "stacked", "trl", or "auto": stacked where the model can be taken apart.
+        runner: "direct", "stacked", "trl", or "auto": stacked where a small model can be taken
+            apart, direct elsewhere.
         stack: Models trained together.
         seed: Seed of every draw.
         supervision: The subsets to learn from.

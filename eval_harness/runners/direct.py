@@ -158,7 +158,7 @@ class DirectRunner:
     def _told(self, run: TrainingRun, tokens: Sequence[Tokens]) -> str:
         """All that what is trained depends on, for whom parts of it are kept."""
         rows = content_digest(*(token_key(each) for each in tokens))
-        where = f"{self.model.network.device.type} {self._tokens_at_once}"
+        where = f"{self.model.network.device.type} {self._tokens_at_once} {self.compiled}"
         return f"{provenance(self)} {where} {run.seed} {rows}"
 
     def _network_to_train(self, seed: int) -> PreTrainedModel:

@@ -30,7 +30,8 @@ from airrep.language_model.tokens import LanguageModelFormat
 from airrep.records import Example, normalize
 from curate import demo_pool
 from eval_harness.runners.base import TrainingRun, provenance
-from eval_harness.runners.direct import DirectRunner
+from eval_harness.runners.choice import choose_runner
+from eval_harness.runners.direct import DirectRunner, parts_of_batch
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 from eval_harness.runners.trl import TrlRunner
@@ -344,11 +345,41 @@ def test_dropout_is_refused_in_stacks_only(build, runs, held_out):
     model = build("gpt2, dropout")
     with pytest.raises(ArgumentError, match=r"trains with dropout.*Use the trl runner, or set"):
         StackedRunner(model, recipe())
-    found = [TrlRunner(model, recipe()).train(runs[:1]).losses(held_out) for _ in range(2)]
-    np.testing.assert_array_equal(found[0], found[1])
+    for kind in (TrlRunner, DirectRunner):
+        found = [kind(model, recipe()).train(runs[:1]).losses(held_out) for _ in range(2)]
+        np.testing.assert_array_equal(found[0], found[1])
 
 
-@pytest.mark.parametrize("kind", [StackedRunner, TrlRunner])
+def test_parts_of_a_batch_hold_every_row_once_and_little_padding(build, rows):
+    tokens = build().tokenize(rows)
+    parts = parts_of_batch(tokens, 200)
+    lengths = [[len(each.ids) for each in part] for part in parts]
+    assert sorted(length for part in lengths for length in part) == sorted(
+        len(each.ids) for each in tokens
+    )
+    assert all(len(part) * max(part) <= 200 or len(part) == 1 for part in lengths)
+    assert sum(len(part) * max(part) for part in lengths) < 1.15 * sum(map(sum, lengths))
+
+
+def test_large_models_are_trained_one_at_a_time(build, monkeypatch):
+    model = build()
+    tokens = model.tokenize([Example("0", "question", "answer")])[0]
+    assert choose_runner("auto", model, recipe(), tokens)[0].name == "stacked"
+    monkeypatch.setattr("airrep.language_model.passes.LARGE_MODEL_PARAMETERS", 1)
+    runner, why = choose_runner("auto", model, recipe(), tokens)
+    assert (runner.name, why) == ("direct", "a large model trains faster one at a time")
+
+
+@pytest.mark.parametrize("kind", ["gpt2, dropout", "mistral"])
+def test_what_cannot_be_stacked_is_trained_directly(kind, build):
+    model = build(kind)
+    tokens = model.tokenize([Example("0", "question", "answer")])[0]
+    runner, why = choose_runner("auto", model, recipe(), tokens)
+    assert runner.name == "direct"
+    assert "dropout" in why or "attends" in why
+
+
+@pytest.mark.parametrize("kind", [DirectRunner, StackedRunner, TrlRunner])
 class TestRefusals:
     def test_half_precision(self, kind, build):
         model = build()

@@ -20,6 +20,7 @@ from airrep.supervision import SubsetLosses, run_file
 from curate import demo_pool
 from eval_harness.runners import stacked
 from eval_harness.runners.base import TrainingRun
+from eval_harness.runners.direct import DirectRunner
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
 from eval_harness.runners.trl import TrlRunner
@@ -286,7 +287,33 @@ def test_a_stack_that_is_interrupted_goes_on_where_it_was(tiny_lm, tmp_path, mon
     assert not list((tmp_path / "cut" / "runs").glob(".*.part"))
 
 
-@pytest.mark.parametrize("kind", [StackedRunner, TrlRunner])
+def test_a_direct_run_that_is_interrupted_goes_on_where_it_was(tiny_lm, tmp_path, monkeypatch):
+    pool, evaluation = rows()
+    plan = make_plan(1)
+    runner = DirectRunner(make_runner(tiny_lm).model, replace(RECIPE, epochs=3))
+    whole = run_subsets(plan, pool, evaluation, runner, tmp_path / "whole")
+    now, steps, backward = [0.0], [], DirectRunner._backward
+
+    def slow(self, network, batch):
+        now[0] += 8.0
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return backward(self, network, batch)
+
+    monkeypatch.setattr(parts, "clock", lambda: now[0])
+    monkeypatch.setattr(DirectRunner, "_backward", slow)
+    with pytest.raises(KeyboardInterrupt):
+        run_subsets(plan, pool, evaluation, runner, tmp_path / "cut")
+    total = sum(runner.recipe.steps(len(plan.subsets[subset])) for subset, _ in plan.runs)
+    steps.extend([0] * 100)
+    resumed = run_subsets(plan, pool, evaluation, runner, tmp_path / "cut")
+    assert resumed.values.tobytes() == whole.values.tobytes()
+    assert 5 < sum(steps) <= total + 1, "what was written is not done again"
+    assert not list((tmp_path / "cut" / "runs").glob(".*.part"))
+
+
+@pytest.mark.parametrize("kind", [DirectRunner, StackedRunner, TrlRunner])
 def test_training_that_diverges_names_the_run(kind, tiny_lm, tmp_path):
     plan, (pool, evaluation) = make_plan(1), rows()
     runner = kind(make_runner(tiny_lm).model, replace(RECIPE, learning_rate=1e37))

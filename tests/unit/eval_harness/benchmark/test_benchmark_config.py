@@ -98,7 +98,7 @@ def test_whole_numbers_are_numbers():
         ({"model": None}, r"model: expected str, found None"),
         ({"recipe": 3}, r"recipe: expected a mapping, found 3"),
         ({"recipe": {"learning_rate": "fast"}}, r"recipe\.learning_rate: expected float, found"),
-        ({"runner": "fast"}, r"runner: expected one of auto, stacked, trl, found 'fast'"),
+        ({"runner": "fast"}, r"runner: expected one of auto, direct, stacked, trl, found 'fast'"),
         ({"methods": ["tfidf"]}, r"methods: expected a mapping"),
         ({"methods": {"tfidf": 1}}, r"methods\.tfidf: expected a mapping, found 1"),
         ({"attribution": {"scales": [1, "2"]}}, r"attribution\.scales\[1\]: expected float"),

@@ -1,0 +1,47 @@
+"""What a run takes is known before a weight is read, and a run that does not fit is refused."""
+
+import json
+import shutil
+
+import pytest
+
+from airrep.errors import ArgumentError
+from curate import demo_pool, record
+from eval_harness.runners.memory import check_memory, training_memory
+
+GIB = 2**30
+
+
+def test_the_formula(tiny_lm):
+    config = json.loads((tiny_lm / "config.json").read_text())
+    whole = training_memory(tiny_lm, "all", longest=40, narrow=False)
+    adapters = training_memory(tiny_lm, "lora:4", longest=40, narrow=False)
+    last = training_memory(tiny_lm, "last:1", longest=40, narrow=False)
+    assert whole.training == 4 * whole.weights, "weights, gradients and two moments"
+    assert adapters.training < last.training < whole.training
+    assert adapters.weights == last.weights == whole.weights
+    assert whole.activations > 16 * 256 * config["vocab_size"]
+    assert whole.total > whole.weights + whole.training + whole.activations
+
+
+def test_longer_rows_and_float32_take_more(tiny_lm):
+    narrow = training_memory(tiny_lm, "all", longest=40)
+    assert training_memory(tiny_lm, "all", longest=4096).activations > 4 * narrow.activations
+    assert training_memory(tiny_lm, "all", longest=40, narrow=False).weights < narrow.weights
+
+
+def test_what_does_not_fit_is_refused_with_what_would(tiny_lm):
+    with pytest.raises(ArgumentError) as caught:
+        check_memory(tiny_lm, "all", 2**20, longest=2048)
+    said = str(caught.value)
+    for way in ("lora:16 takes", "last:1 takes", "--max_tokens 512", "--memory_limit"):
+        assert way in said
+    assert check_memory(tiny_lm, "all", 8 * GIB, longest=2048).total < 8 * GIB
+
+
+def test_record_refuses_before_weights_are_read(tiny_lm, tmp_path):
+    broken = shutil.copytree(tiny_lm, tmp_path / "lm")
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    rows = demo_pool(24)
+    with pytest.raises(ArgumentError, match="What would help"):
+        record(rows[:20], rows[20:], broken, tmp_path / "runs", size=4, memory_limit="1MB")
