@@ -70,7 +70,8 @@ class NudgeScorer:
     Attributes:
         model: The model to be fine-tuned, as it is before that; its weights are in float32.
         step: Length of the step, as a share of a typical step of Adam. Choose it on validation
-            data: on T0, 0.2 is good and 1 too long (docs/results.md). "jvp" takes no step.
+            data: on T0, 0.05 and 0.2 are good and 1 is too long (docs/results.md). "jvp" takes
+            no step.
         difference: "forward", with one pass for each step and one for all; "central", with two
             for each step, exact to the second order; or "jvp", the derivative itself, by
             forward-mode differentiation, where the network allows that.
