@@ -6,7 +6,7 @@ Shapes: Q queries (targets), N corpus rows (pool), D embedding size.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, overload
@@ -24,7 +24,7 @@ from airrep.disk.atomic import atomic_directory
 from airrep.disk.parts import kept_rows
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, EmbeddingError, RecordError
-from airrep.language_model.batching import pad, plan_passes
+from airrep.language_model.batching import Pass, in_blocks, pad, plan_passes, plan_tight
 from airrep.language_model.fingerprints import model_fingerprint
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.tokens import Tokens
@@ -35,6 +35,7 @@ from airrep.network.checkpoint import load_checkpoint
 from airrep.network.modeling import AirRepConfig, AirRepModel
 from airrep.network.reading import make_reader, unknown_share
 from airrep.network.sentence_layout import write_modules
+from airrep.network.tight import TIGHT_GEOMETRY, TightModel, can_be_tight, weights_seen
 from airrep.network.token_pooling import LANGUAGE_MODEL_POOLINGS
 from airrep.pooling import GroupPooling, group_influence
 from airrep.records import Example, as_text, normalize
@@ -44,6 +45,7 @@ Encodable = str | Mapping[str, Any] | Example
 Embeddings = npt.NDArray[np.float32]
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "default"
+_PROJECTED = 32  # texts at a time
 _SCORES_AT_ONCE = 1 << 24  # scores held while pooling: 64 MiB of float32
 
 
@@ -66,6 +68,7 @@ class AirRep:
         self.tokenizer = tokenizer
         self.template = model.config.text_template()
         self.reader = make_reader(model, tokenizer, name)
+        self._tight: TightModel | None = None
 
     def __repr__(self) -> str:
         return (
@@ -131,14 +134,25 @@ class AirRep:
         """Digest of weights, config, tokenizer and compute dtype: equal means equal embeddings."""
         return self._fingerprint()
 
-    def _fingerprint(self) -> str:
-        """The fingerprint of what the encoder is now."""
+    @cached_property
+    def former_fingerprint(self) -> str:
+        """Fingerprint by versions whose embeddings were rounded otherwise."""
+        return self._weights_fingerprint()
+
+    def _weights_fingerprint(self) -> str:
         found = model_fingerprint(self.model, self.tokenizer)
         if self.model.config.token_pooling not in LANGUAGE_MODEL_POOLINGS:
             return found
         # what a language model reads depends on these as well
         parts = (found, str(self.tokenizer.chat_template), str(self.tokenizer.eos_token))
         return text_fingerprint("\0".join(parts)).hex()
+
+    def _fingerprint(self) -> str:
+        """The fingerprint of what the encoder is now."""
+        found = self._weights_fingerprint()
+        if not can_be_tight(self.model):
+            return found
+        return text_fingerprint(f"{found}\0{TIGHT_GEOMETRY}").hex()
 
     @overload
     def encode(
@@ -221,7 +235,7 @@ class AirRep:
         self._check_place(device, prompt_name)
         shown = progress if show_progress_bar is None else show_progress_bar
         texts = self._texts([inputs] if isinstance(inputs, str | Mapping | Example) else inputs)
-        found = self._computed(self.model.forward, texts, self.dim, tokens_per_batch, shown)
+        found = self._computed(texts, tokens_per_batch, shown, project=True)
         if normalize_embeddings:
             found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return torch.from_numpy(found).to(self.model.device) if convert_to_tensor else found
@@ -325,8 +339,7 @@ class AirRep:
         self, texts: Sequence[str], *, tokens_per_batch: int = 4096, progress: bool = False
     ) -> Embeddings:
         """What the projector sees of texts, (len(texts), F) float32; see `encode`."""
-        width = sum(self.model.feature_blocks)
-        return self._computed(self.model.features, texts, width, tokens_per_batch, progress)
+        return self._computed(texts, tokens_per_batch, progress, project=False)
 
     def batch(
         self, tokens: Sequence[Tokens], length: int
@@ -338,37 +351,32 @@ class AirRep:
         return ids.to(device), mask.to(device), start.to(device)
 
     def _computed(
-        self,
-        function: Callable[..., torch.Tensor],
-        texts: Sequence[str],
-        width: int,
-        tokens_per_batch: int,
-        progress: bool,
+        self, texts: Sequence[str], tokens_per_batch: int, progress: bool, *, project: bool
     ) -> Embeddings:
-        """`function` of every text, (len(texts), width), the work shared by all processes."""
+        """Embeddings or features of every text, the work shared by all processes."""
+        width = self.dim if project else sum(self.model.feature_blocks)
         if not texts:
             return np.zeros((0, width), dtype=np.float32)
         tokens = self.reader.tokens(texts)
-        lengths = [len(t.ids) for t in tokens]
-        passes = plan_passes(lengths, self.reader.longest, self.model.device, tokens_per_batch)
-        passes = passes[rank() :: processes()]
-        mine = sum(len(each.members) for each in passes)
+        passes = self._passes(tokens, tokens_per_batch, project)[rank() :: processes()]
+        mine = sum(len(members) for members, _ in passes)
+        what = "forward" if project else "features"
         with (
             bar(mine, "encode", shown=progress) as counter,
             kept_rows(
-                lambda: f"{function.__name__} {self._fingerprint()} {self.model.device.type}",
+                lambda: f"{what} {self._fingerprint()} {self.model.device.type}",
                 lambda: [text_fingerprint(text) for text in texts],
                 (len(texts), width),
             ) as rows,
         ):
-            for each in passes:
-                if rows.find(each.members):
-                    counter.skip(len(each.members))
+            for members, compute in passes:
+                if rows.find(members):
+                    counter.skip(len(members))
                     continue
                 with torch.inference_mode():
-                    found = function(*self.batch([tokens[i] for i in each.filled()], each.length))
-                rows.put(each.members, found[: len(each.members)].float().cpu().numpy())
-                counter.advance(len(each.members))
+                    found = compute()
+                rows.put(members, found[: len(members)].float().cpu().numpy())
+                counter.advance(len(members))
         made = rows.values
         if processes() > 1:
             # Every row is zero on all processes but one, so the sum is exact.
@@ -382,6 +390,30 @@ class AirRep:
                 f"{shown(texts[broken[0]])}"
             )
         return made
+
+    def _passes(
+        self, tokens: Sequence[Tokens], tokens_per_batch: int, project: bool
+    ) -> list[tuple[npt.NDArray[np.int64], Callable[[], torch.Tensor]]]:
+        """The texts of each pass, and what computes at least their rows, theirs first."""
+        lengths = [len(t.ids) for t in tokens]
+        model, longest = self.model, self.reader.longest
+
+        def padded(each: Pass) -> torch.Tensor:
+            given = self.batch([tokens[i] for i in each.filled()], each.length)
+            return model(*given) if project else model.features(*given)
+
+        if model.device.type != "cpu" or not can_be_tight(model):
+            planned = plan_passes(lengths, longest, model.device, tokens_per_batch)
+            return [(each.members, partial(padded, each)) for each in planned]
+        if self._tight is None or self._tight.made_of != weights_seen(model):
+            self._tight = TightModel(model)
+        network = self._tight
+
+        def tight(members: npt.NDArray[np.int64]) -> torch.Tensor:
+            features = network.features([tokens[i] for i in members])
+            return in_blocks(model.embed, features, block=_PROJECTED) if project else features
+
+        return [(members, partial(tight, members)) for members in plan_tight(lengths)]
 
     def _check_place(self, device: str | torch.device | None, prompt_name: str | None) -> None:
         """Refuse what sentence-transformers can do at every call, and this encoder cannot."""

@@ -197,7 +197,7 @@ class EmbeddingStore:
             OutputError: The store's directory cannot be written to.
             EmbeddingError: An embedding is not finite, or does not fit float16.
         """
-        self._claim(encoder)
+        self._claim(encoder, reads=True)
         texts = [encoder.template.render(example) for example in examples]
         digests = [text_fingerprint(text) for text in texts]
         encoded = changed = 0
@@ -259,8 +259,11 @@ class EmbeddingStore:
             wait_for_everyone()
             yield
 
-    def _claim(self, encoder: FingerprintedEncoder) -> None:
-        """Refuse another encoder's store; one without rows becomes this encoder's."""
+    def _claim(self, encoder: FingerprintedEncoder, *, reads: bool = False) -> None:
+        """Refuse another encoder's store; one without rows becomes this encoder's.
+
+        What the encoder wrote when it rounded otherwise can be read (`reads`), not continued.
+        """
         mine = {
             "encoder": encoder.fingerprint,
             "template": encoder.template.fingerprint,
@@ -270,10 +273,12 @@ class EmbeddingStore:
             self._manifest.update(mine)
         for key, value in mine.items():
             known = self._manifest[key]
-            if known != value:
+            former = reads and key == "encoder" and getattr(encoder, "former_fingerprint", None)
+            if known not in (value, former):
                 raise StoreError(
                     f"{self.directory}: this store was made by another model ({key} is {known}, "
-                    f"this encoder's is {value}). Weights, template and compute dtype all count. "
+                    f"this encoder's is {value}). Weights, template, compute dtype "
+                    "and how a version computes all count. "
                     "Use another directory, or delete this one to encode afresh."
                 )
 

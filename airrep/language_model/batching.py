@@ -5,7 +5,8 @@ same text among others differ. So nothing that a text shares a pass with may dec
 of n tokens is padded to a length that n decides (`_padded`), and on a CPU all passes of a padded
 length have the same number of rows, whatever the budget: where texts are lacking, one is repeated.
 What comes after the network and has a row a text, or a row a token, is computed in blocks of
-`BLOCK_ROWS` rows (`in_blocks`).
+`BLOCK_ROWS` rows (`in_blocks`). Encoders of BERT's kind need no such passes on a CPU
+(`airrep.network.tight`): their products have `BLOCK_TOKENS` rows, whatever the texts.
 
 On a GPU a pass is filled up to the budget, because large passes are what makes it fast: there,
 bits hold for one budget.
@@ -13,6 +14,7 @@ bits hold for one budget.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +34,9 @@ LANGUAGE_MODEL_PASS_TOKENS = 1024
 # A large model keeps the CPU busy with fewer rows of a product, and copies cost it more.
 LARGE_MODEL_PASS_TOKENS = 256
 LARGE_MODEL_PARAMETERS = 1 << 25  # embeddings not counted
+# Few, so that one query does not wait long; many, so that weights are not read too often.
+BLOCK_TOKENS = 256
+TIGHT_TOKENS = 8 * BLOCK_TOKENS  # more in a pass only cost memory
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (
@@ -84,6 +89,24 @@ def plan_passes(
         for rows in [_rows(length, device, tokens_per_batch, pass_tokens)]
         for i in range(0, len(members), rows)
     ]
+
+
+def plan_tight(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+    """The texts of passes of up to `TIGHT_TOKENS` tokens that have no padding.
+
+    The longest come first, and the shortest fill what they leave.
+    """
+    left = deque(np.argsort(lengths, kind="stable")[::-1].tolist())
+    passes = []
+    while left:
+        members, room = [left.popleft()], TIGHT_TOKENS
+        room -= lengths[members[0]]
+        for take, at in ((left.popleft, 0), (left.pop, -1)):
+            while left and lengths[left[at]] <= room:
+                room -= lengths[left[at]]
+                members.append(take())
+        passes.append(np.array(members))
+    return passes
 
 
 def plan_batches(

@@ -153,7 +153,11 @@ class AirRepModel(PreTrainedModel):
         Returns:
             (B, D) float32.
         """
-        embeddings = self.project(self.features(input_ids, attention_mask, start))
+        return self.embed(self.features(input_ids, attention_mask, start))
+
+    def embed(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, F) to embeddings (B, D), float32, of length 1 if the config says so."""
+        embeddings = self.project(features)
         return nn.functional.normalize(embeddings, dim=-1) if self.config.normalize else embeddings
 
     def features(

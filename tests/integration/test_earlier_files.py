@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import curate
-from airrep import AirRep, EmbeddingStore
+from airrep import AirRep, EmbeddingStore, Example
+from airrep.errors import StoreError
 from airrep.records import normalize
 from curate.report import saved
 
@@ -57,6 +58,13 @@ def test_a_store_holds_what_it_held(earlier, pool):
     found = EmbeddingStore(earlier / "store").embed(pool, encoder)
     assert (found.reused, found.encoded) == (len(pool), 0)
     np.testing.assert_array_equal(found[:], np.load(EARLIER / "embeddings.npy"))
+
+
+def test_a_store_of_other_rounding_is_not_continued(earlier, pool):
+    encoder = AirRep.from_pretrained(earlier / "checkpoint", dtype="float32")
+    more = [*pool, Example("new", "A new row?", "Yes.")]
+    with pytest.raises(StoreError, match="made by another model"):
+        EmbeddingStore(earlier / "store").embed(more, encoder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from airrep import store as store_module
 from airrep.gradients.features import gradient_features
 from airrep.language_model.hidden_states import hidden_state_features
 from airrep.language_model.losses import completion_losses
+from airrep.network import tight
 from airrep.training.starting_point import starting_point
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runners.stacked import StackedRunner
@@ -29,7 +31,7 @@ from eval_harness.runners.stacked import StackedRunner
 PRODUCTS = {
     "addbmm", "addmm", "addmv", "baddbmm", "bmm", "einsum", "linear", "matmul", "mm", "mv",
     "scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_attention_math",
+    "_scaled_dot_product_attention_math", "_linear_pointwise",
 }  # fmt: skip
 
 
@@ -94,6 +96,20 @@ def test_a_hostile_product_shows_what_amx_shows(mode):
         assert not torch.equal(layer(rows)[:1], layer(rows[:1]))
         assert not torch.equal((rows @ rows.T)[:1], rows[:1] @ rows.T)
         assert torch.equal(layer(rows), layer(rows)), "the same at every run"
+
+
+def test_a_hostile_product_sees_products_by_packed_weights(encoder):
+    dense = deepcopy(encoder.model.bert.encoder.layer[0].output.dense).float()
+    rows, more = torch.randn(256, dense.in_features), torch.randn(256, dense.out_features)
+    for product, given in (
+        (tight._plain(dense.weight.detach(), dense.bias.detach()), (rows,)),
+        (tight._activated(dense, "gelu"), (rows,)),
+        (tight._added(dense), (rows, more)),
+    ):
+        with torch.inference_mode():
+            expected = product(*given)
+            with HostileProduct():
+                assert not torch.equal(product(*given), expected)
 
 
 def test_a_text_s_embedding_is_its_own(any_encoder):
