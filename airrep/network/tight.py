@@ -31,13 +31,26 @@ _ALIGNED = 16
 # Part of what an embedding is, as `airrep.language_model.batching.GEOMETRY` is.
 TIGHT_GEOMETRY = f"tight, {BLOCK_TOKENS} tokens a product, attention aligned to {_ALIGNED}"
 
+_LINEAR = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 _Product = Callable[..., torch.Tensor]
 
 
 def can_be_tight(model: AirRepModel) -> bool:
-    """Whether the model is of the kind that `TightModel` computes on a CPU."""
+    """Whether the model is of the kind that `TightModel` computes on a CPU, without adapters."""
     return (
         type(model.bert) is BertModel
+        and all(
+            type(layer.get_submodule(name)) is nn.Linear
+            for layer in model.bert.encoder.layer
+            for name in _LINEAR
+        )
         and model.config.token_pooling in SENTENCE_POOLINGS
         and model.config._attn_implementation == "sdpa"
         and not model.config.is_decoder
