@@ -64,3 +64,11 @@ def test_passes_hold_every_text_once_and_are_full():
     assert max(sizes) <= TIGHT_TOKENS
     assert np.mean(sizes[:-1]) > 0.95 * TIGHT_TOKENS
     assert plan_tight([]) == []
+
+
+def test_an_encoder_with_adapters_is_computed_by_its_own_modules():
+    model = AirRep.default(dtype="float32").model
+    assert tight.can_be_tight(model)
+    attention = model.bert.encoder.layer[3].attention.self
+    attention.query = torch.nn.Sequential(attention.query)
+    assert not tight.can_be_tight(model)
