@@ -104,6 +104,11 @@ REDUCED = {
         "--targets 20 --subsets 10 --pool 200 --sizes 20 --draws 20 --loop-targets 5 "
         "--loop-draws 2 --repeats 1",
     ),
+    "benchmarks/real_models.py": benchmark(
+        "real_models",
+        "--model {lm} --data {data} --rows 4 --evaluated 3 --scored 2 --threads 1 "
+        "--runs plain all lora:2",
+    ),
     "benchmarks/report_cost.py": benchmark("report_cost", "--k 30 --repeats 1 --data {data}"),
     "benchmarks/stacked_training.py": benchmark(
         "stacked_training",
