@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from airrep.console.progress import duration
 from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable
 from airrep.disk.paths import user_path
@@ -85,7 +86,56 @@ class RecordedLosses(SubsetLosses):
         ]
 
 
+@dataclass(frozen=True)
+class RecordCost:
+    """What a plan of runs takes on this machine, by one that was measured.
+
+    Attributes:
+        runs: How many there are.
+        seconds: Of each, losses included.
+        memory: The most that the process has held, in bytes.
+        runner: Name of what trained.
+    """
+
+    runs: int
+    seconds: float
+    memory: int
+    runner: str
+
+    def summary(self) -> str:
+        """The same in words."""
+        return (
+            f"runs    {self.runs:,} by the {self.runner} runner, {self.seconds:.3g} s each: "
+            f"{duration(self.runs * self.seconds)} by one process, and several processes share them"
+            f"\nmemory  {self.memory / 2**30:.1f} GiB at most in the run that was measured"
+        )
+
+
+@overload
 def record(
+    pool: Source,
+    evaluation: Source,
+    model: str | Path,
+    output: str | Path,
+    *,
+    dry_run: Literal[True],
+    **options: Any,  # noqa: ANN401 (those of the whole)
+) -> RecordCost: ...
+
+
+@overload
+def record(
+    pool: Source,
+    evaluation: Source,
+    model: str | Path,
+    output: str | Path,
+    *,
+    dry_run: Literal[False] = False,
+    **options: Any,  # noqa: ANN401 (those of the whole)
+) -> RecordedLosses: ...
+
+
+def record(  # type: ignore[misc]  # the options of both are these
     pool: Source,
     evaluation: Source,
     model: str | Path,
@@ -111,8 +161,9 @@ def record(
     evaluation_columns: Mapping[str, str] | None = None,
     on_bad_row: OnBadRow = "error",
     seed: int = 0,
+    dry_run: bool = False,
     progress: bool = False,
-) -> RecordedLosses:
+) -> RecordedLosses | RecordCost:
     """Fine-tune a model on many subsets of a pool and record the losses on held-out rows.
 
     Finished runs are kept: the same command goes on where it stopped, and several at once share
@@ -149,10 +200,11 @@ def record(
         evaluation_columns: The same for the evaluation rows; default as for the pool.
         on_bad_row: What to do with a row that cannot be read: error, or skip.
         seed: Seed of the subsets and the runs.
+        dry_run: Measure one run, and say what all of them take; nothing is recorded.
         progress: Show a progress bar.
 
     Returns:
-        The losses after every run, and before.
+        The losses after every run, and before; of a dry run, what the plan takes.
 
     Raises:
         CurateError: One of its kinds (see `airrep.errors`), with what to do about it.
@@ -174,7 +226,8 @@ def record(
     check_seed(seed)
     directory = user_path(output, "output")
     check_apart(directory, {"pool": pool, "evaluation": evaluation, "model": model})
-    check_writable(directory)
+    if not dry_run:
+        check_writable(directory)
     trained_on = read_input(pool, "pool", with_roles(columns, roles), on_bad_row)
     wanted = with_roles(columns if evaluation_columns is None else evaluation_columns, roles)
     judged_on = read_input(evaluation, "evaluation", wanted, on_bad_row)
@@ -184,14 +237,21 @@ def record(
     if (directory / "plan.json").exists():
         plan.save(directory)  # refuses another plan before a model is loaded
 
-    from eval_harness.runs.subset_runs import run_subsets  # here, because it brings torch
+    from eval_harness.runs.subset_runs import run_subsets, seconds_of_a_run  # it brings torch
 
     if runner in ("auto", "direct"):
-        _check_memory(model, [*examples, *held_out], recipe, memory_limit, max_tokens)
+        _check_memory(
+            model, [*examples, *held_out], recipe, memory_limit, max_tokens, compiled=compiled
+        )
     loaded = load_model(model, separator=separator, max_tokens=max_tokens)
     tokens = _tokens(loaded, trained_on) + _tokens(loaded, judged_on)
     longest = max(tokens, key=lambda each: len(each.ids))
     chosen, note = choose_runner(runner, loaded, recipe, longest, stack, compiled=compiled)
+    if dry_run:
+        seconds = seconds_of_a_run(plan, examples, held_out, chosen)
+        from eval_harness.runners.memory import peak_memory
+
+        return RecordCost(len(plan.runs), seconds, peak_memory(), chosen.name)
     plan.save(directory)
     before = remember_model(directory, model, loaded, held_out, precision)
     losses = run_subsets(plan, examples, held_out, chosen, directory, progress=progress)
@@ -206,6 +266,8 @@ def _check_memory(
     recipe: Recipe,
     limit: str | int | None,
     max_tokens: int,
+    *,
+    compiled: bool,
 ) -> None:
     """Refuse what the direct runner has no memory for; what runs on a GPU is not looked at."""
     from airrep.language_model.model import count_tokens
@@ -222,6 +284,7 @@ def _check_memory(
         free_memory() if limit is None else memory_of(limit),
         longest=max(count_tokens(model, texts[-16:], max_tokens=max_tokens)),
         narrow=str(dtype_named(recipe.precision, device)) == "torch.bfloat16",
+        compiled=compiled,
     )
 
 

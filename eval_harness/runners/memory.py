@@ -3,19 +3,22 @@
 With W weights, T of them trained (of LoRA, the adapters'), B weights of the blocks, A bytes of
 activations a token, P padded tokens of a part of a batch, V tokens in the vocabulary:
 
-    4·W                     the weights that every run starts from
+    4·W                     the weights that every run starts from; 8·W with LoRA, which is merged
+                            into a copy before losses are measured
     16·T                    a copy of what is trained, its gradient, and Adam's two moments
     2·W, or 2·B with LoRA   weights cast to bfloat16, where that is computed in
     A·P                     what the backward pass needs; A is read off the model's own forward
                             pass on tensors without contents
     16·256·V                logits of 256 tokens, and what becomes of them
 
-and half as much again, for what is short-lived and for the allocator's gaps, beside the libraries.
-Measured on a CPU, it is 1.0 to 1.3 times what was taken (examples/benchmarks/real_models.py).
+and 0.7 times as much again, for what is short-lived and for the allocator's gaps, beside the
+libraries and the compiler, if there is one. On a CPU it should be at least what is taken, and was
+1.0 to 1.4 times that (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,7 +36,8 @@ from airrep.language_model.lora import adapted_layers
 from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
 from eval_harness.runners.recipe import Trainable
 
-_GAPS = 1.5
+_GAPS = 1.7
+_COMPILER = 1536 << 20
 _LIBRARIES = 700 << 20
 _SHARE_OF_FREE = 0.75
 _TOKENS = 64  # of the row whose activations are counted
@@ -47,20 +51,22 @@ class TrainingMemory:
         weights: Of the model as it is loaded, and cast.
         training: Copies of what is trained, gradients, moments.
         activations: Of a part of a batch, with its logits.
+        libraries: What the process takes beside the model.
     """
 
     weights: int
     training: int
     activations: int
+    libraries: int
 
     @property
     def total(self) -> int:
         """All of it, with what is short-lived and the libraries."""
-        return int(_GAPS * (self.weights + self.training + self.activations)) + _LIBRARIES
+        return int(_GAPS * (self.weights + self.training + self.activations)) + self.libraries
 
 
 def training_memory(
-    model: str | Path, trainable: str, *, longest: int, narrow: bool = True
+    model: str | Path, trainable: str, *, longest: int, narrow: bool = True, compiled: bool = False
 ) -> TrainingMemory:
     """What the direct runner takes, by the formula above; nothing is loaded.
 
@@ -69,6 +75,7 @@ def training_memory(
         trainable: See `Recipe`.
         longest: Tokens of the longest row.
         narrow: Computed in bfloat16.
+        compiled: With torch.compile.
 
     Raises:
         MissingInputError: No such model.
@@ -79,12 +86,14 @@ def training_memory(
         True
     """
     shape = _shape_of(str(find_checkpoint(model)), trainable, narrow)
-    weights = 4 * shape.weights + 2 * narrow * (
-        shape.in_blocks if trainable.startswith("lora") else shape.weights
-    )
+    if trainable.startswith("lora"):
+        weights = 8 * shape.weights + 2 * narrow * shape.in_blocks
+    else:
+        weights = (4 + 2 * narrow) * shape.weights
     tokens = max(TOKENS_AT_ONCE, longest)
     activations = shape.activations * tokens + 16 * LOGITS_AT_ONCE * shape.vocabulary
-    return TrainingMemory(weights, 16 * shape.trained, activations)
+    libraries = _LIBRARIES + _COMPILER * compiled
+    return TrainingMemory(weights, 16 * shape.trained, activations, libraries)
 
 
 def free_memory() -> int:
@@ -92,8 +101,25 @@ def free_memory() -> int:
     return int(_SHARE_OF_FREE * psutil.virtual_memory().available)
 
 
+def peak_memory() -> int:
+    """Bytes: the most that this process has held."""
+    found = psutil.Process().memory_info()
+    if hasattr(found, "peak_wset"):  # Windows
+        return int(found.peak_wset)
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def check_memory(
-    model: str | Path, trainable: str, limit: int, *, longest: int, narrow: bool = True
+    model: str | Path,
+    trainable: str,
+    limit: int,
+    *,
+    longest: int,
+    narrow: bool = True,
+    compiled: bool = False,
 ) -> TrainingMemory:
     """Refuse a run that does not fit, and say what would.
 
@@ -103,11 +129,12 @@ def check_memory(
         limit: Bytes that it may take.
         longest: See there.
         narrow: See there.
+        compiled: See there.
 
     Raises:
         ArgumentError: It takes more than the limit.
     """
-    needed = training_memory(model, trainable, longest=longest, narrow=narrow)
+    needed = training_memory(model, trainable, longest=longest, narrow=narrow, compiled=compiled)
     if needed.total <= limit:
         return needed
     others = []
@@ -118,10 +145,12 @@ def check_memory(
             continue
         if other != trainable:
             others.append(f"--trainable {other} takes {_gib(found)}")
-    others.append(f"rows cut at {longest // 4} tokens (--max_tokens {longest // 4})")
+    if longest > TOKENS_AT_ONCE:
+        others.append(f"rows cut at {TOKENS_AT_ONCE} tokens (--max_tokens {TOKENS_AT_ONCE})")
     others.append("a larger --memory_limit, or a smaller model")
+    what = f"{trainable}, compiled," if compiled else trainable
     raise ArgumentError(
-        f"{model}: training {trainable} takes about {_gib(needed.total)} (weights "
+        f"{model}: training {trainable}{', compiled,' * compiled} takes about {_gib(needed.total)} (weights "
         f"{_gib(needed.weights)}, gradients and moments {_gib(needed.training)}, activations "
         f"{_gib(needed.activations)}), and the limit is {_gib(limit)}. What would help: "
         f"{'; '.join(others)}."

@@ -79,6 +79,37 @@ def run_subsets(
     return SubsetLosses.load(directory, model=runner.model.fingerprint)
 
 
+def seconds_of_a_run(
+    plan: SubsetPlan, pool: Sequence[Example], evaluation: Sequence[Example], runner: Runner
+) -> float:
+    """How long one run of a plan takes, losses included, by doing those that train together first.
+
+    Args:
+        plan: See `run_subsets`; as are the other arguments.
+        pool: See there.
+        evaluation: See there.
+        runner: See there.
+
+    Raises:
+        SupervisionError: The plan was drawn for other rows.
+        LossError: A training loss is NaN or infinite.
+    """
+    plan.check(pool, evaluation)
+    stack = _stacks(plan, runner.stack)[0]
+    start = time.perf_counter()
+    runner.train(_runs(plan, pool, stack)).losses(evaluation)
+    return (time.perf_counter() - start) / len(stack)
+
+
+def _runs(
+    plan: SubsetPlan, pool: Sequence[Example], stack: Sequence[tuple[int, int]]
+) -> list[TrainingRun]:
+    return [
+        TrainingRun([pool[i] for i in plan.subsets[s].tolist()], plan.run_seed(s, r))
+        for s, r in stack
+    ]
+
+
 def _stacks(plan: SubsetPlan, most: int) -> list[list[tuple[int, int]]]:
     """Runs that train together: of one size, in the plan's order."""
     by_size: dict[int, list[tuple[int, int]]] = {}
@@ -96,10 +127,7 @@ def _run_stack(
     stack: Sequence[tuple[int, int]],
 ) -> None:
     start = time.perf_counter()
-    runs = [
-        TrainingRun([pool[i] for i in plan.subsets[s].tolist()], plan.run_seed(s, r))
-        for s, r in stack
-    ]
+    runs = _runs(plan, pool, stack)
     names = [f"subset {s}, repeat {r} (seed {plan.run_seed(s, r)})" for s, r in stack]
     # a place of its own: other processes keep parts of other runs
     place, parts = directory / "runs", run_file(directory, *stack[0]).stem

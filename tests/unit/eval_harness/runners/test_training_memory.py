@@ -19,7 +19,7 @@ def test_the_formula(tiny_lm):
     last = training_memory(tiny_lm, "last:1", longest=40, narrow=False)
     assert whole.training == 4 * whole.weights, "weights, gradients and two moments"
     assert adapters.training < last.training < whole.training
-    assert adapters.weights == last.weights == whole.weights
+    assert adapters.weights == 2 * last.weights == 2 * whole.weights, "a merged copy"
     assert whole.activations > 16 * 256 * config["vocab_size"]
     assert whole.total > whole.weights + whole.training + whole.activations
 
@@ -28,6 +28,7 @@ def test_longer_rows_and_float32_take_more(tiny_lm):
     narrow = training_memory(tiny_lm, "all", longest=40)
     assert training_memory(tiny_lm, "all", longest=4096).activations > 4 * narrow.activations
     assert training_memory(tiny_lm, "all", longest=40, narrow=False).weights < narrow.weights
+    assert training_memory(tiny_lm, "all", longest=40, compiled=True).total > narrow.total + GIB
 
 
 def test_what_does_not_fit_is_refused_with_what_would(tiny_lm):
@@ -45,3 +46,13 @@ def test_record_refuses_before_weights_are_read(tiny_lm, tmp_path):
     rows = demo_pool(24)
     with pytest.raises(ArgumentError, match="What would help"):
         record(rows[:20], rows[20:], broken, tmp_path / "runs", size=4, memory_limit="1MB")
+
+
+def test_a_dry_run_measures_one_run_and_leaves_nothing(tiny_lm, tmp_path):
+    rows = demo_pool(24)
+    cost = record(rows[:20], rows[20:], tiny_lm, tmp_path / "r", subsets=5, size=4, dry_run=True)
+    assert cost.runs == 10
+    assert 0 < cost.seconds < 60
+    assert cost.memory > 2**27
+    assert "10 by the stacked runner" in cost.summary()
+    assert not (tmp_path / "r").exists()
