@@ -123,7 +123,8 @@ def summary_of(name: str) -> str:
     """The first line of a verb's docstring, read without importing what the verb needs."""
     module = Path(__file__).parents[2].joinpath(*VERBS[name].split(".")).with_suffix(".py")
     defined = ast.parse(module.read_text("utf-8")).body
-    (function,) = (d for d in defined if isinstance(d, ast.FunctionDef) and d.name == name)
+    # after its overloads, where it has any
+    *_, function = (d for d in defined if isinstance(d, ast.FunctionDef) and d.name == name)
     return (ast.get_docstring(function) or "").split("\n")[0]
 
 

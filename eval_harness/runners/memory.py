@@ -150,7 +150,7 @@ def check_memory(
     others.append("a larger --memory_limit, or a smaller model")
     what = f"{trainable}, compiled," if compiled else trainable
     raise ArgumentError(
-        f"{model}: training {trainable}{', compiled,' * compiled} takes about {_gib(needed.total)} (weights "
+        f"{model}: training {what} takes about {_gib(needed.total)} (weights "
         f"{_gib(needed.weights)}, gradients and moments {_gib(needed.training)}, activations "
         f"{_gib(needed.activations)}), and the limit is {_gib(limit)}. What would help: "
         f"{'; '.join(others)}."
