@@ -162,8 +162,8 @@ def slopes(
                 _, found = torch.func.jvp(losses_at, (weights,), (tangents,))
             except (NotImplementedError, RuntimeError) as error:
                 raise ArgumentError(
-                    f"{type(network).__name__} has no forward derivative ({error}); choose "
-                    "difference='central' or 'forward'."
+                    f"{type(network).__name__} has no forward derivative ({error}); take "
+                    "central or forward differences."
                 ) from error
             rows.put(batch.members, -found[: len(batch.members), None].double().cpu().numpy())
     return rows.values[:, 0]

@@ -146,8 +146,8 @@ def check_memory(
         if other != trainable:
             others.append(f"--trainable {other} takes {_gib(found)}")
     if longest > TOKENS_AT_ONCE:
-        others.append(f"rows cut at {TOKENS_AT_ONCE} tokens (--max_tokens {TOKENS_AT_ONCE})")
-    others.append("a larger --memory_limit, or a smaller model")
+        others.append(f"rows cut at {TOKENS_AT_ONCE} tokens (--max-tokens {TOKENS_AT_ONCE})")
+    others.append("a larger --memory-limit, or a smaller model")
     what = f"{trainable}, compiled," if compiled else trainable
     raise ArgumentError(
         f"{model}: training {what} takes about {_gib(needed.total)} (weights "

@@ -254,8 +254,8 @@ class NudgeScorer:
             coarse or chosen_dtype(self.model, self.dtype).itemsize < _FLOAT32_BYTES
         ):
             raise ArgumentError(
-                f"{self.name}: weights in {self.model.network.dtype}, computed with in "
+                f"{self.name}: weights in {self.model.network.dtype}, computed in "
                 f"{computed_in(self.model, self.dtype)}: the losses before and after a small step "
                 "differ by less than such numbers are rounded. Load the model in float32 and take "
-                "dtype='float32', or difference='jvp'."
+                "dtype='float32', or the derivative itself (jvp)."
             )

@@ -35,7 +35,7 @@ def test_what_does_not_fit_is_refused_with_what_would(tiny_lm):
     with pytest.raises(ArgumentError) as caught:
         check_memory(tiny_lm, "all", 2**20, longest=2048)
     said = str(caught.value)
-    for way in ("lora:16 takes", "last:1 takes", "--max_tokens 512", "--memory_limit"):
+    for way in ("lora:16 takes", "last:1 takes", "--max-tokens 512", "--memory-limit"):
         assert way in said
     assert check_memory(tiny_lm, "all", 8 * GIB, longest=2048).total < 8 * GIB
 
