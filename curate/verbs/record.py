@@ -278,11 +278,15 @@ def _check_memory(
     if device.type != "cpu":
         return
     texts = sorted(examples, key=lambda each: len(each.prompt) + len(each.completion))
+    try:
+        longest = max(count_tokens(model, texts[-16:], max_tokens=max_tokens))
+    except RecordError:
+        return  # it is said with its file and row when all rows are tokenized
     check_memory(
         model,
         recipe.trainable,
         free_memory() if limit is None else memory_of(limit),
-        longest=max(count_tokens(model, texts[-16:], max_tokens=max_tokens)),
+        longest=longest,
         narrow=str(dtype_named(recipe.precision, device)) == "torch.bfloat16",
         compiled=compiled,
     )

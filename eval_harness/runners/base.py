@@ -9,12 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import PreTrainedModel
 
 from airrep.errors import ArgumentError
+from airrep.language_model.blocks import transformer_blocks
 from airrep.language_model.model import LanguageModel, check_tokenizer
 from airrep.machine.hardware import dtype_named
 from airrep.records import Example
-from eval_harness.runners.recipe import Recipe
+from eval_harness.runners.recipe import Recipe, Trainable
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,18 @@ def check_model(model: LanguageModel) -> None:
     if model.network.dtype != torch.float32:
         raise ArgumentError(f"{model.name}: load the model in float32, not {model.network.dtype}.")
     check_tokenizer(model.tokenizer, model.name)
+
+
+def check_blocks(network: PreTrainedModel, trainable: Trainable) -> None:
+    """Refuse to train more blocks than there are.
+
+    Raises:
+        ArgumentError: See there.
+    """
+    if trainable.kind == "last":
+        count = len(transformer_blocks(network)[1])
+        if trainable.size > count:
+            raise ArgumentError(f"trainable {trainable}: the model has {count} blocks.")
 
 
 def provenance(runner: Runner) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel
 from airrep.console.progress import bar
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
-from airrep.errors import ArgumentError, LossError
+from airrep.errors import LossError
 from airrep.language_model.batching import pad
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import (
@@ -47,6 +47,7 @@ from airrep.records import Example
 from eval_harness.runners.base import (
     TrainedModels,
     TrainingRun,
+    check_blocks,
     check_model,
     check_runs,
     provenance,
@@ -108,11 +109,8 @@ class DirectRunner:
         self.model, self.recipe, self.compiled = model, recipe, compiled
         self._tokens_at_once = tokens_at_once
         self._trainable = Trainable.parse(recipe.trainable)
-        if self._trainable.kind == "last":
-            count = len(transformer_blocks(model.network)[1])
-            if self._trainable.size > count:
-                raise ArgumentError(f"trainable {self._trainable}: the model has {count} blocks.")
-        elif self._trainable.kind == "lora":
+        check_blocks(model.network, self._trainable)
+        if self._trainable.kind == "lora":
             name, blocks = transformer_blocks(model.network)
             adapted_layers(blocks, name)
         self._dtype = dtype_named(recipe.precision, model.network.device)

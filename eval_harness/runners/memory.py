@@ -33,6 +33,7 @@ from airrep.errors import ArgumentError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
+from eval_harness.runners.base import check_blocks
 from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
 from eval_harness.runners.recipe import Trainable
 
@@ -188,6 +189,7 @@ def _count(parameters: Iterable[torch.Tensor]) -> int:
 def _trained(network: PreTrainedModel, trainable: Trainable) -> int:
     if trainable.kind == "all":
         return _count(network.parameters())
+    check_blocks(network, trainable)
     if trainable.kind == "last":
         return sum(_count(block.parameters()) for _, block in last_blocks(network, trainable.size))
     name, blocks = transformer_blocks(network)

@@ -22,6 +22,7 @@ from airrep.language_model.blocks import transformer_blocks
 from airrep.language_model.lora import LoraLinear, adapted_layers
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import Tokens
+from eval_harness.runners.base import check_blocks
 from eval_harness.runners.recipe import Trainable
 
 _OTHER_HEADS = ("classifier", "summary")  # whose dropout a language model does not have
@@ -89,6 +90,7 @@ def take_apart(model: LanguageModel, trainable: Trainable) -> StackParts:
             adapters, or the model has dropout, which would differ between a stack and a run alone.
         CheckpointError: Attention is local, within fewer tokens than an example can have.
     """
+    check_blocks(model.network, trainable)
     _refuse_dropout(model)
     _refuse_local_attention(model)
     whole = copy.deepcopy(model.network).requires_grad_(False).eval()
@@ -156,8 +158,6 @@ def _refuse_local_attention(model: LanguageModel) -> None:
 
 def _top_blocks(original: PreTrainedModel, tail: PreTrainedModel, count: int) -> StackParts:
     name, blocks = transformer_blocks(tail)
-    if count > len(blocks):
-        raise ArgumentError(f"trainable last:{count}: the model has {len(blocks)} blocks.")
     depth = len(blocks) - count
     kept = nn.ModuleList(list(blocks)[depth:])
     holder, _, attribute = name.rpartition(".")

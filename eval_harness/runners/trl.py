@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from airrep.console.progress import Bar, bar
 from airrep.errors import ArgumentError, LossError
-from airrep.language_model.blocks import last_blocks, transformer_blocks
+from airrep.language_model.blocks import last_blocks
 from airrep.language_model.lora import check_lora, with_adapters
 from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
@@ -24,7 +24,13 @@ from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.machine.processes import processes
 from airrep.records import Example
-from eval_harness.runners.base import TrainedModels, TrainingRun, check_model, check_runs
+from eval_harness.runners.base import (
+    TrainedModels,
+    TrainingRun,
+    check_blocks,
+    check_model,
+    check_runs,
+)
 from eval_harness.runners.recipe import (
     BETAS,
     EPSILON,
@@ -69,12 +75,9 @@ class TrlRunner:
         check_model(model)
         self.model, self.recipe = model, recipe
         self._trainable = Trainable.parse(recipe.trainable)
+        check_blocks(model.network, self._trainable)
         if self._trainable.kind == "lora":
             check_lora(model.network, self._trainable.size)
-        elif self._trainable.kind == "last":
-            count = len(transformer_blocks(model.network)[1])
-            if self._trainable.size > count:
-                raise ArgumentError(f"trainable {self._trainable}: the model has {count} blocks.")
         self._dtype = dtype_named(recipe.precision, model.network.device)
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:

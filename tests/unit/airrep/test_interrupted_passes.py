@@ -12,6 +12,7 @@ from airrep.disk.parts import discard, kept_in
 from airrep.gradients import moments
 from airrep.gradients.features import gradient_features
 from airrep.gradients.moments import second_moments
+from airrep.language_model import batching
 from airrep.language_model.hidden_states import hidden_state_features
 from airrep.language_model.losses import completion_losses
 from curate.demo_data import demo_pool
@@ -31,6 +32,12 @@ def examples():
 @pytest.fixture(scope="module")
 def model(make_lm):
     return make_lm(dtype=torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def short_passes(monkeypatch):
+    """Sentence encoders' passes have no budget; of few tokens, there are many."""
+    monkeypatch.setattr(batching, "TIGHT_TOKENS", SMALL)
 
 
 @pytest.fixture
