@@ -32,7 +32,7 @@ BLOCK_ROWS = 256
 PASS_TOKENS = {64: 448, 1 << 30: 2048}
 LANGUAGE_MODEL_PASS_TOKENS = 1024
 # A large model keeps the CPU busy with fewer rows of a product, and copies cost it more.
-LARGE_MODEL_PASS_TOKENS = 256
+LARGE_MODEL_PASS_TOKENS = 512
 LARGE_MODEL_PARAMETERS = 1 << 25  # embeddings not counted
 # Few, so that one query does not wait long; many, so that weights are not read too often.
 BLOCK_TOKENS = 256

@@ -190,7 +190,7 @@ def record(  # type: ignore[misc]  # the options of both are these
             direct for others.
         stack: For the stacked runner: models trained at once; bounds memory.
         compiled: For the direct runner: let torch.compile fuse each block, which takes a minute
-            and a C++ compiler, and saves a quarter of every run after that.
+            and a C++ compiler, and saves a fifth of every run after that (docs/benchmarks.md).
         memory_limit: Bytes, or "8GB": what a run of the direct runner may take; default three
             quarters of what is free. What does not fit is refused before anything is loaded.
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.
@@ -237,58 +237,33 @@ def record(  # type: ignore[misc]  # the options of both are these
     if (directory / "plan.json").exists():
         plan.save(directory)  # refuses another plan before a model is loaded
 
-    from eval_harness.runs.subset_runs import run_subsets, seconds_of_a_run  # it brings torch
+    from eval_harness.runners.memory import (  # here, because they bring torch
+        check_fits,
+        peak_memory,
+    )
+    from eval_harness.runs.subset_runs import run_subsets, seconds_of_a_run
 
-    if runner in ("auto", "direct"):
-        _check_memory(
-            model, [*examples, *held_out], recipe, memory_limit, max_tokens, compiled=compiled
-        )
+    check_fits(
+        model,
+        [*examples, *held_out],
+        recipe,
+        max_tokens,
+        None if memory_limit is None else memory_of(memory_limit),
+        runner=runner,
+        compiled=compiled,
+    )
     loaded = load_model(model, separator=separator, max_tokens=max_tokens)
     tokens = _tokens(loaded, trained_on) + _tokens(loaded, judged_on)
     longest = max(tokens, key=lambda each: len(each.ids))
     chosen, note = choose_runner(runner, loaded, recipe, longest, stack, compiled=compiled)
     if dry_run:
         seconds = seconds_of_a_run(plan, examples, held_out, chosen)
-        from eval_harness.runners.memory import peak_memory
-
         return RecordCost(len(plan.runs), seconds, peak_memory(), chosen.name)
     plan.save(directory)
     before = remember_model(directory, model, loaded, held_out, precision)
     losses = run_subsets(plan, examples, held_out, chosen, directory, progress=progress)
     return RecordedLosses(
         losses.plan, losses.values, losses.provenance, losses.seconds, before, note
-    )
-
-
-def _check_memory(
-    model: str | Path,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    limit: str | int | None,
-    max_tokens: int,
-    *,
-    compiled: bool,
-) -> None:
-    """Refuse what the direct runner has no memory for; what runs on a GPU is not looked at."""
-    from airrep.language_model.model import count_tokens
-    from airrep.machine.hardware import default_device, dtype_named
-    from eval_harness.runners.memory import check_memory, free_memory
-
-    device = default_device()
-    if device.type != "cpu":
-        return
-    texts = sorted(examples, key=lambda each: len(each.prompt) + len(each.completion))
-    try:
-        longest = max(count_tokens(model, texts[-16:], max_tokens=max_tokens))
-    except RecordError:
-        return  # it is said with its file and row when all rows are tokenized
-    check_memory(
-        model,
-        recipe.trainable,
-        free_memory() if limit is None else memory_of(limit),
-        longest=longest,
-        narrow=str(dtype_named(recipe.precision, device)) == "torch.bfloat16",
-        compiled=compiled,
     )
 
 

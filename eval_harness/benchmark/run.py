@@ -29,6 +29,7 @@ from eval_harness.files.outputs import (
 )
 from eval_harness.runners.base import provenance
 from eval_harness.runners.choice import choose_runner, longest_tokens
+from eval_harness.runners.memory import check_fits
 from eval_harness.runs.held_out import check_disjoint
 from selection.selectors.base import AUTO
 
@@ -96,10 +97,12 @@ def run_benchmark(
     files_read = {"pool": pool, "targets": targets, "test": test}
     check_disjoint({name: rows.examples for name, rows in files_read.items()})
     check_writable(directory)
+    every = [example for rows in files_read.values() for example in rows.examples]
+    check_fits(config.model, every, config.recipe, config.max_tokens, runner=config.runner)
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )
-    longest = longest_tokens(model, [e for rows in files_read.values() for e in rows.examples])
+    longest = longest_tokens(model, every)
     runner, note = choose_runner(config.runner, model, config.recipe, longest, config.stack)
     methods = {
         name: make_method(name, config.methods.get(name, {}), model, config.methods)

@@ -15,6 +15,7 @@ from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.encoder_training.rows import TrainingRows, draw_all, share_out_rows
 from eval_harness.runners.base import Runner, provenance
 from eval_harness.runners.choice import choose_runner, longest_tokens
+from eval_harness.runners.memory import check_fits
 from eval_harness.runs.splits import Split
 from eval_harness.runs.subset_runs import run_subsets
 
@@ -43,6 +44,8 @@ class DrawnRuns:
         cls, files: Mapping[str, Sequence[Example]], config: EncoderTrainingConfig, directory: Path
     ) -> DrawnRuns:
         """Hold rows out and draw subsets; see `share_out_rows` and `draw_all`."""
+        every = [example for given in files.values() for example in given]
+        check_fits(config.model, every, config.recipe, config.max_tokens, runner=config.runner)
         rows = share_out_rows(files, config)
         return cls(rows, *draw_all(rows, config, directory / "evaluation"), config, files)
 

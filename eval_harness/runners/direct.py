@@ -98,7 +98,7 @@ class DirectRunner:
             recipe: How runs train.
             tokens_at_once: Padded tokens of a part of a batch; bounds the activations.
             compiled: Let torch.compile fuse what happens in a block. It takes a minute once, needs
-                a C++ compiler, and saves a third of the time after that.
+                a C++ compiler, and saves a fifth of the training after that (docs/benchmarks.md).
 
         Raises:
             ArgumentError: The weights are not float32, or the model has not the blocks or layers

@@ -19,7 +19,7 @@ libraries and the compiler, if there is one. On a CPU it should be at least what
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,19 +29,23 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from airrep.errors import ArgumentError
+from airrep.errors import ArgumentError, RecordError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
+from airrep.language_model.model import count_tokens
+from airrep.machine.hardware import default_device, dtype_named
+from airrep.records import Example
 from eval_harness.runners.base import check_blocks
 from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
-from eval_harness.runners.recipe import Trainable
+from eval_harness.runners.recipe import Recipe, Trainable
 
 _GAPS = 1.7
 _COMPILER = 1536 << 20
 _LIBRARIES = 700 << 20
 _SHARE_OF_FREE = 0.75
 _TOKENS = 64  # of the row whose activations are counted
+_LOOKED_AT = 16  # rows, those of the longest texts
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,51 @@ def check_memory(
         f"{_gib(needed.weights)}, gradients and moments {_gib(needed.training)}, activations "
         f"{_gib(needed.activations)}), and the limit is {_gib(limit)}. What would help: "
         f"{'; '.join(others)}."
+    )
+
+
+def check_fits(
+    model: str | Path,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    max_tokens: int,
+    limit: int | None = None,
+    *,
+    runner: str = "auto",
+    compiled: bool = False,
+) -> None:
+    """Refuse runs that the direct runner has no memory for, before anything is loaded.
+
+    Runs on a GPU, or of another runner, are not looked at.
+
+    Args:
+        model: Directory or hub id.
+        examples: Rows that are trained on, or measured.
+        recipe: How runs train.
+        max_tokens: Longer rows are cut.
+        limit: Bytes that a run may take; default `free_memory`.
+        runner: See `eval_harness.runners.choice.choose_runner`.
+        compiled: With torch.compile.
+
+    Raises:
+        ArgumentError: They take more.
+        MissingInputError: No such model.
+    """
+    device = default_device()
+    if device.type != "cpu" or runner not in ("auto", "direct"):
+        return
+    texts = sorted(examples, key=lambda each: len(each.prompt) + len(each.completion))
+    try:
+        longest = max(count_tokens(model, texts[-_LOOKED_AT:], max_tokens=max_tokens))
+    except RecordError:
+        return  # it is said with its file and row when all rows are tokenized
+    check_memory(
+        model,
+        recipe.trainable,
+        free_memory() if limit is None else limit,
+        longest=longest,
+        narrow=dtype_named(recipe.precision, device) is torch.bfloat16,
+        compiled=compiled,
     )
 
 

@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
+from airrep import Example
 from airrep.errors import ArgumentError
 from curate import demo_pool, record
-from eval_harness.runners.memory import check_memory, training_memory
+from eval_harness.runners.memory import check_fits, check_memory, training_memory
+from eval_harness.runners.recipe import Recipe
 
 GIB = 2**30
 
@@ -46,6 +48,15 @@ def test_record_refuses_before_weights_are_read(tiny_lm, tmp_path):
     rows = demo_pool(24)
     with pytest.raises(ArgumentError, match="What would help"):
         record(rows[:20], rows[20:], broken, tmp_path / "runs", size=4, memory_limit="1MB")
+
+
+def test_what_another_runner_takes_is_not_foreseen(tiny_lm):
+    rows = [Example("0", "question", "answer")]
+    for runner in ("auto", "direct"):
+        with pytest.raises(ArgumentError, match="What would help"):
+            check_fits(tiny_lm, rows, Recipe(), 64, 2**20, runner=runner)
+    check_fits(tiny_lm, rows, Recipe(), 64, 2**20, runner="trl")
+    check_fits(tiny_lm, [Example("0", "question", "")], Recipe(), 64, 2**20)  # said elsewhere
 
 
 def test_a_dry_run_measures_one_run_and_leaves_nothing(tiny_lm, tmp_path):
