@@ -55,6 +55,7 @@ SOURCES = (
 )  # fmt: skip
 SHARE = 0.1  # of the source's pool rows that get a wrong label
 LONGEST = 128  # tokens
+RANK = 32  # of both gradient scorers, which share their features
 RECIPE = Recipe(epochs=1, learning_rate=6e-4, batch_size=20)  # docs/results.md's, one epoch
 OF_MODEL = ("gradient", "gradient_cosine", "gradient_adam", "own loss", "self-influence")
 OF_TEXT = ("airrep", "tfidf")
@@ -289,7 +290,7 @@ def scored(
 def features(
     model: LanguageModel, examples: list[Example], known: KnownFeatures | None
 ) -> KnownFeatures:
-    return KnownFeatures(examples, GradientScorer(model, known=known).features(examples))
+    return KnownFeatures(examples, GradientScorer(model, rank=RANK, known=known).features(examples))
 
 
 def of_model(
@@ -299,7 +300,10 @@ def of_model(
     found = {}
     for method in ("gradient", "gradient_cosine"):
         scorer = GradientScorer(
-            model, known=known, preconditioner="fisher" if method == "gradient" else "none"
+            model,
+            rank=RANK,
+            known=known,
+            preconditioner="fisher" if method == "gradient" else "none",
         )
         influence = scorer.score(problem.targets, problem.pool).values()
         found[name, method] = -influence.mean(axis=0, dtype=np.float64)

@@ -190,7 +190,7 @@ def test_the_trl_runner_and_a_model_that_cannot_be_stacked(place, tmp_path, make
     model.save_pretrained(tmp_path / "dropout")
     AutoTokenizer.from_pretrained(place / "lm").save_pretrained(tmp_path / "dropout")
     done = _record(place, tmp_path / "auto", model=tmp_path / "dropout", **settings)
-    assert done.provenance["runner"] == "trl"
+    assert done.provenance["runner"] == "direct"
     assert "trains with dropout" in done.summary()
     with pytest.raises(ArgumentError, match="dropout"):
         _record(

@@ -101,8 +101,9 @@ def test_without_an_output_nothing_is_written(tiny_lm, tmp_path, monkeypatch, ro
 # Every batch is a part. It is held, to be killed, when some are written.
 HELD = """
     import sys, time
-    import airrep.disk.parts
+    import airrep.disk.parts, airrep.language_model.batching
     from curate.cli import main
+    airrep.language_model.batching.TIGHT_TOKENS = 256
     airrep.disk.parts.SECONDS = 0.0
     write, written = airrep.disk.parts._write, []
     def hold(*given):
@@ -114,8 +115,9 @@ HELD = """
 # The same command; it says how many rows went through the encoder.
 COUNTED = """
     import sys
-    import airrep.disk.parts
+    import airrep.disk.parts, airrep.language_model.batching
     from curate.cli import main
+    airrep.language_model.batching.TIGHT_TOKENS = 256
     put, rows = airrep.disk.parts.KeptRows.put, []
     def counted(self, members, values):
         rows.append(len(members))
