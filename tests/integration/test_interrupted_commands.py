@@ -104,7 +104,7 @@ HELD = """
     import airrep.disk.parts, airrep.language_model.batching
     from curate.cli import main
     airrep.language_model.batching.TIGHT_TOKENS = 256
-    airrep.disk.parts.SECONDS = 0.0
+    airrep.disk.parts.SECONDS, airrep.disk.parts._SHARE = 0.0, float("inf")
     write, written = airrep.disk.parts._write, []
     def hold(*given):
         if len(written) == 3: time.sleep(600)
