@@ -30,7 +30,8 @@ def as_text(verb: str, options: Mapping[str, Any], result: Any) -> str:  # noqa:
                 "of them changed)"
             )
         case "record":
-            return f"{result.summary()}\nwrote   {output}"
+            wrote = "nothing recorded" if options.get("dry_run") else f"wrote   {output}"
+            return f"{result.summary()}\n{wrote}"
         case "lds":
             named = options.get("scorer", "airrep")
             scorer = named if isinstance(named, str) else " + ".join(named)

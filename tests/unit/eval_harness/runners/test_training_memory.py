@@ -8,6 +8,7 @@ import pytest
 from airrep import Example
 from airrep.errors import ArgumentError
 from curate import demo_pool, record
+from curate.command_line.results import as_text
 from eval_harness.runners.memory import check_fits, check_memory, training_memory
 from eval_harness.runners.recipe import Recipe
 
@@ -67,3 +68,5 @@ def test_a_dry_run_measures_one_run_and_leaves_nothing(tiny_lm, tmp_path):
     assert cost.memory > 2**27
     assert "10 by the stacked runner" in cost.summary()
     assert not (tmp_path / "r").exists()
+    said = as_text("record", {"output": "r", "dry_run": True}, cost)
+    assert said.endswith("nothing recorded")
