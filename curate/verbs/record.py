@@ -92,7 +92,7 @@ class RecordCost:
 
     Attributes:
         runs: How many there are.
-        seconds: Of each, losses included.
+        seconds: How long each takes, losses included.
         memory: The most that the process has held, in bytes.
         runner: Name of what trained.
     """

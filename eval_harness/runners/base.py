@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 
 from airrep.errors import ArgumentError
 from airrep.language_model.blocks import transformer_blocks
+from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel, check_tokenizer
 from airrep.machine.hardware import dtype_named
 from airrep.records import Example
-from eval_harness.runners.recipe import Recipe, Trainable
+from eval_harness.runners.recipe import Precision, Recipe, Trainable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,27 @@ class TrainedModels(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class OneTrainedModel:
+    """The `TrainedModels` of a runner that trains one model at a time."""
+
+    model: LanguageModel
+    precision: Precision
+
+    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+        """See `TrainedModels.losses`."""
+        return completion_losses(self.model, examples, dtype=self.precision)[None]
+
+    def models(self) -> Iterator[LanguageModel]:
+        """See `TrainedModels.models`."""
+        yield self.model
+
+
 class Runner(Protocol):
     """Fine-tunes copies of one language model.
 
     Attributes:
-        name: "trl" or "stacked".
+        name: "direct", "stacked" or "trl".
         model: The model that every run starts from; never changed.
         recipe: How runs train.
         stack: Runs that are trained together, if they have the same number of rows.

@@ -16,10 +16,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -37,14 +36,13 @@ from airrep.language_model.lora import (
     adapted_layers,
     first_down_projection,
 )
-from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import token_key
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
-from airrep.records import Example
 from eval_harness.runners.base import (
+    OneTrainedModel,
     TrainedModels,
     TrainingRun,
     check_blocks,
@@ -53,14 +51,7 @@ from eval_harness.runners.base import (
     provenance,
 )
 from eval_harness.runners.kept_training import keep, take_up
-from eval_harness.runners.recipe import (
-    BETAS,
-    EPSILON,
-    MAX_GRADIENT_NORM,
-    Precision,
-    Recipe,
-    Trainable,
-)
+from eval_harness.runners.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
 
 TOKENS_AT_ONCE = 512  # padded, of a part of a batch; but for one longer row
 LOGITS_AT_ONCE = 256
@@ -151,7 +142,7 @@ class DirectRunner:
                 keep(kept, number + 1, moving, optimizer)
                 counter.advance()
         del optimizer
-        return _TrainedModel(self._finished(network), self.recipe.precision)
+        return OneTrainedModel(self._finished(network), self.recipe.precision)
 
     def _told(self, run: TrainingRun, tokens: Sequence[Tokens]) -> str:
         """All that what is trained depends on, for whom parts of it are kept."""
@@ -215,20 +206,6 @@ class DirectRunner:
         network.requires_grad_(False)
         network.config.use_cache = self.model.network.config.use_cache
         return replace(self.model, network=network.eval())
-
-
-@dataclass(frozen=True, eq=False)
-class _TrainedModel:
-    """See `TrainedModels`."""
-
-    model: LanguageModel
-    precision: Precision
-
-    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
-        return completion_losses(self.model, examples, dtype=self.precision)[None]
-
-    def models(self) -> Iterator[LanguageModel]:
-        yield self.model
 
 
 def parts_of_batch(batch: Sequence[Tokens], tokens_at_once: int) -> list[list[Tokens]]:

@@ -53,9 +53,9 @@ class TrainingMemory:
     """What a run takes, in bytes.
 
     Attributes:
-        weights: Of the model as it is loaded, and cast.
+        weights: The model as it is loaded, and its weights cast.
         training: Copies of what is trained, gradients, moments.
-        activations: Of a part of a batch, with its logits.
+        activations: What the backward pass of a part of a batch needs, logits included.
         libraries: What the process takes beside the model.
     """
 

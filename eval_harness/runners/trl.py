@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, TrainerCallback
@@ -18,13 +17,12 @@ from airrep.console.progress import Bar, bar
 from airrep.errors import ArgumentError, LossError
 from airrep.language_model.blocks import last_blocks
 from airrep.language_model.lora import check_lora, with_adapters
-from airrep.language_model.losses import completion_losses
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
 from airrep.machine.processes import processes
-from airrep.records import Example
 from eval_harness.runners.base import (
+    OneTrainedModel,
     TrainedModels,
     TrainingRun,
     check_blocks,
@@ -36,7 +34,6 @@ from eval_harness.runners.recipe import (
     EPSILON,
     IGNORED,
     MAX_GRADIENT_NORM,
-    Precision,
     Recipe,
     Trainable,
 )
@@ -128,7 +125,7 @@ class TrlRunner:
             network = network.merge_and_unload()
         network.config.use_cache = self.model.network.config.use_cache
         trained = replace(self.model, network=network.requires_grad_(False).eval())
-        return _TrainedModel(trained, self.recipe.precision)
+        return OneTrainedModel(trained, self.recipe.precision)
 
     def _network_to_train(self, seed: int) -> PreTrainedModel:
         network = copy.deepcopy(self.model.network).train()
@@ -150,20 +147,6 @@ class _Counting(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 (not looked at)
         self._counter.advance()
-
-
-@dataclass(frozen=True, eq=False)
-class _TrainedModel:
-    """See `TrainedModels`."""
-
-    model: LanguageModel
-    precision: Precision
-
-    def losses(self, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
-        return completion_losses(self.model, examples, dtype=self.precision)[None]
-
-    def models(self) -> Iterator[LanguageModel]:
-        yield self.model
 
 
 def _labels(tokens: Tokens) -> list[int]:

@@ -1,5 +1,6 @@
 """Stacked training is training one by one: TRL's, and a plain loop's."""
 
+import shutil
 import sys
 from dataclasses import replace
 
@@ -348,6 +349,18 @@ def test_dropout_is_refused_in_stacks_only(build, runs, held_out):
     for kind in (TrlRunner, DirectRunner):
         found = [kind(model, recipe()).train(runs[:1]).losses(held_out) for _ in range(2)]
         np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_run_has_the_losses_of_a_plain_one(build, runs, held_out):
+    model, settings = build(), recipe(trainable="all")
+    plain = DirectRunner(model, settings).train(runs[:1]).losses(held_out)
+    compiled = DirectRunner(model, settings, compiled=True).train(runs[:1])
+    np.testing.assert_allclose(compiled.losses(held_out), plain, atol=TOLERANCE, rtol=0)
+    [whole] = compiled.models()
+    assert all(module._compiled_call_impl is None for module in whole.network.modules())
 
 
 def test_parts_of_a_batch_hold_every_row_once_and_little_padding(build, rows):
