@@ -65,6 +65,7 @@ class DirectRunner:
     were interrupted; with other parts of batches they differ by the rounding of sums.
 
     Example:
+        >>> from airrep import Example
         >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(4)]
         >>> trained = DirectRunner(model, Recipe(epochs=1)).train([TrainingRun(rows[:2], seed=0)])
         >>> trained.losses(rows[2:]).shape

@@ -46,6 +46,7 @@ class TrlRunner:
     Several processes can share a plan's runs (`run_subsets`), each with a GPU of its own.
 
     Example:
+        >>> from airrep import Example
         >>> rows = [Example(str(i), f"question {i}", "answer") for i in range(4)]
         >>> trained = TrlRunner(model, Recipe(epochs=1)).train([TrainingRun(rows[:2], seed=0)])
         >>> trained.losses(rows[2:]).shape

@@ -30,7 +30,6 @@ def model(tiny_lm):
     return LanguageModel.from_pretrained(tiny_lm, device="cpu")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_show_what_happens(name, model, tiny_lm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
