@@ -26,6 +26,7 @@ from curate.manifest.provenance import FILES_KEY, MANIFEST_FILE, Manifest, ident
 from curate.report import (
     Explanation,
     Insight,
+    TokenExplanation,
     explain,
     gather,
     guarded,
@@ -50,6 +51,7 @@ from curate.stages.destination import (
 )
 from curate.stages.inputs import Inputs
 from curate.stages.pool_guard import Kept
+from curate.stages.token_influence import check_asked, explain_tokens
 from curate.summary import dataset_card, summarize
 from curate.writing.file_format import FileFormat, ending_of, is_of_trainer
 from curate.writing.for_trl import for_trl
@@ -60,6 +62,8 @@ from selection.result import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from airrep.language_model.model import LanguageModel
 
 _SHOWN, _SHOWN_WIDTH = 5, 80  # rows, and characters of a cell, in a notebook
 
@@ -83,6 +87,7 @@ class TrainingSet:
         manifest: Provenance; enough to repeat the run.
         skipped: Pool rows that could not be read, with `on_bad_row="skip"`.
         rows: The pool rows that could be chosen; None of a training set that was loaded.
+        asked: The targets, their texts whole; None of a training set that was loaded.
 
     Example:
         >>> import curate
@@ -98,6 +103,7 @@ class TrainingSet:
     manifest: Manifest = field(repr=False)
     skipped: Sequence[SkippedRow] = field(default=(), repr=False)
     rows: Sequence[Example] | None = field(default=None, repr=False)
+    asked: Sequence[Example] | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -121,7 +127,8 @@ class TrainingSet:
         removed = guarded(kept.report, inputs.pool.example_at)
         insight = gather(selection, kept.rows, inputs.targets, manifest.to_dict(), seen, removed)
         dataset = with_reasons(rows, insight)
-        return cls(dataset, insight, kept.report, manifest, inputs.pool.skipped, kept.rows)
+        found = (dataset, insight, kept.report, manifest, inputs.pool.skipped)
+        return cls(*found, kept.rows, inputs.targets)
 
     @classmethod
     def load(cls, directory: str | Path) -> TrainingSet:
@@ -254,17 +261,49 @@ class TrainingSet:
 
         return write_report(self.insight, path)
 
-    def explain(self, name: str | int, *, target: bool = False) -> Explanation:
+    def explain(
+        self,
+        name: str | int,
+        *,
+        target: bool = False,
+        tokens: bool = False,
+        model: str | Path | LanguageModel | None = None,
+        for_target: str | int | None = None,
+        progress: bool = False,
+    ) -> Explanation | TokenExplanation:
         """Why a pool row is in or not, or which rows help a target most and least; print it.
+
+        With `tokens`, which tokens of the row's completion speak for a target and which against
+        it: its influence, for a step of Adam's metric on the target, divided over its tokens
+        (docs/report.md).
 
         Args:
             name: Id of a pool row, or of a target; positions from 0 unless `columns` named an id.
             target: Whether the id is a target's.
+            tokens: Whether the row's influence is divided over its tokens.
+            model: For tokens: directory or hub id of the model that is fine-tuned, or the model.
+            for_target: For tokens: id of the target; default the one that earned the row, or, of a
+                row that is not in, the one that it helps most.
+            progress: For tokens: show a progress bar.
 
         Raises:
-            ArgumentError: No row has this id, or no target.
+            ArgumentError: No row has this id, or no target; for tokens, the row or the target has
+                no text or no influence to look at.
         """
-        return explain(self.insight, name, target=target)
+        check_asked(target=target, tokens=tokens, model=model, for_target=for_target)
+        if not tokens or model is None:
+            return explain(self.insight, name, target=target)
+        rows = Rows(without_reasons(self.dataset), "the selection")
+        return explain_tokens(
+            self.insight,
+            name,
+            for_target,
+            model,
+            chosen=rows.examples(columns_of(self.manifest.arguments)).examples,
+            pool=self.rows,
+            targets=self.asked,
+            progress=progress,
+        )
 
     def save(
         self,

@@ -11,7 +11,7 @@ The weights that move are those of `airrep.gradients.random_projections.projecte
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ from airrep.gradients.moments import adam_metric, batch_gradients, token_shares
 from airrep.gradients.recorder import gradients_of, left_as_found
 from airrep.language_model.losses import losses_of_tokens
 from airrep.language_model.model import LanguageModel
-from airrep.language_model.passes import autocast, batches, chosen_dtype, rows_of
+from airrep.language_model.passes import Batch, autocast, batches, chosen_dtype, rows_of
 from airrep.language_model.token_losses import token_losses
 from airrep.language_model.tokens import Tokens
 
@@ -132,10 +132,6 @@ def slopes(
     Raises:
         ArgumentError: Something in the network has no forward derivative.
     """
-    network = model.network
-    losses = _SummedLosses(network)
-    weights = {f"network.{name}": network.get_parameter(name).detach() for name in direction}
-    tangents = {f"network.{name}": -change.to(network.dtype) for name, change in direction.items()}
 
     def what() -> str:
         changes = (each.cpu().contiguous().numpy().tobytes() for each in direction.values())
@@ -143,30 +139,70 @@ def slopes(
 
     with (
         rows_of(model, tokens, 1, what, np.float64) as rows,
+        _falls_against(model, direction, dtype) as falls,
+    ):
+        for batch in batches(model, tokens, tokens_per_batch, "slopes" * progress, rows):
+            found = torch.stack([each.sum() for each in falls(batch)[: len(batch.members)]])
+            rows.put(batch.members, found[:, None].cpu().numpy())
+    return rows.values[:, 0]
+
+
+def token_slopes(
+    model: LanguageModel, tokens: Tokens, direction: Direction, *, dtype: str = "float32"
+) -> Float64:
+    """(c,) how fast the loss of each of a row's c completion tokens falls against the direction.
+
+    Their sum is the row's slope (`slopes`).
+
+    Args:
+        model: See `slopes`.
+        tokens: Tokens of the row.
+        direction: See there.
+        dtype: See there.
+
+    Raises:
+        ArgumentError: See there.
+    """
+    with _falls_against(model, direction, dtype) as falls:
+        (batch,) = batches(model, [tokens], len(tokens.ids))
+        found: Float64 = falls(batch)[0].cpu().numpy()
+    return found
+
+
+@contextmanager
+def _falls_against(
+    model: LanguageModel, direction: Direction, dtype: str
+) -> Iterator[Callable[[Batch], tuple[torch.Tensor, ...]]]:
+    """A function of batches: for each row, how fast its tokens' losses fall against a direction."""
+    network = model.network
+    losses = _TokenLosses(network)
+    weights = {f"network.{name}": network.get_parameter(name).detach() for name in direction}
+    tangents = {f"network.{name}": -change.to(network.dtype) for name, change in direction.items()}
+
+    def falls(batch: Batch) -> tuple[torch.Tensor, ...]:
+        given = batch.ids, batch.mask, batch.trained
+
+        def losses_at(moved: Direction) -> tuple[torch.Tensor, ...]:
+            with autocast(model, dtype):
+                return torch.func.functional_call(losses, moved, given)
+
+        try:
+            _, found = torch.func.jvp(losses_at, (weights,), (tangents,))
+        except (NotImplementedError, RuntimeError) as error:
+            raise ArgumentError(
+                f"{type(network).__name__} has no forward derivative ({error}). The scorer nudge "
+                "does without by central or forward differences; shares of tokens do not."
+            ) from error
+        return tuple(-each for each in found)
+
+    with (
         left_as_found(network),
         _eager_attention(network),
         torch.no_grad(),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)  # torch's own
-        for batch in batches(model, tokens, tokens_per_batch, "slopes" * progress, rows):
-            given = batch.ids, batch.mask, batch.trained
-
-            def losses_at(
-                moved: Direction, given: tuple[torch.Tensor, ...] = given
-            ) -> torch.Tensor:
-                with autocast(model, dtype):
-                    return torch.func.functional_call(losses, moved, given)
-
-            try:
-                _, found = torch.func.jvp(losses_at, (weights,), (tangents,))
-            except (NotImplementedError, RuntimeError) as error:
-                raise ArgumentError(
-                    f"{type(network).__name__} has no forward derivative ({error}); take "
-                    "central or forward differences."
-                ) from error
-            rows.put(batch.members, -found[: len(batch.members), None].double().cpu().numpy())
-    return rows.values[:, 0]
+        yield falls
 
 
 @contextmanager
@@ -233,16 +269,18 @@ def kept(weights: Iterable[nn.Parameter]) -> Iterator[None]:
         put_back()  # once more: Ctrl-C may have come during the first
 
 
-class _SummedLosses(nn.Module):
-    """(B,) losses of the rows' completions, summed over tokens."""
+class _TokenLosses(nn.Module):
+    """Losses of the completion tokens of each of B rows, in float64."""
 
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, trained: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         found = token_losses(self.network, ids, mask, trained)
-        return torch.stack([losses.double().sum() for losses in found])
+        return tuple(losses.double() for losses in found)
 
 
 @contextmanager

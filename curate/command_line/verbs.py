@@ -31,8 +31,8 @@ VERBS: Mapping[str, str] = {
     "train": "curate.verbs.train",
     "fit": "curate.verbs.fit",
     "demo": "curate.demo",
-    "report": "curate.report.saved",
-    "explain": "curate.report.saved",
+    "report": "curate.verbs.report",
+    "explain": "curate.verbs.explain",
     "verify": "curate.verification.directory",
 }
 # Parameters that follow the verb without a name.
@@ -43,7 +43,8 @@ _POSITIONAL = {
     "benchmark": ("config",),
     "train": ("config",),
 }
-_SHORT = {"k": "-k", "output": "-o", "verbose": "-v", "quiet": "-q"}
+# Other names of options; `for` is a word of Python.
+_ALIASES = {"k": "-k", "output": "-o", "verbose": "-v", "quiet": "-q", "for_target": "--for"}
 _EXIT = "Exit status: 0 fine, 1 error or failed check, 2 wrong usage, 130 interrupted."
 
 
@@ -167,7 +168,7 @@ def _of_command_line(name: str) -> Iterator[inspect.Parameter]:
 def _annotated(name: str, kind: Any, *more: Parameter, positional: bool = False) -> Any:  # noqa: ANN401
     """A type with what cyclopts needs to know: flags, keys and choices; the rest is converted."""
     kind = str if positional else kind
-    shared = Parameter.combine(Parameter(alias=_SHORT.get(name)), *more)
+    shared = Parameter.combine(Parameter(alias=_ALIASES.get(name)), *more)
     if kind is bool:
         negative = None if name == "progress" else ()
         return Annotated[bool, shared, Parameter(negative=negative, show_default=False)]

@@ -10,12 +10,15 @@ from curate.report.explain import explain
 from curate.report.explanation import Explanation, RowExplanation, TargetExplanation
 from curate.report.kept.file import read_insight, write_insight
 from curate.report.kept.insight import Insight, gather, guarded
+from curate.report.token_explanation import TokenExplanation, TokenShare
 
 __all__ = [
     "Explanation",
     "Insight",
     "RowExplanation",
     "TargetExplanation",
+    "TokenExplanation",
+    "TokenShare",
     "explain",
     "gather",
     "guarded",

@@ -222,7 +222,7 @@ def _guarded(removed: Removed) -> Iterator[str]:
     yield ""
     found = f"{percent(removed.share)} of {removed.of} is found again in it"
     yield f"{done}: {removed.reason}, {found}"
-    yield from _wrapped(f"“{removed.span}”")
+    yield from wrapped(f"“{removed.span}”")
 
 
 def _why(it: RowExplanation) -> Iterator[str]:
@@ -240,7 +240,7 @@ def _why(it: RowExplanation) -> Iterator[str]:
     place = f"{ordinal(it.gain_place)} largest" if it.gain_place > 1 else "largest"
     digits = max(3, decimals([it.gain], 2))
     worse = ", for the worse" if it.gain < 0 else ""
-    yield from _wrapped(
+    yield from wrapped(
         f"{number(it.gain)}, the {place} of {it.chosen:,}: the {it.objective} went from "
         f"{fixed(it.before, digits)} to {fixed(it.after, digits)}{worse}",
         "gain       ",
@@ -268,7 +268,7 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
     yield f"score       {number(best.score)} for it, {_beats(best)}"
     if it.harm:
         reason = "Its mean over the targets is not below 0, or the chosen rows' means are lower."
-        yield from _wrapped(reason, "why not     ")
+        yield from wrapped(reason, "why not     ")
         return
     if it.weakest is None:
         reason = f"That target earned no row. {_how(it.selector)}"
@@ -285,7 +285,7 @@ def _why_not(it: RowExplanation) -> Iterator[str]:
             f"{number(it.weakest)} for it. {_how(it.selector)}"
         )
     higher = _higher(it.higher)
-    yield from _wrapped(f"{higher[0].upper()}{higher[1:]} for it. {reason}", "why not     ")
+    yield from wrapped(f"{higher[0].upper()}{higher[1:]} for it. {reason}", "why not     ")
 
 
 def _how(selector: str) -> str:
@@ -350,10 +350,11 @@ def _text(text: RowText | None) -> Iterator[str]:
     for name in ("prompt", "completion"):
         flat = " ".join(getattr(text, name).split())
         if flat:
-            yield from _wrapped(shortened(flat, _TEXT), f"  {name:<11}")
+            yield from wrapped(shortened(flat, _TEXT), f"  {name:<11}")
 
 
-def _wrapped(text: str, label: str = "  ") -> list[str]:
+def wrapped(text: str, label: str = "  ") -> list[str]:
+    """Lines that fit a terminal, the first after a label and the others indented as far."""
     return textwrap.wrap(
         text,
         _WIDTH,

@@ -18,7 +18,8 @@ import curate
 from airrep import AirRep, EmbeddingStore, Example
 from airrep.errors import StoreError
 from airrep.records import normalize
-from curate.report import saved
+from curate.verbs.explain import explain
+from curate.verbs.report import report
 
 EARLIER = Path(__file__).parents[1] / "earlier_files"
 
@@ -85,6 +86,6 @@ def test_a_saved_selection_is_whole_and_explained(earlier):
     found = curate.verify(earlier / "selected")
     assert found.fine, found
     assert len(curate.TrainingSet.load(earlier / "selected").to_trl()) == 5
-    page = saved.report(earlier / "selected")
+    page = report(earlier / "selected")
     assert "dialogue" in Path(page).read_text("utf-8")
-    assert "1st of 5 rows" in str(saved.explain(earlier / "selected", "10"))
+    assert "1st of 5 rows" in str(explain(earlier / "selected", "10"))

@@ -18,9 +18,9 @@ import curate.trl
 from curate import cli
 from curate.command_line.verbs import application
 from curate.demo_data import demo_pool, demo_targets
-from curate.report import saved
 from curate.selected_rows import COLUMN_PREFIX
 from curate.training_set import TrainingSet
+from curate.verbs.report import report
 
 ROOT = Path(curate.__file__).parents[1]
 PACKAGES = ("curate", "eval_harness", "selection", "airrep")
@@ -94,7 +94,7 @@ def chosen(tmp_path_factory):
     directory = tmp_path_factory.mktemp("named")
     targets = demo_targets("email_reply", 2)
     found = curate.select([*demo_pool(40), *targets], targets, 4, scorer="tfidf", output=directory)
-    saved.report(directory)
+    report(directory)
     return found, directory
 
 

@@ -14,7 +14,8 @@ from airrep import AirRep, EmbeddingStore
 from airrep.errors import ArgumentError, CurateError
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.report.saved import explain, report
+from curate.verbs.explain import explain
+from curate.verbs.report import report
 
 POOL, TARGETS = demo_pool(24), demo_targets("email_reply", 3)
 pytestmark = pytest.mark.usefixtures("home")

@@ -16,7 +16,7 @@ import curate
 from airrep.errors import ArgumentError
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.report import saved as saved_reports
+from curate.verbs.report import report
 from selection.selectors import SELECTORS
 
 
@@ -80,7 +80,7 @@ def test_constraints_are_in_the_report_of_what_was_saved(rows, tmp_path):
     chosen = curate.select(*rows, 12, scorer="tfidf", constraints=asked, output=tmp_path)
     standings = chosen.manifest.chosen["constraints"]
     assert len(standings) > 5
-    page = saved_reports.report(tmp_path).read_text("utf-8")
+    page = report(tmp_path).read_text("utf-8")
     listed = re.search(r'<table class="constraints".*?</table>', page, re.DOTALL)[0]
     assert listed.count("<tr") == 1 + len(standings)
     for each in standings:
@@ -100,7 +100,7 @@ def test_what_people_read_does_not_say_where_files_are(rows, encoder, tmp_path):
         test=tmp_path / "targets.jsonl", encoder=tmp_path / "my-encoder",
         store=tmp_path / "store", on_bad_row="skip", output=tmp_path / "out",
     )  # fmt: skip
-    page = saved_reports.report(tmp_path / "out").read_text("utf-8")
+    page = report(tmp_path / "out").read_text("utf-8")
     own = chosen.report(tmp_path / "own.html").read_text("utf-8")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     arguments = manifest.pop("arguments")
@@ -126,7 +126,7 @@ def test_an_older_manifest_is_shown_without_places(saved, tmp_path):
          "encoded": 1, "reused": 0},
     ]  # fmt: skip
     file.write_text(json.dumps(manifest), "utf-8")
-    page = saved_reports.report(tmp_path / "old").read_text("utf-8")
+    page = report(tmp_path / "old").read_text("utf-8")
     assert "zqx" not in page
     assert "pool.jsonl, row 3 (counting from 0): no" in html.unescape(page)
 

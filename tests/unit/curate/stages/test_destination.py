@@ -15,10 +15,10 @@ from airrep.store import EmbeddingStore
 from curate import cli
 from curate.demo import demo
 from curate.demo_data import demo_pool, demo_targets
-from curate.report.saved import report
 from curate.rows.io import read_rows
 from curate.stages.destination import check_directory
 from curate.verbs import fit as fitting
+from curate.verbs.report import report
 from eval_harness.files.outputs import check_own, claim
 from selection.scorers import TfidfScorer
 

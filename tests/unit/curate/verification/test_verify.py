@@ -17,7 +17,7 @@ from airrep.supervision import SubsetLosses, SubsetPlan, example_digests, run_fi
 from airrep.template import TextTemplate
 from curate import cli
 from curate.demo_data import demo_pool, demo_targets
-from curate.report.saved import report
+from curate.verbs.report import report
 from eval_harness.benchmark.trial_file import read_trial
 from eval_harness.files.array_file import write_array
 
