@@ -1,4 +1,4 @@
-"""A checkpoint's directory, looked at before anything of it is loaded.
+"""A checkpoint's directory or GGUF file, looked at before anything of it is loaded.
 
 Its config says how large a network to build, and its index which files to read: neither is believed
 further than the weights beside them bear out.
@@ -13,25 +13,36 @@ from typing import Any
 
 from airrep.console.wording import shortened, shown
 from airrep.errors import CheckpointError
+from airrep.language_model.gguf import GGUF, is_gguf, read_gguf_config
 
 SENTENCE_BACKBONES = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet", "electra")
 _INDEX = "model.safetensors.index.json"
 _SLACK = 1 << 20  # what is too much for truncated weights, but no harm, is left to their reader
 _OF_A_LAYER = 1000
+_BITS = 8  # of a byte: a number of a GGUF file takes one or more
 _WIDTH = ("hidden_size", "n_embd", "d_model")
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """`config.json`, if it is one, and asks for no more than the weights beside it hold.
+    """`config.json` or a GGUF file's config, which asks for no more than the weights hold.
 
     Raises:
+        ArgumentError: It is a GGUF file, and the package gguf is not installed.
         CheckpointError: It is missing or damaged, or describes another, larger network; or the
             index of the weights names files elsewhere.
     """
+    if is_gguf(directory):
+        config = read_gguf_config(directory).to_dict()
+        _check_sizes(config, _BITS * directory.stat().st_size, directory)
+        return config
     file = directory / "config.json"
     if not file.is_file():
-        raise CheckpointError(f"{directory}: config.json is missing; is this a model directory?")
+        inside = next((each.name for each in sorted(directory.glob(f"*{GGUF}"))), None)
+        raise CheckpointError(
+            f"{directory}: config.json is missing; "
+            + (f"name the file {inside!r} in it." if inside else "is this a model directory?")
+        )
     config = _read_object(file)
     if (directory / _INDEX).is_file():
         _check_index(directory)

@@ -1,6 +1,6 @@
-"""A model's directory or hub id, and its weights, checked while they are loaded.
+"""A model's directory, GGUF file or hub id, and its weights, checked while they are loaded.
 
-Weights are read from safetensors only, and no code from a checkpoint is ever run.
+Weights are read from safetensors or GGUF only, and no code from a checkpoint is ever run.
 """
 
 from __future__ import annotations
@@ -18,25 +18,35 @@ from airrep.console.wording import shortened, shown
 from airrep.disk.paths import user_path
 from airrep.errors import CheckpointError, MissingInputError
 from airrep.language_model.checkpoint_files import read_config
+from airrep.language_model.gguf import (
+    is_gguf,
+    local_files,
+    made_plain,
+    made_whole,
+    read_gguf_config,
+    reading,
+)
 
 
 def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path:
-    """The local directory of a checkpoint; a hub id is downloaded (JSON, text, safetensors only).
+    """The local directory of a checkpoint, or its GGUF file.
+
+    What a hub id names is downloaded: JSON, text and safetensors only.
 
     Raises:
-        MissingInputError: Neither a directory nor a hub id that can be had.
+        MissingInputError: Neither a directory, a GGUF file nor a hub id that can be had.
     """
     path, name = user_path(path_or_id, "checkpoint"), str(path_or_id)
     try:
-        if path.is_dir():
+        if path.is_dir() or (path.is_file() and is_gguf(path)):
             return path
         there = path.exists()
     except OSError as error:
         raise MissingInputError(
             f"checkpoint {shown(name, 200)} cannot be read ({shortened(error, 200)})."
         ) from error
-    if there or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise MissingInputError(f"checkpoint {name!r} is not a directory.")
+    if there or name.startswith((".", "/", "~")) or name.count("/") > 1 or is_gguf(path):
+        raise MissingInputError(f"checkpoint {name!r} is not a directory, nor a GGUF file.")
     try:
         files = snapshot_download(
             name, revision=revision, allow_patterns=["*.json", "*.txt", "*.jinja", "*.safetensors"]
@@ -52,21 +62,23 @@ def find_checkpoint(path_or_id: str | Path, revision: str | None = None) -> Path
 def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) -> Any:  # noqa: ANN401
     """`kind.from_pretrained`, strict: every parameter comes from the file, every layer is used."""
     read_config(directory)
+    gguf = is_gguf(directory)
+    if gguf:
+        kwargs |= {"config": read_gguf_config(directory), **made_whole()}
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # its load report; we raise instead
     transformers_logging.disable_progress_bar()
     try:
-        model, report = kind.from_pretrained(
-            directory,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **kwargs,
-        )
+        with reading(directory):
+            model, report = kind.from_pretrained(
+                **local_files(directory),
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **kwargs,
+            )
     except CheckpointError as error:
         error.at(directory)
         raise
@@ -98,6 +110,8 @@ def load_weights(kind: Any, directory: Path, dtype: torch.dtype, **kwargs: Any) 
             f"{directory}: config.json has no place for {len(unread)} weights of the backbone, the "
             f"first is {unread[0]!r}."
         )
+    if gguf:
+        made_plain(model)
     return model
 
 

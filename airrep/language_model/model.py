@@ -20,6 +20,7 @@ from transformers import (
 from airrep.errors import CheckpointError
 from airrep.language_model.checkpoint_files import read_config
 from airrep.language_model.fingerprints import model_fingerprint
+from airrep.language_model.gguf import is_gguf, local_files, own_tokens, read_gguf_config, reading
 from airrep.language_model.loading import find_checkpoint, load_weights
 from airrep.language_model.tokens import LanguageModelFormat, Tokens, tokens_of
 from airrep.machine.hardware import default_device
@@ -54,10 +55,10 @@ class LanguageModel:
         device: str | torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> LanguageModel:
-        """Load a model by directory or hub id; safetensors only, no code from the checkpoint.
+        """Load a model; safetensors or GGUF only, no code from the checkpoint.
 
         Args:
-            path_or_id: Directory, or model id on the Hugging Face hub (downloaded).
+            path_or_id: Directory, GGUF file, or model id on the Hugging Face hub (downloaded).
             separator: See `LanguageModelFormat`.
             max_tokens: See `LanguageModelFormat`; at most what the model was built for.
             assistant_only_loss: See `LanguageModelFormat`.
@@ -65,6 +66,7 @@ class LanguageModel:
             dtype: Dtype of the weights.
 
         Raises:
+            ArgumentError: A GGUF file, and the package gguf is not installed.
             MissingInputError: No such checkpoint.
             CheckpointError: Not a causal language model, no end-of-text token, or a tokenizer with
                 more tokens than the model has embeddings.
@@ -118,11 +120,8 @@ def count_tokens(
         RecordError: See `LanguageModel.tokenize`.
     """
     directory = find_checkpoint(path_or_id)
-    read_config(directory)
     try:
-        config = AutoConfig.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+        config = network_config(directory)
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError) as error:
@@ -135,11 +134,27 @@ def count_tokens(
     return [len(tokens.ids) for tokens in model.tokenize(examples)]
 
 
+def network_config(place: Path) -> PreTrainedConfig:
+    """The config of what `find_checkpoint` found.
+
+    Raises:
+        ArgumentError: See `airrep.language_model.checkpoint_files.read_config`.
+        CheckpointError: See there.
+    """
+    read_config(place)
+    return (
+        read_gguf_config(place)
+        if is_gguf(place)
+        else AutoConfig.from_pretrained(**local_files(place))
+    )
+
+
 def _read_tokenizer(directory: Path, name: str) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+        with reading(directory):
+            tokenizer = AutoTokenizer.from_pretrained(**local_files(directory))
+        if is_gguf(directory):
+            own_tokens(tokenizer, read_gguf_config(directory).vocab_size)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{name}: no tokenizer could be read ({error}).") from error
     check_tokenizer(tokenizer, name)

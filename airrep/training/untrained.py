@@ -35,7 +35,7 @@ def gradient_encoder(
     """The encoder that `airrep.training.loop` would start from with token_pooling "gradient".
 
     Args:
-        model: Directory or hub id of the causal language model that will be fine-tuned.
+        model: Directory, GGUF file or hub id of the causal language model that will be fine-tuned.
         examples: Rows like those that it will be fine-tuned on; some thousands are looked at.
         dim: Numbers of an embedding; default 1,024, or fewer where there are fewer rows.
         separator: See `starting_point`.

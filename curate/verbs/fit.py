@@ -79,7 +79,7 @@ def fit(
     Args:
         pool: Rows like those that the model will be fine-tuned on; anything that `select` takes.
             Of a large pool some thousand rows are looked at.
-        model: Directory or hub id of the causal language model that will be fine-tuned.
+        model: Directory, GGUF file or hub id of the causal language model that will be fine-tuned.
         output: Directory for the checkpoint.
         dim: Numbers of an embedding; default 1,024, or fewer where the pool has fewer rows.
         separator: Between a prompt and a completion of text; nothing by default, as in TRL.

@@ -79,8 +79,9 @@ def harmful(
             gradient_adam or nudge, whose sign says whether a row helps or hurts. Others compare
             texts, and are refused. A scorer of your own has to have an attribute `signed` that is
             True. Scores of your own, an array or a .npy file, are taken to be signed; see `select`.
-        model: Directory or hub id of the causal language model whose gradients or losses are taken;
-            the scorers need it. Better one that has been fine-tuned on the pool (docs/harm.md).
+        model: Directory, GGUF file or hub id of the causal language model whose gradients or losses
+            are taken; the scorers need it. Better one that has been fine-tuned on the pool
+            (docs/harm.md).
         weights: How much each target counts; default all the same.
         leakage: See `select`; rows that are removed are not looked at.
         duplicates: See `select`; copies that are removed hurt like the row that stays.

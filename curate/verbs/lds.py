@@ -77,8 +77,8 @@ def lds(
         scores: Scores of your own, in place of a scorer: a .npy file (evaluation rows × pool rows)
             in the order of the rows; larger means that training on the row lowers the loss more.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
-        model: Directory or hub id of the model that was fine-tuned, if it is not where it was; it
-            has to be the same one. A benchmark does not say which it was.
+        model: Directory, GGUF file or hub id of the model that was fine-tuned, if it is not where
+            it was; it has to be the same one. A benchmark does not say which it was.
         pooling: How the scores of a subset's rows become one number: attention, sum or mean;
             or signed_attention, the softmax of the scores and not of their sizes, as the evaluation
             script of AirRep's authors has it.

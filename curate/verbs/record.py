@@ -172,7 +172,7 @@ def record(  # type: ignore[misc]  # the options of both are these
     Args:
         pool: Rows to train on; anything that `select` takes.
         evaluation: Held-out rows whose losses are measured; none of them may be in the pool.
-        model: Directory or hub id of the causal language model to fine-tune.
+        model: Directory, GGUF file or hub id of the causal language model to fine-tune.
         output: Directory for the runs; `lds` reads it.
         subsets: How many to draw; 3 or more.
         size: Rows in each: a number, or a fraction of the pool (below 1).

@@ -87,9 +87,8 @@ def select(
             (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
             Or embeddings of your own, a pair of arrays or .npy files: of the targets, of the pool.
-        model: Directory or hub id of the causal language model that will be fine-tuned, as it is
-            before that; for rds, the gradient scorers and nudge, and for a token
-            budget.
+        model: Directory, GGUF file or hub id of the causal language model that will be fine-tuned,
+            as it is before that; for rds, the gradient scorers and nudge, and for a token budget.
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.

@@ -135,7 +135,7 @@ class BenchmarkConfig:
     """A whole benchmark.
 
     Attributes:
-        model: Directory or hub id of the language model to fine-tune.
+        model: Directory, GGUF file or hub id of the language model to fine-tune.
         pool: Rows to choose from; anything `curate.select` reads.
         targets: Rows that targets and validation examples are drawn from.
         test: Rows that figures are reported on; never selected from, never trained on.

@@ -143,7 +143,8 @@ class EncoderTrainingConfig:
     """A whole training, from rows to a tested encoder.
 
     Attributes:
-        model: Directory or hub id of the language model whose fine-tuning is to be predicted.
+        model: Directory, GGUF file or hub id of the language model whose fine-tuning is to be
+            predicted.
         pool: Rows to train on; anything `curate.select` reads.
         targets: Examples whose losses are measured; None with `recorded`.
         columns: Which field is what, in all files; see `curate.select`.

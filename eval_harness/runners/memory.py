@@ -27,13 +27,13 @@ from pathlib import Path
 import psutil
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from airrep.errors import ArgumentError, RecordError
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
-from airrep.language_model.model import count_tokens
+from airrep.language_model.model import count_tokens, network_config
 from airrep.machine.hardware import default_device, dtype_named
 from airrep.records import Example
 from eval_harness.runners.base import check_blocks
@@ -76,7 +76,7 @@ def training_memory(
     """What the direct runner takes, by the formula above; nothing is loaded.
 
     Args:
-        model: Directory or hub id.
+        model: Directory, GGUF file or hub id.
         trainable: See `Recipe`.
         longest: Tokens of the longest row.
         narrow: Computed in bfloat16.
@@ -177,7 +177,7 @@ def check_fits(
     Runs on a GPU, or of another runner, are not looked at.
 
     Args:
-        model: Directory or hub id.
+        model: Directory, GGUF file or hub id.
         examples: Rows that are trained on, or measured.
         recipe: How runs train.
         max_tokens: Longer rows are cut.
@@ -218,7 +218,7 @@ class _Shape:
 
 @lru_cache
 def _shape_of(directory: str, trainable: str, narrow: bool) -> _Shape:
-    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    config = network_config(Path(directory))
     with FakeTensorMode():
         network = AutoModelForCausalLM.from_config(config).train()
         blocks = transformer_blocks(network)

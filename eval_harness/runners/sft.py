@@ -57,7 +57,7 @@ def fine_tune(
 
     Args:
         dataset: What `TrainingSet.to_trl` returns: exactly one of TRL's layouts.
-        model: Directory or hub id of a causal language model.
+        model: Directory, GGUF file or hub id of a causal language model.
         output: Directory for the trained model and its tokenizer.
         epochs: Passes over the dataset.
         max_steps: Optimizer steps, if not -1; takes precedence over `epochs`.
