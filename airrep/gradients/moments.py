@@ -37,6 +37,7 @@ from airrep.language_model.passes import (
 )
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.language_model.tokens import Tokens
+from airrep.language_model.weights import check_whole
 from airrep.records import Example
 
 _MOST_DRAWS, _FEWEST_DRAWS = 100, 10
@@ -105,12 +106,13 @@ def second_moments(
         in the order of `nn.Linear`'s weight.
 
     Raises:
-        ArgumentError: An argument is out of range, there are no examples, or the network has no
-            layer to look at.
+        ArgumentError: An argument is out of range, there are no examples, the weights are
+            quantized, or the network has no layer to look at.
         RecordError: An example has no completion.
         EmbeddingError: A gradient is NaN or infinite.
     """
     check_options(dtype, tokens_per_batch)
+    check_whole(model.network, "Adam's second moments")
     if not examples or batch_size < 1 or (draws is not None and draws < 1):
         raise ArgumentError(
             "second moments: expected examples, batch_size >= 1 and draws >= 1; found "

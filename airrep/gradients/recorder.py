@@ -59,7 +59,7 @@ class Recorder:
             [
                 torch.zeros(self._shape[0], reduction.width, device=self._device)
                 if found is None
-                else found
+                else found.to(self._device)
                 for found, reduction in zip(self._sums, self._reductions, strict=True)
             ],
             dim=1,

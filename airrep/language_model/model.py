@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from airrep.language_model.fingerprints import model_fingerprint
 from airrep.language_model.gguf import is_gguf, local_files, own_tokens, read_gguf_config, reading
 from airrep.language_model.loading import find_checkpoint, load_weights
 from airrep.language_model.tokens import LanguageModelFormat, Tokens, tokens_of
-from airrep.machine.hardware import default_device
+from airrep.language_model.weights import hold_in, loaded_in
+from airrep.machine.number_types import ModelDtype
+from airrep.machine.placement import DeviceMap, place
 from airrep.records import Example
 from airrep.template import text_fingerprint
 
@@ -53,7 +55,8 @@ class LanguageModel:
         max_tokens: int = 1024,
         assistant_only_loss: bool = False,
         device: str | torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        device_map: DeviceMap | None = None,
+        dtype: torch.dtype | ModelDtype = torch.float32,
     ) -> LanguageModel:
         """Load a model; safetensors or GGUF only, no code from the checkpoint.
 
@@ -63,22 +66,39 @@ class LanguageModel:
             max_tokens: See `LanguageModelFormat`; at most what the model was built for.
             assistant_only_loss: See `LanguageModelFormat`.
             device: Where to compute; default the process's GPU if there is one, else the CPU.
-            dtype: Dtype of the weights.
+            device_map: For scoring alone, in place of `device`: where each part of the network is,
+                by the names of modules, or "auto": spread over the GPUs that there are. Default
+                "auto" where one process has several GPUs, and the weights do not fit into one.
+            dtype: Number type of the weights. "int8" and "int4" are those of the linear layers in
+                the blocks, for scoring alone; all else is bfloat16 then.
 
         Raises:
-            ArgumentError: A GGUF file, and the package gguf is not installed.
+            ArgumentError: The dtype is unknown or does not suit the model, `device` and
+                `device_map` are both given, or it is a GGUF file and gguf is not installed.
             MissingInputError: No such checkpoint.
             CheckpointError: Not a causal language model, no end-of-text token, or a tokenizer with
                 more tokens than the model has embeddings.
         """
         directory = find_checkpoint(path_or_id)
-        network = load_weights(AutoModelForCausalLM, directory, dtype)
+        whole = loaded_in(dtype) if isinstance(dtype, str) else dtype
+        network = load_weights(AutoModelForCausalLM, directory, whole)
+        if isinstance(dtype, str):
+            hold_in(network, dtype)
         tokenizer = _read_tokenizer(directory, str(path_or_id))
         _check_size(tokenizer, network, str(path_or_id))
-        network = network.to(device if device is not None else default_device()).eval()
+        place(network.eval(), device, device_map)
         longest = _bounded(max_tokens, network.config)
         made = LanguageModelFormat(separator, longest, assistant_only_loss)
         return cls(network, tokenizer, str(path_or_id), made)
+
+    def held_in(self, dtype: ModelDtype) -> LanguageModel:
+        """The model with its weights in another number type; this one is of no use afterwards.
+
+        Raises:
+            ArgumentError: The dtype is unknown or does not suit the model.
+        """
+        hold_in(self.network, dtype)
+        return replace(self)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -29,6 +29,7 @@ from airrep.language_model.batching import (
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.token_losses import from_start
 from airrep.language_model.tokens import Tokens
+from airrep.language_model.weights import QuantizedLinear
 from airrep.machine.arguments import check_count
 from airrep.machine.hardware import check_dtype, dtype_named
 from airrep.records import Example
@@ -98,6 +99,8 @@ def pass_tokens(network: PreTrainedModel) -> int:
 def is_large(network: PreTrainedModel) -> bool:
     """Whether the products, not the calls, are most of a pass: some 34 million weights or more."""
     count: int = network.base_model.num_parameters(exclude_embeddings=True)
+    quantized = (each for each in network.modules() if isinstance(each, QuantizedLinear))
+    count += sum(each.in_features * each.out_features for each in quantized)
     return count >= LARGE_MODEL_PARAMETERS
 
 

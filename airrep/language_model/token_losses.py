@@ -71,7 +71,10 @@ def _head_only_at(
     if head is None:
         raise ArgumentError(f"{type(network).__name__} has no LM head, so its losses are unknown.")
     whole, patched = head.forward, vars(head).get("forward")  # as accelerate's hooks patch it
-    head.forward = lambda states: in_blocks(whole, states[rows, columns])
+    # of a network on several devices, the head need not be where the tokens are
+    head.forward = lambda states: in_blocks(
+        whole, states[rows.to(states.device), columns.to(states.device)]
+    )
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The machine and the interpreter: processes, precision of the hardware, seeds, imports.
+"""The machine and the interpreter: processes, number types, devices, seeds, imports.
 
-Not here: anything that knows texts, models or scores.
+Not here: anything that knows texts, tokens or scores.
 """

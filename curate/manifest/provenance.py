@@ -18,7 +18,8 @@ from selection.constraints.standing import Standing
 MANIFEST_FILE = "manifest.json"
 FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
-_LATER = ("modules",)  # arguments that earlier manifests lack, which is as if they were None
+# arguments that earlier manifests lack, which is as if they were these
+_LATER = {"modules": None, "model_dtype": "float32"}
 _NO_MATTER = ("pool", "targets", "test", "store", "tokens_per_batch", "format")  # arguments
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
@@ -99,7 +100,7 @@ def run_of(
         "arguments": {
             name: value
             for name, value in arguments.items()
-            if name not in _NO_MATTER and not (value is None and name in _LATER)
+            if name not in _NO_MATTER and not (name in _LATER and value == _LATER[name])
         },
         "inputs": {name: record["fingerprint"] for name, record in records.items()},
     }

@@ -18,6 +18,7 @@ from airrep.disk.paths import user_path
 from airrep.engines import Engine, EngineName
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
+from airrep.machine.number_types import ModelDtype
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.manifest.arguments import replayable
 from curate.rows.io import OnBadRow
@@ -30,6 +31,7 @@ from curate.stages.pool_guard import PoolGuard
 from curate.stages.scorer_choice import (
     EncoderChoice,
     ScorerChoice,
+    check_model_dtype,
     check_scorer,
     make_scorer,
     takes_modules,
@@ -103,6 +105,7 @@ class ScoringRequest:
     seed: int = 0
     progress: bool = False
     keeps_gradients: bool = True
+    model_dtype: ModelDtype = "float32"
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -110,6 +113,7 @@ class ScoringRequest:
     def check(self, *, counts_tokens: bool = False) -> None:
         """Refuse an unknown scorer, and a model that is missing or of no use (`check_scorer`)."""
         check_scorer(self.scorer, self.model, counts_tokens=counts_tokens)
+        check_model_dtype(self.scorer, self.model, self.model_dtype)
         if self.modules is not None and not takes_modules(self.scorer):
             raise ArgumentError(
                 "modules names layers of the model whose gradients are looked at, and this scorer "
@@ -135,6 +139,7 @@ class ScoringRequest:
             self.scorer,
             encoder=self.encoder,
             model=self.model if uses(self.scorer, "model") else None,
+            model_dtype=self.model_dtype,
             store=store or self.store,
             gradient_store=self.store if self.keeps_gradients else None,
             modules=self.modules,

@@ -11,6 +11,7 @@ import numpy as np
 from airrep.disk.paths import user_path
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
+from airrep.machine.number_types import ModelDtype
 from airrep.store import EmbeddingStore, FingerprintedEncoder
 from curate.stages.own_scores import (
     OwnArray,
@@ -39,6 +40,7 @@ def make_scorer(
     *,
     encoder: EncoderChoice | None = None,
     model: str | Path | LanguageModel | None = None,
+    model_dtype: ModelDtype = "float32",
     store: str | Path | None = None,
     gradient_store: str | Path | None = None,
     modules: str | Sequence[str] | None = None,
@@ -57,6 +59,7 @@ def make_scorer(
         encoder: For airrep: directory, hub id or encoder, or embeddings of one's own, those of the
             targets and those of the pool; default the built-in encoder.
         model: For rds, the gradient scorers and nudge: the language model that will be fine-tuned.
+        model_dtype: Number type that its weights are held in.
         store: For airrep: where the pool's embeddings are kept.
         gradient_store: For gradient and gradient_cosine: where the pool's gradients are kept; of
             one scorer among several, in a directory beside it that is named after both.
@@ -77,7 +80,7 @@ def make_scorer(
     names = _names(scorer)
     if names is None:
         return cast("Scorer", scorer)
-    loaded = None if model is None else load_model(model)  # once for all
+    loaded = None if model is None else load_model(model, dtype=model_dtype)  # once for all
     batches: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
 
     def made(name: Any) -> Scorer:  # noqa: ANN401 (a name or scores of one's own)
@@ -158,6 +161,26 @@ def check_scorer(
             f"scorer {called!r} does not look at the language model that will be "
             f"fine-tuned, and there is no token budget to count; leave out model, or choose one of "
             f"{', '.join(name for name in SCORERS if uses(name, 'model'))}."
+        )
+
+
+def check_model_dtype(scorer: ScorerChoice, model: object | None, model_dtype: str) -> None:
+    """Refuse a number type that no model is loaded in.
+
+    Raises:
+        ArgumentError: No scorer looks at a model, or it is loaded already.
+    """
+    if model_dtype == "float32":
+        return
+    if not uses(scorer, "model"):
+        raise ArgumentError(
+            f"model_dtype {model_dtype!r} says what a model's weights are held in, and this scorer "
+            "looks at none. Leave model_dtype out, or choose rds, gradient or gradient_cosine."
+        )
+    if model is not None and not isinstance(model, str | Path):
+        raise ArgumentError(
+            f"model_dtype {model_dtype!r}: the model is loaded already; say it there: "
+            f"LanguageModel.from_pretrained(..., dtype={model_dtype!r})."
         )
 
 

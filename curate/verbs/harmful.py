@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airrep.errors import ArgumentError
+from airrep.machine.number_types import ModelDtype
 from curate.guard import Duplicates, Leakage
 from curate.rows.io import OnBadRow
 from curate.selection_run import SelectionRun
@@ -46,6 +47,7 @@ def harmful(
     test: Source | None = None,
     scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "gradient",
     model: str | Path | LanguageModel | None = None,
+    model_dtype: ModelDtype = "float32",
     weights: Sequence[float] | None = None,
     leakage: Leakage = "remove",
     duplicates: Duplicates = "first",
@@ -82,6 +84,7 @@ def harmful(
         model: Directory, GGUF file or hub id of the causal language model whose gradients or losses
             are taken; the scorers need it. Better one that has been fine-tuned on the pool
             (docs/harm.md).
+        model_dtype: Number type that its weights are held in while it scores; see `select`.
         weights: How much each target counts; default all the same.
         leakage: See `select`; rows that are removed are not looked at.
         duplicates: See `select`; copies that are removed hurt like the row that stays.
@@ -122,7 +125,15 @@ def harmful(
             inputs=InputRequest(pool, targets, test, columns, target_columns, roles, on_bad_row),
             guard=GuardRequest(leakage, duplicates),
             scoring=ScoringRequest(
-                scorer, None, model, store, modules, tokens_per_batch, seed=seed, progress=progress
+                scorer,
+                None,
+                model,
+                store,
+                modules,
+                tokens_per_batch,
+                seed=seed,
+                progress=progress,
+                model_dtype=model_dtype,
             ),
             choice=ChoiceRequest(
                 k, LowestMean(only_negative=True), weights=weights, seed=seed, default_k=DEFAULT_K

@@ -14,13 +14,20 @@ import numpy.typing as npt
 from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError
 from airrep.machine.arguments import check_seed
+from airrep.machine.number_types import ModelDtype
 from airrep.records import with_roles
 from curate.rows.io import OnBadRow
 from curate.stages.inputs import Source
 from curate.stages.own_scores import check_shape, own_scores
 from curate.stages.recorded_model import recorded_model
 from curate.stages.runs_and_rows import read_lds_benchmark, read_runs
-from curate.stages.scorer_choice import check_scorer, load_model, make_scorer, uses
+from curate.stages.scorer_choice import (
+    check_model_dtype,
+    check_scorer,
+    load_model,
+    make_scorer,
+    uses,
+)
 from eval_harness.measures.datamodeling import LdsResult, ScoringCost, lds_of_predictions
 from eval_harness.measures.predictions import (
     LdsPooling,
@@ -51,6 +58,7 @@ def lds(
     scores: str | Path | npt.NDArray[np.floating] | None = None,
     encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
     model: str | Path | LanguageModel | None = None,
+    model_dtype: ModelDtype = "float32",
     pooling: LdsPooling = "attention",
     scale: float | None = None,
     draws: int = 1000,
@@ -79,6 +87,7 @@ def lds(
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
         model: Directory, GGUF file or hub id of the model that was fine-tuned, if it is not where
             it was; it has to be the same one. A benchmark does not say which it was.
+        model_dtype: Number type that its weights are held in while it scores; see `select`.
         pooling: How the scores of a subset's rows become one number: attention, sum or mean;
             or signed_attention, the softmax of the scores and not of their sizes, as the evaluation
             script of AirRep's authors has it.
@@ -115,6 +124,7 @@ def lds(
     check_scorer(
         scorer, "given" if by_model and benchmark is None else model if benchmark else None
     )
+    check_model_dtype(scorer, model, model_dtype)
     check_seed(seed)
     wanted = with_roles(columns, roles)
     asked = wanted if evaluation_columns is None else with_roles(evaluation_columns, roles)
@@ -137,6 +147,8 @@ def lds(
         measured = read_runs(runs, pool, evaluation, wanted, asked, on_bad_row)
         if by_model or model is not None:
             loaded = recorded_model(user_path(runs, "runs"), measured.recorded, model)
+    if loaded is not None and model_dtype != "float32":
+        loaded = loaded.held_in(model_dtype)  # only now: runs know their model in float32
     everyone = np.arange(len(measured.evaluation))
     plan = measured.recorded.plan
     positions = plan.roles.get("test", everyone)  # all, unless drawn with other roles

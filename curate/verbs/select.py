@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airrep.engines import EngineName
+from airrep.machine.number_types import ModelDtype
 from curate.guard import Duplicates, Leakage
 from curate.rows.io import OnBadRow
 from curate.selection_run import SelectionRun
@@ -44,6 +45,7 @@ def select(
     selector: SelectorName | Selector | None = None,
     encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
     model: str | Path | LanguageModel | None = None,
+    model_dtype: ModelDtype = "float32",
     scale: float | None = None,
     weights: Sequence[float] | None = None,
     constraints: Constraints | Mapping[str, Any] | None = None,
@@ -89,6 +91,9 @@ def select(
             Or embeddings of your own, a pair of arrays or .npy files: of the targets, of the pool.
         model: Directory, GGUF file or hub id of the causal language model that will be fine-tuned,
             as it is before that; for rds, the gradient scorers and nudge, and for a token budget.
+        model_dtype: Number type that the model's weights are held in while it scores: float32,
+            bfloat16 (2 bytes a weight), or, of the layers in the blocks, int8 or int4 (1.1 or 0.6
+            bytes), which gradient_adam and nudge do not take (docs/large-models.md).
         scale: For the greedy and coverage selectors: inverse temperature of the pooling; default
             the scorer's own.
         weights: How much each target counts; default all the same.
@@ -153,6 +158,7 @@ def select(
                 tokens_per_batch,
                 seed=seed,
                 progress=progress,
+                model_dtype=model_dtype,
             ),
             choice=ChoiceRequest(k, selector, scale, weights, constraints, memory_limit, seed),
             output=OutputRequest(output, format, overwrite),

@@ -81,9 +81,12 @@ def read_by_model(
 
     Gradients have counts of their own: the `rank` or `width` of a layer's, and all `features`.
     """
-    from airrep.language_model.passes import computed_in  # here, because it brings torch
+    from airrep.language_model.passes import computed_in  # here, because they bring torch
+    from airrep.language_model.weights import held_in
 
-    used = computed_in(model, dtype)
+    used, held = computed_in(model, dtype), held_in(model.network)
+    if held != "float32":
+        used = f"{used}, weights in {held}"
     return read_with(
         scorer, model.name, model.fingerprint, used, **{"encoded": len(pool), **counts}
     )
