@@ -19,7 +19,7 @@ libraries and the compiler, if there is one. On a CPU it should be at least what
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from airrep.errors import ArgumentError, RecordError
+from airrep.gradients.memory import GAPS, LIBRARIES, as_gib, count_weights, saved_bytes
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
@@ -40,11 +41,8 @@ from eval_harness.runners.base import check_blocks
 from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
 from eval_harness.runners.recipe import Recipe, Trainable
 
-_GAPS = 1.7
 _COMPILER = 1536 << 20
-_LIBRARIES = 700 << 20
 _SHARE_OF_FREE = 0.75
-_TOKENS = 64  # of the row whose activations are counted
 _LOOKED_AT = 16  # rows, those of the longest texts
 
 
@@ -67,7 +65,7 @@ class TrainingMemory:
     @property
     def total(self) -> int:
         """All of it, with what is short-lived and the libraries."""
-        return int(_GAPS * (self.weights + self.training + self.activations)) + self.libraries
+        return int(GAPS * (self.weights + self.training + self.activations)) + self.libraries
 
 
 def training_memory(
@@ -97,7 +95,7 @@ def training_memory(
         weights = (4 + 2 * narrow) * shape.weights
     tokens = max(TOKENS_AT_ONCE, longest)
     activations = shape.activations * tokens + 16 * LOGITS_AT_ONCE * shape.vocabulary
-    libraries = _LIBRARIES + _COMPILER * compiled
+    libraries = LIBRARIES + _COMPILER * compiled
     return TrainingMemory(weights, 16 * shape.trained, activations, libraries)
 
 
@@ -149,15 +147,15 @@ def check_memory(
         except ArgumentError:  # no layers of that kind
             continue
         if other != trainable:
-            others.append(f"--trainable {other} takes {_gib(found)}")
+            others.append(f"--trainable {other} takes {as_gib(found)}")
     if longest > TOKENS_AT_ONCE:
         others.append(f"rows cut at {TOKENS_AT_ONCE} tokens (--max-tokens {TOKENS_AT_ONCE})")
     others.append("a larger --memory-limit, or a smaller model")
     what = f"{trainable}, compiled," if compiled else trainable
     raise ArgumentError(
-        f"{model}: training {what} takes about {_gib(needed.total)} (weights "
-        f"{_gib(needed.weights)}, gradients and moments {_gib(needed.training)}, activations "
-        f"{_gib(needed.activations)}), and the limit is {_gib(limit)}. What would help: "
+        f"{model}: training {what} takes about {as_gib(needed.total)} (weights "
+        f"{as_gib(needed.weights)}, gradients and moments {as_gib(needed.training)}, activations "
+        f"{as_gib(needed.activations)}), and the limit is {as_gib(limit)}. What would help: "
         f"{'; '.join(others)}."
     )
 
@@ -223,48 +221,22 @@ def _shape_of(directory: str, trainable: str, narrow: bool) -> _Shape:
         network = AutoModelForCausalLM.from_config(config).train()
         blocks = transformer_blocks(network)
         return _Shape(
-            weights=_count(network.parameters()),
-            in_blocks=_count(blocks[1].parameters()),
+            weights=count_weights(network.parameters()),
+            in_blocks=count_weights(blocks[1].parameters()),
             trained=_trained(network, Trainable.parse(trainable)),
-            activations=_activations(network, narrow) // _TOKENS,
+            activations=saved_bytes(network, narrow),
             vocabulary=network.get_output_embeddings().weight.shape[0],
         )
 
 
-def _count(parameters: Iterable[torch.Tensor]) -> int:
-    return sum(parameter.numel() for parameter in parameters)
-
-
 def _trained(network: PreTrainedModel, trainable: Trainable) -> int:
     if trainable.kind == "all":
-        return _count(network.parameters())
+        return count_weights(network.parameters())
     check_blocks(network, trainable)
     if trainable.kind == "last":
-        return sum(_count(block.parameters()) for _, block in last_blocks(network, trainable.size))
+        return sum(
+            count_weights(block.parameters()) for _, block in last_blocks(network, trainable.size)
+        )
     name, blocks = transformer_blocks(network)
     layers = adapted_layers(blocks, name).values()
     return sum(trainable.size * (each.in_features + each.out_features) for each in layers)
-
-
-def _activations(network: PreTrainedModel, narrow: bool) -> int:
-    """Bytes that the backward pass of one row of `_TOKENS` needs, beside the weights."""
-    own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    seen: dict[int, torch.Tensor] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.untyped_storage()._cdata not in own:
-            seen[tensor.untyped_storage()._cdata] = tensor  # kept, so that no other takes its place
-        return tensor
-
-    ids = torch.zeros(1, _TOKENS, dtype=torch.int64)
-    mask = torch.ones(1, 1, _TOKENS, _TOKENS, dtype=torch.bool)
-    with (
-        torch.autocast("cpu", torch.bfloat16, enabled=narrow),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-    ):
-        network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
-    return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
