@@ -27,7 +27,8 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from airrep.console.progress import bar, counted_by
+from airrep.console.progress import announce, bar, counted_by
+from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable, write_json
 from airrep.disk.parts import discard
 from airrep.disk.paths import user_path
@@ -217,6 +218,8 @@ class EmbeddingStore:
                 engine = engine or Launched()
                 shards = self._new_shards(order, examples, texts, digests, engine.at_once)
                 there = len(examples) - encoded
+                asked = f"{encoded:,} of {counted(len(examples), 'row')}"
+                announce("embed", asked, shown=progress)
                 with (
                     bar(len(examples), "embed", done=there, shown=progress) as shown,
                     counted_by(shown),

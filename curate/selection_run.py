@@ -25,6 +25,7 @@ from curate.stages.destination import check_run
 from curate.stages.inputs import Input, Inputs, compares_answers, what_is_scored
 from curate.stages.pool_guard import Kept, PoolGuard
 from curate.stages.requests import SelectionRequest
+from curate.stages.scorer_choice import announce_scoring
 from curate.training_set import TrainingSet
 from curate.writing.file_format import ending_of, is_of_trainer
 from curate.writing.formats import check_format_fits
@@ -144,6 +145,10 @@ class SelectionRun:
             if "selector" in self.arguments and self.arguments["selector"] is None:
                 self.arguments["selector"] = selector.name
                 self._check_run(inputs)
+            scoring, rows = self.request.scoring, len(guard.to_score)
+            announce_scoring(
+                scoring.scorer, scorer.name, rows, len(inputs.targets), shown=scoring.progress
+            )
             with kept_in(self.request.output.directory, PARTS):
                 return scorer.score(inputs.targets, guard.to_score), selector
 

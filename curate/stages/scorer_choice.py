@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
+from airrep.console.progress import announce
+from airrep.console.wording import counted
 from airrep.disk.paths import user_path
 from airrep.engines import Engine
 from airrep.errors import ArgumentError
@@ -102,6 +104,22 @@ def make_scorer(
 
     parts = [made(name) for name in names]
     return parts[0] if len(parts) == 1 else scorers.ScoreAverage(parts)
+
+
+def announce_scoring(
+    scorer: ScorerChoice, name: str, rows: int, targets: int, *, shown: bool
+) -> None:
+    """Say how much is scored, before it is, where each row takes a pass through a language model.
+
+    Args:
+        scorer: See `make_scorer`.
+        name: What the scorer is called.
+        rows: How many pool rows there are.
+        targets: How many targets there are.
+        shown: Whether anything is shown at all.
+    """
+    scored = counted(rows, "row"), counted(targets, "target")
+    announce("score", *scored, f"by {name}", shown=shown and uses(scorer, "model"))
 
 
 def _embedding_scorer(

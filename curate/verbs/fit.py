@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from airrep.console.progress import announce
 from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable
 from airrep.disk.parts import discard, kept_in
@@ -127,6 +128,7 @@ def fit(
     binding = directory / BINDING
     if binding.exists():
         claim(binding, belongs, "fitted encoder")
+    announce("fit", f"gradients of {counted(len(examples), 'row')}", shown=progress)
     with kept_in(directory, _PARTS):
         encoder = gradient_encoder(
             model,

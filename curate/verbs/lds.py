@@ -22,6 +22,7 @@ from curate.stages.own_scores import check_shape, own_scores
 from curate.stages.recorded_model import recorded_model
 from curate.stages.runs_and_rows import read_lds_benchmark, read_runs
 from curate.stages.scorer_choice import (
+    announce_scoring,
     check_model_dtype,
     check_scorer,
     load_model,
@@ -166,6 +167,7 @@ def lds(
             rows=(measured.evaluation, measured.pool),
         )
         tested = [measured.evaluation[i] for i in positions.tolist()]
+        announce_scoring(scorer, made.name, len(measured.pool), len(tested), shown=progress)
         began = time.perf_counter()
         values = made.score(tested, measured.pool)
         check_shape(made.name, values.shape, (len(tested), len(measured.pool)), _EVALUATED)

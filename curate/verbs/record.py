@@ -251,6 +251,7 @@ def record(  # type: ignore[misc]  # the options of both are these
         None if memory_limit is None else memory_of(memory_limit),
         runner=runner,
         compiled=compiled,
+        progress=progress,
     )
     loaded = load_model(model, separator=separator, max_tokens=max_tokens)
     tokens = _tokens(loaded, trained_on) + _tokens(loaded, judged_on)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ def make_method(
     options: Mapping[str, Any],
     model: LanguageModel,
     others: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    progress: bool = False,
 ) -> Method:
     """A method by its name in a config.
 
@@ -71,7 +73,8 @@ def make_method(
     gradient_cosine (options of `GradientScorer`), gradient_adam (of `AdamGradientScorer`),
     nudge (of `NudgeScorer`), same_source; and "a+b" for the mean of two
     methods' standardized scores, with the options that they have in `others`, the config's methods.
-    An option `kind` says what a name of your own stands for.
+    An option `kind` says what a name of your own stands for. With `progress`, scorers that can show
+    a progress bar do.
 
     Raises:
         ArgumentError: An unknown method, or options it does not have.
@@ -83,7 +86,18 @@ def make_method(
     except TypeError as error:
         raise ArgumentError(f"methods.{name}: {error}.") from error
     identity = f"{kind} {_identity(scorer, model)}"
-    return Method(name, scorer, identity)
+    return Method(name, _showing(scorer) if progress else scorer, identity)
+
+
+def _showing(scorer: Scorer) -> Scorer:
+    """The same scorer with progress bars, if it can show any."""
+    if isinstance(scorer, ScoreAverage):
+        return ScoreAverage([_showing(part) for part in scorer.scorers])
+    if isinstance(scorer, EmbeddingScorer):
+        return replace(scorer, options={**scorer.options, "progress": True})
+    if is_dataclass(scorer) and hasattr(scorer, "progress"):
+        return replace(scorer, progress=True)
+    return scorer
 
 
 def _make(

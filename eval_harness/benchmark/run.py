@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from airrep.console.progress import announce
+from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable
 from airrep.disk.paths import user_path
 from airrep.language_model.model import LanguageModel
@@ -98,14 +100,23 @@ def run_benchmark(
     check_disjoint({name: rows.examples for name, rows in files_read.items()})
     check_writable(directory)
     every = [example for rows in files_read.values() for example in rows.examples]
-    check_fits(config.model, every, config.recipe, config.max_tokens, runner=config.runner)
+    check_fits(
+        config.model,
+        every,
+        config.recipe,
+        config.max_tokens,
+        runner=config.runner,
+        progress=progress,
+    )
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )
     longest = longest_tokens(model, every)
     runner, note = choose_runner(config.runner, model, config.recipe, longest, config.stack)
     methods = {
-        name: make_method(name, config.methods.get(name, {}), model, config.methods)
+        name: make_method(
+            name, config.methods.get(name, {}), model, config.methods, progress=progress
+        )
         for name in config.method_names
     }
     files = ScoreFiles(directory / "scores")
@@ -121,6 +132,15 @@ def run_benchmark(
     claim(directory / "config.json", _stated(config), "benchmark")
     digests = {name: rows.digest for name, rows in files_read.items()}
     claim(directory / "inputs.json", {**digests, **provenance(runner)}, "benchmark")
+    on_subsets = 0 if part is None else len(part.plan.runs) * (1 + len(part.config.cheap))
+    on_selections = 0 if trials is None else len(trials.jobs) * len(trials.arms)
+    announce(
+        "benchmark",
+        f"{counted(on_subsets, 'run')} on subsets" if on_subsets else "",
+        f"{counted(on_selections, 'run')} on selections" if on_selections else "",
+        f"rows scored by {counted(len(methods), 'method')}",
+        shown=progress,
+    )
     texts = [f"Trained one at a time: {note}"] if note else []
     report = None
     if part is not None:

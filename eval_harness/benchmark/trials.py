@@ -108,6 +108,7 @@ class Trials:
         """
         self.check()
         place = self.directory / "trials"
+        self._score_pools(place)
 
         def do(name: str) -> None:
             with kept_in(place, name):
@@ -127,6 +128,16 @@ class Trials:
             progress=progress,
         )
         return [row for name in self.jobs for row in read_trial(place / f"{name}.json")]
+
+    def _score_pools(self, place: Path) -> None:
+        """All scores, before the trials: what the first takes then tells what the others will."""
+        scorers = dict.fromkeys(arm.scorer for arm in self.arms if arm.scorer not in CONTROLS)
+        left = {
+            job[0]: job for name, job in self.jobs.items() if not (place / f"{name}.json").exists()
+        }
+        for setting, source, seed, _ in left.values():
+            for scorer in scorers:
+                self._scores(self.problems.make(setting, source, seed), scorer)
 
     def check(self) -> None:
         """Refuse, before any training, what cannot be run.

@@ -41,11 +41,23 @@ class DrawnRuns:
 
     @classmethod
     def draw(
-        cls, files: Mapping[str, Sequence[Example]], config: EncoderTrainingConfig, directory: Path
+        cls,
+        files: Mapping[str, Sequence[Example]],
+        config: EncoderTrainingConfig,
+        directory: Path,
+        *,
+        progress: bool,
     ) -> DrawnRuns:
         """Hold rows out and draw subsets; see `share_out_rows` and `draw_all`."""
         every = [example for given in files.values() for example in given]
-        check_fits(config.model, every, config.recipe, config.max_tokens, runner=config.runner)
+        check_fits(
+            config.model,
+            every,
+            config.recipe,
+            config.max_tokens,
+            runner=config.runner,
+            progress=progress,
+        )
         rows = share_out_rows(files, config)
         return cls(rows, *draw_all(rows, config, directory / "evaluation"), config, files)
 

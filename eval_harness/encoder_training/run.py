@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airrep.console.progress import announce
+from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable
 from airrep.disk.paths import user_path
 from airrep.disk.temporary import is_temporary
@@ -107,7 +109,7 @@ def train_and_test(
     check_writable(directory)
     runs: DrawnRuns | RecordedRuns
     if config.recorded is None:
-        runs = DrawnRuns.draw(files, config, directory)
+        runs = DrawnRuns.draw(files, config, directory, progress=progress)
     else:
         runs = RecordedRuns.read(files["pool"], config, directory, pool_rows)
     splits, evaluation = runs.splits, runs.evaluation
@@ -116,7 +118,8 @@ def train_and_test(
     )
     bound = runs.bind(model)
     methods = [
-        make_method(name, options, model) for name, options in config.evaluation.methods.items()
+        make_method(name, options, model, progress=progress)
+        for name, options in config.evaluation.methods.items()
     ]
     if config.teaches is not None:
         check_teacher(config.teaches, model, config.training)
@@ -125,6 +128,13 @@ def train_and_test(
     digests = {name: Rows(each, [""] * len(each)).digest for name, each in files.items()}
     claim(directory / "inputs.json", {**digests, **bound}, "training")
 
+    plans = [*(split.plan for split in splits), evaluation.plan]
+    announce(
+        "train",
+        counted(sum(len(plan.runs) for plan in plans), "run"),
+        f"then up to {counted(config.training.steps, 'step')} of the encoder",
+        shown=progress,
+    )
     losses, measured = runs.measure(directory, progress=progress)
     learned = learn(
         config, model, splits, losses, evaluation, measured, directory, progress=progress

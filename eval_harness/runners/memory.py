@@ -29,6 +29,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from airrep.console.progress import announce
 from airrep.errors import ArgumentError, RecordError
 from airrep.gradients.memory import GAPS, LIBRARIES, as_gib, count_weights, saved_bytes
 from airrep.language_model.blocks import last_blocks, transformer_blocks
@@ -169,6 +170,7 @@ def check_fits(
     *,
     runner: str = "auto",
     compiled: bool = False,
+    progress: bool = False,
 ) -> None:
     """Refuse runs that the direct runner has no memory for, before anything is loaded.
 
@@ -182,6 +184,7 @@ def check_fits(
         limit: Bytes that a run may take; default `free_memory`.
         runner: See `eval_harness.runners.choice.choose_runner`.
         compiled: With torch.compile.
+        progress: Say what a run takes.
 
     Raises:
         ArgumentError: They take more.
@@ -195,14 +198,17 @@ def check_fits(
         longest = max(count_tokens(model, texts[-_LOOKED_AT:], max_tokens=max_tokens))
     except RecordError:
         return  # it is said with its file and row when all rows are tokenized
-    check_memory(
+    limit = free_memory() if limit is None else limit
+    needed = check_memory(
         model,
         recipe.trainable,
-        free_memory() if limit is None else limit,
+        limit,
         longest=longest,
         narrow=dtype_named(recipe.precision, device) is torch.bfloat16,
         compiled=compiled,
     )
+    taken = f"a run takes about {as_gib(needed.total)}, and may take {as_gib(limit)}"
+    announce("memory", taken, shown=progress)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from airrep.console.progress import bar, counted_by
+from airrep.console.progress import announce, bar, counted_by
+from airrep.console.wording import counted
 from airrep.disk.atomic import check_writable
 from airrep.disk.locks import try_lock
 
@@ -47,13 +48,27 @@ def do_jobs(
 
     reached, note = finished()
     total = sum(steps.values())
-    with bar(total, title, "step", done=reached, shown=progress) as shown, counted_by(shown):
+    to_do = sum(not done(part) for part in steps)
+    announce(
+        title,
+        f"{to_do:,} of {len(steps):,} to do",
+        counted(total - reached, "step of the optimizer", "steps of the optimizer"),
+        shown=progress,
+    )
+    with (
+        bar(total, title, "step", done=reached, shown=progress, timed=False) as shown,
+        counted_by(shown),
+    ):
         shown.note(note)
-        for name in take_jobs(directory, list(jobs), lambda name: all(map(done, jobs[name]))):
+        taken = take_jobs(directory, list(jobs), lambda name: all(map(done, jobs[name])))
+        for number, name in enumerate(taken):
             do(name)
             reached, note = finished()
             shown.note(note)
             shown.reach(reached)
+            if number == 0:
+                left = sum(not done(part) for part in steps)
+                shown.timed(len(jobs[name]), title.removesuffix("s"), left)
 
 
 def take_jobs(directory: Path, jobs: Sequence[str], done: Callable[[str], bool]) -> Iterator[str]:

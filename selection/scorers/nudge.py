@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from airrep.console.progress import bar, counted_by
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import ArgumentError, EmbeddingError
@@ -185,24 +186,31 @@ class NudgeScorer:
             device = model.network.device.type
             return f"{settings} {model.fingerprint} {device} {read} {cluster_of.tolist()}"
 
+        def column(number: int) -> Float64:
+            if number == 0:
+                forward = self.difference == "forward"
+                return losses({}, 0.0) if forward else np.zeros(len(rows))
+            members = [tokens[i] for i in np.flatnonzero(cluster_of == number - 1)]
+            direction = adam_direction(model, members, moments, **self._shared)
+            if self.difference == "jvp":
+                return slopes(model, rows, direction, **shown) * self.learning_rate
+            if self.difference == "central":
+                return (losses(direction, -far) - losses(direction, far)) / (2 * self.step)
+            return (columns[0] - losses(direction, far)) / self.step
+
         columns = np.zeros((1 + steps, len(rows)))  # first the losses before, if they are needed
         kept = kept_steps(made_by)
         done, found = kept.find()
         columns = found[0] if done else columns
-        for number in range(done, 1 + steps):
-            if number == 0:
-                columns[0] = losses({}, 0.0) if self.difference == "forward" else 0.0
-                continue
-            members = [tokens[i] for i in np.flatnonzero(cluster_of == number - 1)]
-            direction = adam_direction(model, members, moments, **self._shared)
-            if self.difference == "jvp":
-                columns[number] = slopes(model, rows, direction, **shown) * self.learning_rate
-            elif self.difference == "central":
-                both = losses(direction, -far) - losses(direction, far)
-                columns[number] = both / (2 * self.step)
-            else:
-                columns[number] = (columns[0] - losses(direction, far)) / self.step
-            kept.put(number + 1, columns.nbytes, lambda: [columns])
+        before, each = {"forward": (1, 1), "central": (0, 2), "jvp": (0, 1)}[self.difference]
+        passes = [len(rows) * times for times in (before, *[each] * steps)]
+        with (
+            bar(sum(passes), "passes", done=sum(passes[:done]), shown=self.progress) as whole,
+            counted_by(whole),
+        ):
+            for number in range(done, 1 + steps):
+                columns[number] = column(number)
+                kept.put(number + 1, columns.nbytes, lambda: [columns])
         if not np.isfinite(columns).all():
             raise EmbeddingError(
                 f"{self.name}: a pool row's loss is NaN or infinite under {model.name}. If all of "
