@@ -37,6 +37,7 @@ from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
 from airrep.language_model.model import count_tokens, network_config
 from airrep.machine.hardware import default_device, dtype_named
+from airrep.machine.memory import available_memory
 from airrep.records import Example
 from eval_harness.runners.base import check_blocks
 from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
@@ -44,6 +45,8 @@ from eval_harness.runners.recipe import Recipe, Trainable
 
 _COMPILER = 1536 << 20
 _SHARE_OF_FREE = 0.75
+_SMALLER = ("last:4", "lora:16", "last:1", "lora:4")  # what takes less, the most learning first
+_WAYS = 5  # that are named
 _LOOKED_AT = 16  # rows, those of the longest texts
 
 
@@ -101,8 +104,8 @@ def training_memory(
 
 
 def free_memory() -> int:
-    """Bytes that a run may take by default: three quarters of what is free."""
-    return int(_SHARE_OF_FREE * psutil.virtual_memory().available)
+    """Bytes that a run may take by default: three quarters of `available_memory`."""
+    return int(_SHARE_OF_FREE * available_memory())
 
 
 def peak_memory() -> int:
@@ -141,24 +144,37 @@ def check_memory(
     needed = training_memory(model, trainable, longest=longest, narrow=narrow, compiled=compiled)
     if needed.total <= limit:
         return needed
-    others = []
-    for other in ("lora:16", "last:1"):
-        try:
-            found = training_memory(model, other, longest=longest, narrow=narrow).total
-        except ArgumentError:  # no layers of that kind
-            continue
-        if other != trainable:
-            others.append(f"--trainable {other} takes {as_gib(found)}")
-    if longest > TOKENS_AT_ONCE:
-        others.append(f"rows cut at {TOKENS_AT_ONCE} tokens (--max-tokens {TOKENS_AT_ONCE})")
-    others.append("a larger --memory-limit, or a smaller model")
     what = f"{trainable}, compiled," if compiled else trainable
     raise ArgumentError(
         f"{model}: training {what} takes about {as_gib(needed.total)} (weights "
         f"{as_gib(needed.weights)}, gradients and moments {as_gib(needed.training)}, activations "
-        f"{as_gib(needed.activations)}), and the limit is {as_gib(limit)}. What would help: "
-        f"{'; '.join(others)}."
+        f"{as_gib(needed.activations)}), and the limit is {as_gib(limit)}. "
+        f"{_ways(model, trainable, limit, longest, narrow, compiled)}"
     )
+
+
+def _ways(
+    model: str | Path, trainable: str, limit: int, longest: int, narrow: bool, compiled: bool
+) -> str:
+    """What takes less memory: what fits, or if nothing does, the same without that promise."""
+    smaller = [each for each in _SMALLER if each != trainable]
+    asked = [(trainable, longest, "a run that is not compiled")] if compiled else []
+    asked += [(other, longest, f"--trainable {other}") for other in smaller]
+    if longest > TOKENS_AT_ONCE:
+        cut = f"--max-tokens {TOKENS_AT_ONCE}"
+        asked.append((trainable, TOKENS_AT_ONCE, cut))
+        asked += [(other, TOKENS_AT_ONCE, f"--trainable {other} {cut}") for other in smaller]
+    found: dict[str, int] = {}
+    for other, tokens, way in asked:
+        try:
+            found[way] = training_memory(model, other, longest=tokens, narrow=narrow).total
+        except ArgumentError:  # no blocks or layers of that kind
+            continue
+    fitting = [way for way, total in found.items() if total <= limit]
+    ways = [f"{way} takes {as_gib(found[way])}" for way in (fitting or list(found))[:_WAYS]]
+    ways.append("a larger --memory-limit where more is free, or a smaller model")
+    begin = "What would fit" if fitting else "Less is taken by these, which do not fit either"
+    return f"{begin}: {'; '.join(ways)}."
 
 
 def check_fits(

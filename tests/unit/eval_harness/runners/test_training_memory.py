@@ -40,6 +40,11 @@ def test_what_does_not_fit_is_refused_with_what_would(tiny_lm):
     said = str(caught.value)
     for way in ("lora:16 takes", "last:1 takes", "--max-tokens 512", "--memory-limit"):
         assert way in said
+    assert "do not fit either" in said
+    with pytest.raises(ArgumentError) as caught:
+        check_memory(tiny_lm, "all", GIB, longest=2**17)
+    fitting = str(caught.value).split("What would fit: ")[1]
+    assert fitting.startswith("--max-tokens 512 takes 0.7 GiB; --trainable"), "rows are too long"
     assert check_memory(tiny_lm, "all", 8 * GIB, longest=2048).total < 8 * GIB
 
 
@@ -47,14 +52,14 @@ def test_record_refuses_before_weights_are_read(tiny_lm, tmp_path):
     broken = shutil.copytree(tiny_lm, tmp_path / "lm")
     (broken / "model.safetensors").write_bytes(b"no weights")
     rows = demo_pool(24)
-    with pytest.raises(ArgumentError, match="What would help"):
+    with pytest.raises(ArgumentError, match="do not fit either: --trainable"):
         record(rows[:20], rows[20:], broken, tmp_path / "runs", size=4, memory_limit="1MB")
 
 
 def test_what_another_runner_takes_is_not_foreseen(tiny_lm):
     rows = [Example("0", "question", "answer")]
     for runner in ("auto", "direct"):
-        with pytest.raises(ArgumentError, match="What would help"):
+        with pytest.raises(ArgumentError, match="do not fit either: --trainable"):
             check_fits(tiny_lm, rows, Recipe(), 64, 2**20, runner=runner)
     check_fits(tiny_lm, rows, Recipe(), 64, 2**20, runner="trl")
     check_fits(tiny_lm, [Example("0", "question", "")], Recipe(), 64, 2**20)  # said elsewhere
