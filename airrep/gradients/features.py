@@ -23,6 +23,7 @@ from torch import nn
 from airrep.gradients.random_projections import Modules, projected_layers
 from airrep.gradients.recorder import left_as_found, recorder
 from airrep.gradients.reductions import Reduction, TwoSided
+from airrep.language_model.attention import attention_by_products, by_products
 from airrep.language_model.blocks import last_blocks
 from airrep.language_model.model import LanguageModel
 from airrep.language_model.passes import (
@@ -166,6 +167,7 @@ def gradients_of_tokens(
         left_as_found(network),
         recorder(network, reductions, start) as recorded,
         weights_cast_once(model, dtype),
+        attention_by_products(network, chosen_dtype(model, dtype)),
     ):
         for batch in batches(model, tokens, tokens_per_batch, "gradients" * progress, rows):
             recorded.begin(*batch.ids.shape)
@@ -183,7 +185,8 @@ def identity(model: LanguageModel, reductions: Sequence[Reduction], dtype: str) 
     """What makes the features of a row, beside the model; None if that depends on other rows."""
     parts = [reduction.identity for reduction in reductions]
     made_in = chosen_dtype(model, dtype)
-    return None if None in parts else f"gradients {made_in} {' '.join(map(str, parts))}"
+    way = " by products" * by_products(model.network, made_in)
+    return None if None in parts else f"gradients {made_in}{way} {' '.join(map(str, parts))}"
 
 
 def _lowest(blocks: Sequence[tuple[str, nn.Module]], reductions: Sequence[Reduction]) -> nn.Module:

@@ -5,8 +5,9 @@ What makes it lean:
 
 * a batch goes through the network in parts of rows of similar length, so that there is little
   padding and few activations; the parts' gradients add up to the batch's;
-* logits exist only where a completion token is predicted, a block of them at a time, and are
-  computed again in the backward pass rather than kept;
+* logits exist only where a completion token is predicted, a block of them at a time, and no
+  gradient of the vocabulary's size is made for a part (`eval_harness.runners.vocabulary`);
+* attention is computed in products where those are faster (`airrep.language_model.attention`);
 * weights are cast to bfloat16 once a step, weights that do not move once for all runs;
 * the optimizer makes its step in one pass over the weights.
 """
@@ -21,13 +22,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from airrep.console.progress import bar
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import LossError
+from airrep.language_model.attention import attention_by_products
 from airrep.language_model.batching import pad
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import (
@@ -52,10 +53,9 @@ from eval_harness.runners.base import (
 )
 from eval_harness.runners.kept_training import keep, take_up
 from eval_harness.runners.recipe import BETAS, EPSILON, MAX_GRADIENT_NORM, Recipe, Trainable
+from eval_harness.runners.vocabulary import Vocabulary, is_plain
 
 TOKENS_AT_ONCE = 512  # padded, of a part of a batch; but for one longer row
-LOGITS_AT_ONCE = 256
-_AGREEMENT = 2e-4  # of logits in float32, relative to their largest
 
 
 class DirectRunner:
@@ -106,32 +106,38 @@ class DirectRunner:
             name, blocks = transformer_blocks(model.network)
             adapted_layers(blocks, name)
         self._dtype = dtype_named(recipe.precision, model.network.device)
-        self._plain_head: bool | None = None
+        self._is_plain: bool | None = None
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """See `Runner.train`."""
         size = check_runs(runs, self.stack)
         run = runs[0]
         tokens = self.model.tokenize(run.examples)
-        if self._plain_head is None:
-            self._plain_head = _has_plain_head(self.model, max(tokens, key=lambda t: len(t.ids)))
+        if self._is_plain is None:
+            longest = max(tokens, key=lambda each: len(each.ids)).ids
+            ids = torch.tensor([longest], device=self.model.network.device)
+            self._is_plain = is_plain(self.model.network, ids)
         order = self.recipe.order(size, run.seed).tolist()
         network = self._network_to_train(run.seed)
         moving = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        vocabulary = Vocabulary(network, self._dtype) if self._is_plain else None
         optimizer = torch.optim.AdamW(
             list(moving.values()), betas=BETAS, eps=EPSILON, weight_decay=0.0, **_one_pass(network)
         )
         steps = self.recipe.steps(size)
         kept = kept_steps(lambda: self._told(run, tokens))
         begun = take_up(kept, moving, optimizer)
-        with bar(steps, "training", "step", done=begun, shown=False) as counter:
+        with (
+            attention_by_products(network, self._dtype),
+            bar(steps, "training", "step", done=begun, shown=False) as counter,
+        ):
             for number in range(begun, steps):
                 part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
                 for group in optimizer.param_groups:
                     group["lr"] = self.recipe.rate(number, steps)
                 optimizer.zero_grad()
                 with _seeded(network, [run.seed, number]):
-                    loss = self._backward(network, [tokens[i] for i in order[part]])
+                    loss = self._backward(network, vocabulary, [tokens[i] for i in order[part]])
                 if not np.isfinite(loss):
                     raise LossError(
                         f"run with seed {run.seed}: the training loss is {loss} at step {number} "
@@ -169,7 +175,9 @@ class DirectRunner:
                 block.compile(dynamic=True)
         return network
 
-    def _backward(self, network: PreTrainedModel, batch: Sequence[Tokens]) -> float:
+    def _backward(
+        self, network: PreTrainedModel, vocabulary: Vocabulary | None, batch: Sequence[Tokens]
+    ) -> float:
         """Gradients of the mean loss over the batch's completion tokens; returns the loss."""
         count = sum(len(tokens.trained) for tokens in batch)
         device, narrow = network.device, self._dtype is torch.bfloat16
@@ -185,9 +193,15 @@ class DirectRunner:
                 for row, tokens in enumerate(part):
                     trained[row, tokens.trained] = True
                 given = (ids.to(device), mask.to(device), trained.to(device))
-                summed = _summed_loss(network, *given, plain_head=bool(self._plain_head))
-                (summed / count).backward()
-                total += float(summed.detach())
+                if vocabulary is not None:
+                    total += vocabulary.backward(*given, count)
+                else:  # what the model does with its logits is known to the model alone
+                    means = mean_token_losses(network, *given)
+                    summed = (means * given[2][:, 1:].sum(dim=1)).sum()
+                    (summed / count).backward()
+                    total += float(summed.detach())
+            if vocabulary is not None:
+                vocabulary.finish_batch(count)
         return total / count
 
     def _finished(self, network: PreTrainedModel) -> LanguageModel:
@@ -222,57 +236,6 @@ def parts_of_batch(batch: Sequence[Tokens], tokens_at_once: int) -> list[list[To
             parts.append([])
         parts[-1].append(tokens)
     return parts
-
-
-def _summed_loss(
-    network: PreTrainedModel,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    trained: torch.Tensor,
-    *,
-    plain_head: bool,
-) -> torch.Tensor:
-    """Sum of the losses of all completion tokens, in float32."""
-    if not plain_head:  # what the model does after its head is known to the model alone
-        means = mean_token_losses(network, ids, mask, trained)
-        return (means * trained[:, 1:].sum(dim=1)).sum()
-    states = network.base_model(
-        input_ids=ids, attention_mask=mask, use_cache=False
-    ).last_hidden_state
-    predicting = trained[:, 1:]
-    wanted, labels = states[:, :-1][predicting], ids[:, 1:][predicting]
-    head = network.get_output_embeddings()
-
-    def of_block(block: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(head(block).float(), expected, reduction="sum")
-
-    blocks = zip(wanted.split(LOGITS_AT_ONCE), labels.split(LOGITS_AT_ONCE), strict=True)
-    found: list[torch.Tensor] = [checkpoint(of_block, *b, use_reentrant=False) for b in blocks]
-    return torch.stack(found).sum()
-
-
-def _has_plain_head(model: LanguageModel, tokens: Tokens) -> bool:
-    """Whether the logits are the output embeddings' of the last hidden states, and no more.
-
-    Some models cap or scale their logits. On one example, in float32.
-    """
-    network, ids = model.network, torch.tensor([tokens.ids], device=model.network.device)
-    head = network.get_output_embeddings()
-    if head is None:
-        return False
-    training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            expected = network(input_ids=ids, use_cache=False).logits
-            found = head(network.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-    except (TypeError, ValueError, RuntimeError, AttributeError):
-        return False
-    finally:
-        network.train(training)
-    if found.shape != expected.shape:
-        return False
-    return float((found - expected).abs().max()) <= _AGREEMENT * float(expected.abs().max())
 
 
 def _moving(network: PreTrainedModel, trainable: Trainable) -> set[int]:

@@ -40,8 +40,9 @@ from airrep.machine.hardware import default_device, dtype_named
 from airrep.machine.memory import available_memory
 from airrep.records import Example
 from eval_harness.runners.base import check_blocks
-from eval_harness.runners.direct import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+from eval_harness.runners.direct import TOKENS_AT_ONCE
 from eval_harness.runners.recipe import Recipe, Trainable
+from eval_harness.runners.vocabulary import LOGITS_AT_ONCE
 
 _COMPILER = 1536 << 20
 _SHARE_OF_FREE = 0.75

@@ -361,6 +361,8 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(build, runs, held_out):
     np.testing.assert_allclose(compiled.losses(held_out), plain, atol=TOLERANCE, rtol=0)
     [whole] = compiled.models()
     assert all(module._compiled_call_impl is None for module in whole.network.modules())
+    narrow = DirectRunner(model, recipe(precision="bfloat16"), compiled=True).train(runs[:1])
+    np.testing.assert_allclose(narrow.losses(held_out), plain, atol=0.1, rtol=0)
 
 
 def test_parts_of_a_batch_hold_every_row_once_and_little_padding(build, rows):
