@@ -11,7 +11,7 @@ PIP := -m pip --quiet --disable-pip-version-check install
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test long-tail test-all coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
+.PHONY: demo test long-tail test-all test-gpu gpu coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
@@ -31,6 +31,14 @@ long-tail: $(VENV)/.dev
 	$(PYTEST) $(SPREAD) $(NOTED) -m "slow and not torture"
 
 test-all: test long-tail
+
+# What a GPU computes, against the CPU; skipped without one. `make gpu` measures as well.
+test-gpu: $(VENV)/.dev
+	$(PYTEST) -m gpu tests/gpu
+
+# The tests, encoding and real models (MODEL=DIRECTORY) on a GPU; ten minutes.
+gpu: $(VENV)/.dev
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh examples/gpu.sh $(MODEL)
 
 # All tests, and how much of the code they run; what runs in processes that tests start is not counted.
 coverage: $(VENV)/.dev

@@ -60,15 +60,15 @@ class Peer:
     name: str
     trusted: bool  # whether this script wrote it, so that the code it names is this package's
 
-    def load(self, dtype: str) -> Any:
-        """The model on the CPU, cut after as many tokens as the built-in encoder."""
+    def load(self, dtype: str, device: str) -> Any:
+        """The model on a device, cut after as many tokens as the built-in encoder."""
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         model = SentenceTransformer(
-            str(self.directory), device="cpu", model_kwargs={"dtype": dtype},
+            str(self.directory), device=device, model_kwargs={"dtype": dtype},
             trust_remote_code=self.trusted,
         )  # fmt: skip
         model.max_seq_length = LONGEST
@@ -82,6 +82,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=usable_cores())
     options.add_argument("--seed", type=int, default=0, help="of the sample")
     options.add_argument("--peer", type=Path, help="directory of a sentence-transformers model")
+    options.add_argument("--device", default="cpu", help="cpu or cuda")
     args = options.parse_args()
     if args.worker:
         print(json.dumps(memory_of(**args.worker, texts=json.load(sys.stdin))))
@@ -98,9 +99,9 @@ def main() -> None:
         for name in (*OURS, *PEERS):
             print(f"memory: {name}", flush=True)
             task = {"name": name, "peer": str(peer.directory), "trusted": peer.trusted,
-                    "threads": args.threads}  # fmt: skip
+                    "threads": args.threads, "device": args.device}  # fmt: skip
             memory[name] = run_worker(__file__, task, [*texts["long"], *texts["mixed"]])
-        contenders = {name: load(name, peer) for name in (*OURS, *PEERS)}
+        contenders = {name: load(name, peer, args.device) for name in (*OURS, *PEERS)}
         rates, latencies, busy = race(contenders, texts, args.repeats)
         tables = [
             rate_table(contenders, rates, latencies),
@@ -174,13 +175,13 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def load(name: str, peer: Peer) -> Any:
-    """A contender, on the CPU; both kinds have `encode`."""
+def load(name: str, peer: Peer, device: str) -> Any:
+    """A contender, on a device; both kinds have `encode`."""
     from airrep import AirRep
 
     if name in OURS:
-        return AirRep.default(device="cpu", dtype=OURS[name])
-    return peer.load(PEERS[name])
+        return AirRep.default(device=device, dtype=OURS[name])
+    return peer.load(PEERS[name], device)
 
 
 def precision(model: Any) -> str:
@@ -201,11 +202,11 @@ def token_counts(texts: list[str]) -> npt.NDArray[np.int64]:
 
 
 def memory_of(
-    name: str, peer: str, trusted: bool, threads: int, texts: list[str]
+    name: str, peer: str, trusted: bool, threads: int, device: str, texts: list[str]
 ) -> dict[str, float]:
     """Runs in a process of its own: load one contender, encode everything once."""
     use_threads(threads)
-    model = load(name, Peer(Path(peer), "", trusted))
+    model = load(name, Peer(Path(peer), "", trusted), device)
     before = resident_mib()
     model.encode(texts)
     return {"loaded": before, "peak": peak_mib()}

@@ -3,7 +3,7 @@
     python examples/benchmarks/real_models.py --model DIRECTORY ... --data DIRECTORY_OF_T0
 
 Every run trains on 100 rows of T0 of at most 160 tokens (two passes, batches of 20, learning rate
-1e-4 falling to zero) and measures the losses of 200 others, in bfloat16 where the CPU has it. The
+1e-4 falling to zero) and measures the losses of 200 others, in bfloat16 where there is such. A
 plain loop takes the same tokens in the same batches, pads each batch to its longest row, and has
 logits of completion tokens alone. Each runner has a process of its own; memory is the peak of the
 process. What differs between the losses of the plain loop and of a runner is rounding.
@@ -123,11 +123,11 @@ def measure(
     runner = DirectRunner(loaded, recipe, compiled=bool(compiled))
     if compiled:
         runner.train([TrainingRun(pool[:BATCH], 1)])  # the compiler's time is spent once
-    start = time.perf_counter()
+    start = now()
     trained = runner.train([TrainingRun(pool, 0)])
-    middle = time.perf_counter()
+    middle = now()
     losses = trained.losses(evaluation)[0]
-    end = time.perf_counter()
+    end = now()
     estimate = training_memory(
         model,
         trainable,
@@ -151,9 +151,9 @@ def measure_gradient(model: LanguageModel, examples: list, kind: str) -> dict[st
         return made.shape[1]
 
     compute(examples[:1])
-    start = time.perf_counter()
+    start = now()
     width = compute(examples)
-    return {"rate": len(examples) / (time.perf_counter() - start), "width": width,
+    return {"rate": len(examples) / (now() - start), "width": width,
             "mib": peak_mib()}  # fmt: skip
 
 
@@ -164,8 +164,8 @@ def whole_gradients(model: LanguageModel, examples: list) -> int:
     network.requires_grad_(False)
     blocks.requires_grad_(True)
     for tokens in model.tokenize(examples):
-        ids = torch.tensor([tokens.ids])
-        with autocast():
+        ids = torch.tensor([tokens.ids], device=network.device)
+        with autocast(network.device):
             each = losses_of(network, ids, torch.ones_like(ids), [tokens])
         each.mean().backward()
         network.zero_grad()
@@ -178,7 +178,7 @@ def plain_loop(model: LanguageModel, pool: list, evaluation: list) -> dict[str, 
     rows, targets = model.tokenize(pool), model.tokenize(evaluation)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0, foreach=True)
     steps = recipe.steps(len(rows))
-    start = time.perf_counter()
+    start = now()
     for step, batch in enumerate(in_batches(recipe.order(len(rows), 0).tolist(), BATCH)):
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step, steps)
@@ -186,7 +186,7 @@ def plain_loop(model: LanguageModel, pool: list, evaluation: list) -> dict[str, 
         summed_loss(model, [rows[i] for i in batch]).mean().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-    middle = time.perf_counter()
+    middle = now()
     losses = np.zeros(len(targets))
     order = sorted(range(len(targets)), key=lambda i: len(targets[i].ids))
     with torch.no_grad():
@@ -194,7 +194,7 @@ def plain_loop(model: LanguageModel, pool: list, evaluation: list) -> dict[str, 
             batch = [targets[i] for i in some]
             each = summed_loss(model, batch).split([len(tokens.trained) for tokens in batch])
             losses[list(some)] = [float(found.mean()) for found in each]
-    return {"train": middle - start, "evaluate": time.perf_counter() - middle,
+    return {"train": middle - start, "evaluate": now() - middle,
             "losses": losses.tolist()}  # fmt: skip
 
 
@@ -205,11 +205,12 @@ def in_batches(items: list, size: int) -> list:
 def summed_loss(model: LanguageModel, batch: list) -> torch.Tensor:
     """The losses of a padded batch's completion tokens, row after row."""
     longest = max(len(tokens.ids) for tokens in batch)
-    ids = torch.full((len(batch), longest), model.tokenizer.pad_token_id)
+    device = model.network.device
+    ids = torch.full((len(batch), longest), model.tokenizer.pad_token_id, device=device)
     mask = torch.zeros_like(ids)
     for row, tokens in enumerate(batch):
         ids[row, : len(tokens.ids)], mask[row, : len(tokens.ids)] = torch.tensor(tokens.ids), 1
-    with autocast():
+    with autocast(device):
         return losses_of(model.network, ids, mask, batch)
 
 
@@ -221,9 +222,16 @@ def losses_of(network, ids, mask, batch) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.float(), ids[where, when], reduction="none")
 
 
-def autocast() -> torch.autocast:
-    narrow = fastest_dtype(torch.device("cpu")) is torch.bfloat16
-    return torch.autocast("cpu", torch.bfloat16, enabled=narrow)
+def autocast(device: torch.device) -> torch.autocast:
+    narrow = fastest_dtype(device) is torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=narrow)
+
+
+def now() -> float:
+    """Seconds, when a GPU has done what it was asked for."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def draw(model: LanguageModel, data: str, count: int) -> list:

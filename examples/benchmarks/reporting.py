@@ -67,16 +67,26 @@ def run_worker(script: str, task: dict[str, Any], given: object = None) -> dict[
 
 
 def peak_mib() -> float:
-    """The most memory this process has held so far.
+    """The most memory this process has held so far; of the GPU, if it computes on one.
 
     Not `ru_maxrss` where it can be avoided: Linux lets a child begin with its parent's.
     """
+    if gpu := _gpu():
+        return gpu.max_memory_allocated() / _MIB
     return _status("VmHWM") or _maxrss()
 
 
 def resident_mib() -> float:
     """The memory this process holds now (its peak, where the system does not tell)."""
+    if gpu := _gpu():
+        return gpu.memory_allocated() / _MIB
     return _status("VmRSS") or _maxrss()
+
+
+def _gpu() -> Any:
+    """torch.cuda, if this process has computed there."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _status(key: str) -> float | None:

@@ -46,7 +46,7 @@ WORD = re.compile(r"[^\W\d]\w*")
 
 # Files of a made-up user, and words that stand for a path.
 USERS_FILES = {"heldout.jsonl", "config.yaml"}
-PLACEHOLDERS = {"DIR", "MODEL", "SOURCE", "narrator"}
+PLACEHOLDERS = {"DIR", "SOURCE", "narrator"}
 # Names that others gave.
 THEIRS = {
     # programs, and what they read
