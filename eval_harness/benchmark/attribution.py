@@ -31,6 +31,7 @@ from eval_harness.runs.subsets import Uniform, draw_plan
 from selection.scores import Scores
 
 Float64 = npt.NDArray[np.float64]
+_TARGETS_OF_A_TASK = 5  # fewer say little about its mean loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,20 @@ class Attribution:
         """(S, R, T) of the role's subsets and examples."""
         positions, subsets = self.part(role)
         return measured.values[subsets][:, :, positions]
+
+    def of_tasks(self, values: Float64, role: str) -> Float64 | None:
+        """The means over a source's examples, (S, tasks); None with fewer than two such sources.
+
+        Args:
+            values: (S, T) of the role's examples.
+            role: "validation" or "test".
+        """
+        sources = np.array([self.evaluation[i].source for i in self.part(role)[0]])
+        names, counts = np.unique(sources, return_counts=True)
+        tasks = names[(counts >= _TARGETS_OF_A_TASK) & (names != "")]
+        if len(tasks) < 2:
+            return None
+        return np.stack([values[:, sources == task].mean(axis=1) for task in tasks], axis=1)
 
     def predictions(
         self, scores: Scores, role: str, pooling: GroupPooling, scale: float
@@ -161,6 +176,9 @@ def evaluate_methods(
 ) -> tuple[list[dict[str, Any]], dict[str, Float64]]:
     """LDS of every method: with sums, and with attention at the scale that validation prefers.
 
+    The LDS of tasks is that of sources' mean losses, with attention, which is what a selection for
+    a task is about.
+
     Returns:
         A row per method, and each method's predictions on the test subsets (attention).
     """
@@ -178,11 +196,18 @@ def evaluate_methods(
         scale = max(tried, key=lambda s: tried[s])
         predicted[method.name] = part.predictions(scores, "test", "attention", scale)
         plain = part.predictions(scores, "test", "sum", 1.0)
+        tasks = part.of_tasks(predicted[method.name], "test")
+        means = part.of_tasks(test.mean(axis=1), "test")
+        of_tasks: dict[str, Any] = {}
+        if tasks is not None and means is not None:
+            of_tasks = {"tasks": tasks.shape[1]}
+            of_tasks |= _columns("task", lds_of_predictions(tasks, means))
         rows.append(
             {
                 "method": method.name,
                 **_columns("sum", lds_of_predictions(plain, test)),
                 **_columns("attention", lds_of_predictions(predicted[method.name], test)),
+                **of_tasks,
                 "scale": scale,
                 "validation": tried[scale],
                 "seconds_per_row": cost["seconds"] / cost["rows"],

@@ -131,15 +131,20 @@ def attribution_markdown(
 ) -> str:
     """The LDS of every method, best first; the noise ceiling below.
 
+    The LDS of tasks is of sources' mean losses, where sources have examples enough.
     Milliseconds are of scoring, per pool row and target; bytes of the features that a row's scores
     need, where a method has such.
     """
-    head = ["method", "LDS, sum", "LDS, attention", "scale", "ms per row", "bytes per row"]
+    tasks = methods[0].get("tasks")
+    head = ["method", "LDS, sum", "LDS, attention"]
+    head += [f"LDS of {tasks} tasks"] if tasks else []
+    head += ["scale", "ms per row", "bytes per row"]
     lines = [
         [
             escaped(row["method"]),
             _with_interval(row, "sum"),
             _with_interval(row, "attention"),
+            *([_with_interval(row, "task")] if tasks else []),
             f"{row['scale']:g}",
             f"{1000 * row['seconds_per_row']:.2f}",
             f"{int(row['bytes_per_row']):,}" if row["bytes_per_row"] else "",

@@ -193,6 +193,13 @@ def test_the_attribution_table():
     assert noise.endswith("would reach 0.810.")
 
 
+def test_the_attribution_table_with_tasks():
+    of_tasks = {"tasks": 12, "task": 0.5, "task_low": 0.4, "task_high": 0.6}
+    head, _, first, *_ = attribution_markdown([m | of_tasks for m in _methods()], None).splitlines()
+    assert _cells(head)[3] == "LDS of 12 tasks"
+    assert _cells(first)[3] == "0.500 [0.400, 0.600]"
+
+
 def test_without_a_ceiling_or_intervals_nothing_is_made_up():
     assert len(attribution_markdown(_methods(), None).splitlines()) == 4
     unknown = CEILING | {"single_low": math.nan, "single_high": math.nan}
