@@ -10,10 +10,13 @@ process. What differs between the losses of the plain loop and of a runner is ro
 
 Gradients are those of each row's mean completion loss with respect to all linear layers of the
 blocks: projected, in the metric of Adam's moments, or (the plain loop) whole and thrown away.
+Bergson takes them too, with projections of the same rank, if --peer-python names an environment
+that has it (docs/benchmarks.md).
 """
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,12 +31,14 @@ from airrep.machine.hardware import fastest_dtype
 from eval_harness.runners.base import TrainingRun
 from eval_harness.runners.direct import DirectRunner
 from eval_harness.runners.memory import training_memory
-from eval_harness.runners.recipe import Recipe
+from eval_harness.runners.recipe import IGNORED, Recipe
 from selection.scorers.gradient import GradientScorer
 
 LONGEST, BATCH, RATE, EPOCHS, AT_ONCE = 160, 20, 1e-4, 2, 16
 RUNS = ["plain", "all", "all, compiled", "last:2", "lora:16"]
 GRADIENTS = ["plain", "gradient", "rds"]
+PEER = Path(__file__).with_name("bergson_gradients.py")
+WITHOUT_PEER = "Bergson is left out: --peer-python named no Python that has it."
 
 
 def main() -> None:
@@ -44,6 +49,7 @@ def main() -> None:
     options.add_argument("--scored", type=int, default=40, help="rows to take gradients of")
     options.add_argument("--runs", nargs="*", default=RUNS)
     options.add_argument("--gradients", nargs="*", default=GRADIENTS)
+    options.add_argument("--peer-python", help="the Python of an environment with Bergson")
     options.add_argument("--threads", type=int, default=2)
     args = options.parse_args()
     if args.worker:
@@ -56,8 +62,10 @@ def main() -> None:
     for model in args.model:
         common = {"model": model, "data": data, "threads": args.threads}
         sizes = {"rows": args.rows, "evaluated": args.evaluated}
-        tables.append(table_of_runs(args.runs, {**common, **sizes}))
-        tables.append(table_of_gradients(args.gradients, {**common, "rows": args.scored}))
+        if args.runs:
+            tables.append(table_of_runs(args.runs, {**common, **sizes}))
+        scored = {**common, "rows": args.scored}
+        tables.append(table_of_gradients(args.gradients, scored, args.peer_python))
     Report(
         "real_models", "Runs and gradients of real language models",
         f"{args.rows} rows to train on, {args.evaluated} losses, {args.scored} rows to score; one "
@@ -93,16 +101,22 @@ def table_of_runs(runs: list[str], common: dict) -> Table:
     )  # fmt: skip
 
 
-def table_of_gradients(kinds: list[str], common: dict) -> Table:
+def table_of_gradients(kinds: list[str], common: dict, peer: str | None) -> Table:
     found = {name: run_worker(__file__, {**common, "gradient": name}) for name in kinds}
+    if peer:
+        given = run_worker(__file__, {**common, "gradient": "tokens"})
+        result = run_worker(str(PEER), {}, given, python=peer)
+        found[f"Bergson {result['version']}"] = result
     rows = [
-        [name, f"{result['rate']:.2f}", result["width"], round(result["mib"])]
+        [name, f"{result['rate']:.2f}", f"{result['cpu']:.3f}", result["width"],
+         round(result["mib"])]
         for name, result in found.items()
-    ]
+    ]  # fmt: skip
     return Table(
         f"Gradients: {common['model'].rpartition('/')[2]}",
-        ["features", "rows a second", "numbers a row", "memory, MiB"],
+        ["features", "rows a second", "CPU s a row", "numbers a row", "memory, MiB"],
         rows,
+        "" if peer else WITHOUT_PEER,
     )
 
 
@@ -113,6 +127,8 @@ def measure(
     torch.set_num_threads(threads)
     loaded = LanguageModel.from_pretrained(model)
     examples = draw(loaded, data, rows + evaluated)
+    if gradient == "tokens":
+        return for_the_peer(loaded, examples, threads)
     if gradient:
         return measure_gradient(loaded, examples, gradient)
     pool, evaluation = examples[:rows], examples[rows:]
@@ -146,15 +162,27 @@ def measure_gradient(model: LanguageModel, examples: list, kind: str) -> dict[st
             return whole_gradients(model, rows)
         if kind == "rds":
             return hidden_state_features(model, rows).shape[1]
-        rank = GradientScorer(model).rank
-        made = gradient_features(model, rows, **({} if rank is None else {"rank": rank}))
-        return made.shape[1]
+        return gradient_features(model, rows, rank=GradientScorer(model).rank).shape[1]
 
     compute(examples[:1])
-    start = now()
+    start, start_cpu = now(), time.process_time()
     width = compute(examples)
-    return {"rate": len(examples) / (now() - start), "width": width,
+    seconds, cpu = now() - start, time.process_time() - start_cpu
+    return {"rate": len(examples) / seconds, "cpu": cpu / len(examples), "width": width,
             "mib": peak_mib()}  # fmt: skip
+
+
+def for_the_peer(model: LanguageModel, examples: list, threads: int) -> dict[str, object]:
+    """The same rows as tokens and labels, and how gradients are taken of them here."""
+    rows = []
+    for tokens in model.tokenize(examples):
+        labels = [IGNORED] * len(tokens.ids)
+        for i in tokens.trained:
+            labels[i] = tokens.ids[i]
+        rows.append({"input_ids": tokens.ids, "labels": labels})
+    narrow = fastest_dtype(model.network.device) is torch.bfloat16
+    return {"model": model.name, "rows": rows, "rank": GradientScorer(model).rank,
+            "narrow": narrow, "threads": threads}  # fmt: skip
 
 
 def whole_gradients(model: LanguageModel, examples: list) -> int:

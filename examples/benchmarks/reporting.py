@@ -57,10 +57,12 @@ def find_data(directory: Path, name: str) -> Path:
 # --- memory, measured in a process of its own ---
 
 
-def run_worker(script: str, task: dict[str, Any], given: object = None) -> dict[str, Any]:
+def run_worker(
+    script: str, task: dict[str, Any], given: object = None, *, python: str = sys.executable
+) -> dict[str, Any]:
     """Run `script --worker TASK` with `given` as JSON on its standard input; its JSON answer."""
     done = subprocess.run(
-        [sys.executable, script, "--worker", json.dumps(task)],
+        [python, script, "--worker", json.dumps(task)],
         input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
