@@ -11,7 +11,7 @@ PIP := -m pip --quiet --disable-pip-version-check install
 # A test process a core, one thread each: more of either only makes them wait for one another.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
 
-.PHONY: demo test long-tail test-all test-gpu gpu coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
+.PHONY: demo test long-tail test-all test-gpu gpu test-real coverage test-isa test-lowest test-newest torture check docs-check package release-check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/curate demo --output curate-demo
@@ -39,6 +39,10 @@ test-gpu: $(VENV)/.dev
 # The tests, encoding and real models (MODEL=DIRECTORY) on a GPU; ten minutes.
 gpu: $(VENV)/.dev
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh examples/gpu.sh $(MODEL)
+
+# What the library does with a real language model (MODEL=DIRECTORY), on the CPU; ten minutes at most.
+test-real: $(VENV)/.dev
+	CURATE_REAL_MODEL="$(abspath $(MODEL))" $(PYTEST) -m realmodel tests/real_models
 
 # All tests, and how much of the code they run; what runs in processes that tests start is not counted.
 coverage: $(VENV)/.dev
