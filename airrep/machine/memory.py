@@ -6,6 +6,7 @@ the kernel kills it, and RLIMIT_AS, past which nothing more is given to it.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def available_memory() -> int:
     """
     rooms = [psutil.virtual_memory().available, *_address_space(), *group_rooms()]
     return max(0, min(rooms))
+
+
+def return_freed() -> None:
+    """Hand memory that was freed back to the system, which glibc's allocator would rather keep.
+
+    It keeps it in pieces, between what is still in use; what is needed next may fit none of them.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # another allocator, or another system
+        return
 
 
 def group_rooms(mount: Path = _MOUNT, own: Path = _OWN) -> Iterator[int]:

@@ -42,6 +42,7 @@ from airrep.language_model.passes import token_key
 from airrep.language_model.token_losses import mean_token_losses
 from airrep.language_model.tokens import Tokens
 from airrep.machine.hardware import dtype_named
+from airrep.machine.memory import return_freed
 from eval_harness.runners.base import (
     OneTrainedModel,
     TrainedModels,
@@ -120,6 +121,8 @@ class DirectRunner:
         order = self.recipe.order(size, run.seed).tolist()
         network = self._network_to_train(run.seed)
         moving = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        for parameter in moving.values():  # now, rather than between activations, which are freed
+            parameter.grad = torch.zeros_like(parameter)
         vocabulary = Vocabulary(network, self._dtype) if self._is_plain else None
         optimizer = torch.optim.AdamW(
             list(moving.values()), betas=BETAS, eps=EPSILON, weight_decay=0.0, **_one_pass(network)
@@ -135,7 +138,7 @@ class DirectRunner:
                 part = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
                 for group in optimizer.param_groups:
                     group["lr"] = self.recipe.rate(number, steps)
-                optimizer.zero_grad()
+                optimizer.zero_grad(set_to_none=False)
                 with _seeded(network, [run.seed, number]):
                     loss = self._backward(network, vocabulary, [tokens[i] for i in order[part]])
                 if not np.isfinite(loss):
@@ -149,7 +152,9 @@ class DirectRunner:
                 keep(kept, number + 1, moving, optimizer)
                 counter.advance()
         del optimizer
-        return OneTrainedModel(self._finished(network), self.recipe.precision)
+        trained = self._finished(network)
+        return_freed()
+        return OneTrainedModel(trained, self.recipe.precision)
 
     def _told(self, run: TrainingRun, tokens: Sequence[Tokens]) -> str:
         """All that what is trained depends on, for whom parts of it are kept."""
