@@ -150,12 +150,18 @@ def check_memory(
         f"{model}: training {what} takes about {as_gib(needed.total)} (weights "
         f"{as_gib(needed.weights)}, gradients and moments {as_gib(needed.training)}, activations "
         f"{as_gib(needed.activations)}), and the limit is {as_gib(limit)}. "
-        f"{_ways(model, trainable, limit, longest, narrow, compiled)}"
+        f"{_ways(model, trainable, needed.total, limit, longest, narrow, compiled)}"
     )
 
 
 def _ways(
-    model: str | Path, trainable: str, limit: int, longest: int, narrow: bool, compiled: bool
+    model: str | Path,
+    trainable: str,
+    needed: int,
+    limit: int,
+    longest: int,
+    narrow: bool,
+    compiled: bool,
 ) -> str:
     """What takes less memory: what fits, or if nothing does, the same without that promise."""
     smaller = [each for each in _SMALLER if each != trainable]
@@ -172,9 +178,12 @@ def _ways(
         except ArgumentError:  # no blocks or layers of that kind
             continue
     fitting = [way for way, total in found.items() if total <= limit]
-    ways = [f"{way} takes {as_gib(found[way])}" for way in (fitting or list(found))[:_WAYS]]
+    less = [way for way, total in found.items() if total < needed]
+    ways = [f"{way} takes {as_gib(found[way])}" for way in (fitting or less)[:_WAYS]]
     ways.append("a larger --memory-limit where more is free, or a smaller model")
-    begin = "What would fit" if fitting else "Less is taken by these, which do not fit either"
+    begin = "What would help"
+    if fitting or less:
+        begin = "What would fit" if fitting else "Less is taken by these, which do not fit either"
     return f"{begin}: {'; '.join(ways)}."
 
 

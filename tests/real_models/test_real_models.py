@@ -143,7 +143,8 @@ def test_a_record_that_was_killed_ends_in_the_same_bits(rows, tmp_path):
             "-c", COMMAND, killed_after, "record", "--pool", rows, "--evaluation",
             rows.with_name("held_out.jsonl"), "--model", DIRECTORY, "--output", directory,
             "--subsets", 3, "--size", 4, "--repeats", 1, "--epochs", 1, "--batch_size", 2,
-            "--trainable", "last:1", "--runner", "direct", "--quiet", status=status,
+            "--trainable", "last:1", "--runner", "direct", "--memory_limit", "99GB", "--quiet",
+            status=status,
         )  # fmt: skip
 
     whole, again = tmp_path / "whole", tmp_path / "again"

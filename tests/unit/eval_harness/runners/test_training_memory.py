@@ -48,6 +48,15 @@ def test_what_does_not_fit_is_refused_with_what_would(tiny_lm):
     assert check_memory(tiny_lm, "all", 8 * GIB, longest=2048).total < 8 * GIB
 
 
+def test_only_what_takes_less_is_said_to_take_less(tiny_lm):
+    """Adapters are merged into a copy, so that they may take more than a block that is trained."""
+    with pytest.raises(ArgumentError, match="last:1 takes") as caught:
+        check_memory(tiny_lm, "lora:4", 2**20, longest=40, narrow=False)
+    assert "lora:16 takes" not in str(caught.value)
+    with pytest.raises(ArgumentError, match="What would help: a larger --memory-limit"):
+        check_memory(tiny_lm, "last:1", 2**20, longest=40, narrow=False)
+
+
 def test_record_refuses_before_weights_are_read(tiny_lm, tmp_path):
     broken = shutil.copytree(tiny_lm, tmp_path / "lm")
     (broken / "model.safetensors").write_bytes(b"no weights")
