@@ -19,6 +19,7 @@ from contextvars import ContextVar
 
 from tqdm.auto import tqdm
 
+from airrep.console.wording import counted, noun_for
 from airrep.machine.processes import rank
 
 _FIRST, _EVERY = 10.0, 30.0  # seconds until a log's first line, and from one to the next
@@ -98,7 +99,7 @@ class _Shown(Bar):
         seconds = clock() - self._began
         rest = seconds / max(1, count) * left
         if rest >= _LONG:
-            first = f"first {unit}" if count == 1 else f"first {count:,} {unit}s"
+            first = f"first {unit}" if count == 1 else f"first {counted(count, unit)}"
             took = f"the {first} took {duration(seconds)}"
             self._say(f"{self._what}: {took}; {left:,} left: about {duration(rest)}")
 
@@ -163,11 +164,11 @@ class _Logged(_Shown):
         left = duration(max(0, self.total - self.done) / rate)
         if rate < 1:
             return f"{1 / rate:,.1f} seconds a {self.unit}, {left} left"
-        return f"{rate:,.1f} {self.unit}s a second, {left} left"
+        return f"{rate:,.1f} {noun_for(2, self.unit)} a second, {left} left"
 
     def _write(self, pace: str) -> None:
         share = f" ({self.done / self.total:.0%})" if self.total else ""
-        parts = [f"{self.done:,} of {self.total:,} {self.unit}s{share}", pace]
+        parts = [f"{self.done:,} of {self.total:,} {noun_for(2, self.unit)}{share}", pace]
         parts += [self._note] if self._note else []
         _say(f"{self._what}: {', '.join(parts)}")
 

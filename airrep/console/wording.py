@@ -11,14 +11,15 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     Args:
         number: How many.
         noun: What one of them is called.
-        plural: What several are called, where that is not the noun and an s.
+        plural: What several are called, where that is not the noun with an s or es.
     """
     return f"{number:,} {noun_for(number, noun, plural)}"
 
 
 def noun_for(number: int, noun: str, plural: str = "") -> str:
     """What so many are called, where the number itself stands apart; see `counted`."""
-    return noun if number == 1 else plural or f"{noun}s"
+    ending = "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return noun if number == 1 else plural or f"{noun}{ending}"
 
 
 def percent(share: float) -> str:

@@ -61,3 +61,9 @@ def test_values_are_shown_as_they_are_written_up_to_a_word():
 )
 def test_of_an_absolute_path_the_last_part_is_shown(place, name):
     assert named(place) == name
+
+
+def test_plurals_with_es():
+    assert counted(2, "batch") == "2 batches"
+    assert counted(2, "pass") == "2 passes"
+    assert counted(1, "batch") == "1 batch"
