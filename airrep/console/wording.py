@@ -18,7 +18,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def noun_for(number: int, noun: str, plural: str = "") -> str:
     """What so many are called, where the number itself stands apart; see `counted`."""
-    ending = "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    ending = "es" if noun.endswith(("tch", "sh", "ss", "x")) else "s"
     return noun if number == 1 else plural or f"{noun}{ending}"
 
 

@@ -31,9 +31,8 @@ class Vocabulary:
             dtype: What products are computed in.
         """
         self._network, self._dtype = network, dtype
-        self._embedding, self._head = (
-            network.get_input_embeddings(), network.get_output_embeddings()
-        )  # fmt: skip
+        self._embedding = network.get_input_embeddings()
+        self._head = network.get_output_embeddings()
         self._narrow: torch.Tensor | None = None
         self._noted: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -140,14 +139,14 @@ class _SummedLoss(torch.autograd.Function):
         """States (N, D), head (V, D), labels (N,); `note` is told states and d loss / d logits."""
         total, gradients = torch.zeros((), device=states.device), []
         narrow = states.detach().to(head.dtype)
-        for block, expected in zip(
-            narrow.split(LOGITS_AT_ONCE), labels.split(LOGITS_AT_ONCE), strict=True
-        ):
+        blocks = zip(narrow.split(LOGITS_AT_ONCE), labels.split(LOGITS_AT_ONCE), strict=True)
+        for block, expected in blocks:
             found = functional.log_softmax(block @ head.T, -1, dtype=torch.float32)
-            total -= found.gather(1, expected[:, None]).sum()
-            of_logits = found.exp_().scatter_add_(
-                1, expected[:, None], torch.full_like(found[:, :1], -1.0)
-            ).to(head.dtype)  # fmt: skip
+            where = expected[:, None]
+            total -= found.gather(1, where).sum()
+            probabilities = found.exp_()
+            minus_one = torch.full_like(probabilities[:, :1], -1.0)
+            of_logits = probabilities.scatter_add_(1, where, minus_one).to(head.dtype)
             gradients.append(of_logits @ head)
             note(block, of_logits)
         ctx.save_for_backward(torch.cat(gradients))

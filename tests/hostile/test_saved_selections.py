@@ -9,7 +9,8 @@ import pytest
 import curate
 from airrep.errors import CurateError, FileFormatError
 from curate.demo_data import demo_pool, demo_targets
-from curate.report import saved
+from curate.verbs.explain import explain
+from curate.verbs.report import report
 
 FILES = ["manifest.json", "insight/rows.parquet", "insight/targets.parquet",
          "insight/removed.parquet"]  # fmt: skip
@@ -25,8 +26,8 @@ def whole(tmp_path_factory):
 
 
 def _read(directory):
-    page = saved.report(directory).read_text("utf-8")
-    told = [str(saved.explain(directory, name, target=target)) for name, target in
+    page = report(directory).read_text("utf-8")
+    told = [str(explain(directory, name, target=target)) for name, target in
             (("0", False), ("1", True), ("40", False))]  # fmt: skip
     assert all(text.strip() for text in told)
     assert page.count("</html>") == 1
@@ -103,7 +104,7 @@ def test_scripts_in_every_field_stay_text(tmp_path):
     manifest["arguments"][SCRIPT] = manifest["inputs"]["targets"]["name"] = SCRIPT
     manifest["seconds"][SCRIPT] = 1.5
     file.write_text(json.dumps(manifest), "utf-8")
-    page = saved.report(directory).read_text("utf-8")
+    page = report(directory).read_text("utf-8")
     assert "<img" not in page
     assert page.count("<script") == page.count("</script") == 1, "the page's own"
     assert "alert(1)" in page
@@ -132,7 +133,7 @@ def test_a_manifest_of_another_kind_is_refused_with_the_place(tmp_path, whole):
     ):
         (place / "manifest.json").write_text(json.dumps(manifest | change), "utf-8")
         with pytest.raises(FileFormatError, match=f"{message}.*curate select --config"):
-            saved.report(place)
+            report(place)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -294,12 +294,12 @@ def test_a_direct_run_that_is_interrupted_goes_on_where_it_was(tiny_lm, tmp_path
     whole = run_subsets(plan, pool, evaluation, runner, tmp_path / "whole")
     now, steps, backward = [0.0], [], DirectRunner._backward
 
-    def slow(self, network, batch):
+    def slow(self, *given):
         now[0] += 8.0
         if len(steps) == 5:
             raise KeyboardInterrupt
         steps.append(1)
-        return backward(self, network, batch)
+        return backward(self, *given)
 
     monkeypatch.setattr(parts, "clock", lambda: now[0])
     monkeypatch.setattr(DirectRunner, "_backward", slow)

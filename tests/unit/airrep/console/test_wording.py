@@ -67,3 +67,4 @@ def test_plurals_with_es():
     assert counted(2, "batch") == "2 batches"
     assert counted(2, "pass") == "2 passes"
     assert counted(1, "batch") == "1 batch"
+    assert counted(2, "epoch") == "2 epochs"
