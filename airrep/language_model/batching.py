@@ -6,7 +6,7 @@ of n tokens is padded to a length that n decides (`_padded`), and on a CPU all p
 length have the same number of rows, whatever the budget: where texts are lacking, one is repeated.
 What comes after the network and has a row a text, or a row a token, is computed in blocks of
 `BLOCK_ROWS` rows (`in_blocks`). Encoders of BERT's kind need no such passes on a CPU
-(`airrep.network.tight`): their products have `BLOCK_TOKENS` rows, whatever the texts.
+(`airrep.network.tight`): their products have so many rows as their precision decides.
 
 On a GPU a pass is filled up to the budget, because large passes are what makes it fast: there,
 bits hold for one budget.
@@ -34,9 +34,8 @@ LANGUAGE_MODEL_PASS_TOKENS = 1024
 # A large model keeps the CPU busy with fewer rows of a product, and copies cost it more.
 LARGE_MODEL_PASS_TOKENS = 512
 LARGE_MODEL_PARAMETERS = 1 << 25  # embeddings not counted
-# Few, so that one query does not wait long; many, so that weights are not read too often.
-BLOCK_TOKENS = 256
-TIGHT_TOKENS = 8 * BLOCK_TOKENS  # more in a pass only cost memory
+# Tokens of a pass without padding: more only cost memory.
+TIGHT_TOKENS = 8192
 # Part of what an embedding is: the fingerprint of an encoder holds it, so that a store which was
 # begun in other shapes is not continued in these.
 GEOMETRY = (
