@@ -1,8 +1,9 @@
 """Memory of a language model's passes, known before it is taken; nothing is loaded.
 
 With W weights, Q of them in layers that are quantized, C of them in linear layers that are cast to
-bfloat16 once, A bytes of activations a token that a backward pass needs, N blocks, P padded tokens
-of a pass, V tokens in the vocabulary, r the rank of gradients' projections:
+bfloat16 once, L of them in layers whose gradients are looked at, A bytes of activations a token
+that a backward pass needs, N blocks, P padded tokens of a pass, V tokens in the vocabulary, r the
+rank of gradients' projections:
 
     4·W (+ 2·C)             weights in float32 (computed in bfloat16)
     2·W                     weights in bfloat16
@@ -11,6 +12,8 @@ of a pass, V tokens in the vocabulary, r the rank of gradients' projections:
     10·P·V, 16·P·V          logits of as many completion tokens, without and with gradients
     4·r·P a layer           what gradient features keep of the inputs, beside the projections and
                             the features of the pass's rows
+    12·L                    Adam's moments, a batch's gradient and a pass's; or moments, the step
+                            and the weights after it
 
 and 0.7 times as much again as all but the weights, for what is short-lived and for the allocator's
 gaps, beside the libraries. A is read off the model's own forward pass on tensors without contents.
@@ -18,6 +21,7 @@ gaps, beside the libraries. A is read off the model's own forward pass on tensor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +37,7 @@ from airrep.language_model.batching import BUCKET
 from airrep.language_model.blocks import transformer_blocks
 from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.model import network_config
+from airrep.language_model.passes import pass_tokens
 from airrep.language_model.weights import BITS, GROUP, loaded_in, quantizable
 from airrep.machine.number_types import ModelDtype
 
@@ -41,7 +46,7 @@ LIBRARIES = 700 << 20
 _TOKENS = 64  # of the row whose activations are counted
 _LOGIT_BYTES = {False: 10, True: 16}  # without and with gradients
 
-ScoredBy = Literal["rds", "losses", "gradient"]
+ScoredBy = Literal["rds", "losses", "gradient", "gradient_adam", "nudge"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class ScoringMemory:
         weights: The model, and its weights cast.
         activations: What a pass holds of them.
         logits: Logits of a pass, and what becomes of them.
-        features: What gradient features keep, and their projections.
+        features: What gradient features keep, and their projections; or moments and steps.
     """
 
     weights: int
@@ -73,17 +78,22 @@ def scoring_memory(
     *,
     dtype: ModelDtype = "float32",
     narrow: bool = True,
-    tokens_per_batch: int = 4096,
+    tokens_per_batch: int | None = None,
+    longest: int = 0,
     rank: int = 64,
 ) -> ScoringMemory:
     """What scoring takes on one device, by the formula above.
 
+    Passes hold the longest row, whatever it has. Of that row all tokens may be the completion's.
+
     Args:
         model: Directory, GGUF file or hub id, or the config of a causal language model.
-        scored_by: "rds" (hidden states), "losses", or "gradient" (and gradient_cosine).
+        scored_by: "rds" (hidden states), "losses", "gradient" (and gradient_cosine),
+            "gradient_adam" or "nudge".
         dtype: Number type of the weights.
-        narrow: Computed in bfloat16.
-        tokens_per_batch: Padded tokens of a pass.
+        narrow: Computed in bfloat16, which "nudge" never is.
+        tokens_per_batch: Padded tokens of a pass; default those of a CPU.
+        longest: Tokens of the longest row.
         rank: Rank of the projections, less where layers are many (see `rank_within`).
 
     Raises:
@@ -97,24 +107,27 @@ def scoring_memory(
     config = (
         model if isinstance(model, PreTrainedConfig) else network_config(find_checkpoint(model))
     )
-    narrow = narrow or dtype != "float32"
+    narrow = (narrow or dtype != "float32") and scored_by != "nudge"
+    backward = scored_by not in ("rds", "losses")
     with FakeTensorMode():
         network = AutoModelForCausalLM.from_config(config, dtype=loaded_in(dtype))
         network.eval().requires_grad_(False)
         weights = _weights(network, dtype, narrow)
         if narrow and dtype == "float32":
             _cast_once(network)
-        activations = saved_bytes(network, narrow) * tokens_per_batch
-        if scored_by != "gradient":
+        looked_at = projected_layers(network) if scored_by in ("gradient_adam", "nudge") else []
+        for layer in looked_at:  # whose inputs are kept then
+            network.get_submodule(layer.name).weight.requires_grad_()
+        tokens = max(longest, tokens_per_batch or pass_tokens(network))
+        activations = saved_bytes(network, narrow) * tokens
+        if not backward:
             activations //= len(transformer_blocks(network)[1])
         head = network.get_output_embeddings().weight.shape[0]
-        logits = _LOGIT_BYTES[scored_by == "gradient"] * head * tokens_per_batch
-        return ScoringMemory(
-            weights,
-            activations,
-            0 if scored_by == "rds" else logits,
-            _features(network, rank, tokens_per_batch) if scored_by == "gradient" else 0,
-        )
+        logits = 0 if scored_by == "rds" else _LOGIT_BYTES[backward] * head * tokens
+        features = 12 * sum(math.prod(layer.sizes) for layer in looked_at)
+        if scored_by == "gradient":
+            features = _features(network, rank, tokens)
+        return ScoringMemory(weights, activations, logits, features)
 
 
 def saved_bytes(network: PreTrainedModel, narrow: bool) -> int:

@@ -197,8 +197,13 @@ def batches(
 def training_batches(
     model: LanguageModel, tokens: Sequence[Tokens], tokens_per_batch: int
 ) -> Iterator[Batch]:
-    """Batches within a budget, for sums over all rows: a copy of a row would count."""
+    """Batches for sums over all rows: a copy of a row would count.
+
+    They are within the budget, and on a CPU no larger than the passes of `batches`.
+    """
     lengths = [len(t.ids) for t in tokens]
+    if model.network.device.type == "cpu":
+        tokens_per_batch = min(tokens_per_batch, pass_tokens(model.network))
     for length, members in plan_batches(lengths, tokens_per_batch, model.format.max_tokens):
         yield _batch(model, members, [tokens[i] for i in members], length)
 

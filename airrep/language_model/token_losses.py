@@ -54,7 +54,8 @@ def token_losses(
         logits = network(ids, attention_mask=mask, use_cache=False).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # (tokens, vocabulary)
     losses = functional.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
-    return losses.split(predicting.sum(dim=1).tolist())
+    # one by one, because torch 2.6 makes no list where it takes forward derivatives
+    return losses.split([int(count) for count in predicting.sum(dim=1)])
 
 
 def from_start(start: torch.Tensor, length: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+_SHARE_OF_FREE = 0.75
 _MOUNT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # In each version: where groups lie below the mount; the files of the limit and of what is taken;
 # and which line of the statistics counts cached files, which the kernel drops before it kills.
@@ -30,6 +31,11 @@ def available_memory() -> int:
     """
     rooms = [psutil.virtual_memory().available, *_address_space(), *group_rooms()]
     return max(0, min(rooms))
+
+
+def free_memory() -> int:
+    """Bytes that a run, or scoring, may take by default: three quarters of `available_memory`."""
+    return int(_SHARE_OF_FREE * available_memory())
 
 
 def return_freed() -> None:

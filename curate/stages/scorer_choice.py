@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -82,6 +83,11 @@ def make_scorer(
     names = _names(scorer)
     if names is None:
         return cast("Scorer", scorer)
+    models = [n for n in names if isinstance(n, str) and n in SCORERS and uses(n, "model")]
+    if models and model is not None and rows is not None:
+        from curate.stages.scoring_memory import check_scoring_memory  # brings torch
+
+        check_scoring_memory(models, model, model_dtype, chain(*rows), progress=progress)
     loaded = None if model is None else load_model(model, dtype=model_dtype)  # once for all
     batches: dict[str, Any] = {"tokens_per_batch": tokens_per_batch, "progress": progress}
 

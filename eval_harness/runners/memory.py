@@ -37,7 +37,7 @@ from airrep.language_model.loading import find_checkpoint
 from airrep.language_model.lora import adapted_layers
 from airrep.language_model.model import count_tokens, network_config
 from airrep.machine.hardware import default_device, dtype_named
-from airrep.machine.memory import available_memory
+from airrep.machine.memory import free_memory
 from airrep.records import Example
 from eval_harness.runners.base import check_blocks
 from eval_harness.runners.direct import TOKENS_AT_ONCE
@@ -45,7 +45,6 @@ from eval_harness.runners.recipe import Recipe, Trainable
 from eval_harness.runners.vocabulary import LOGITS_AT_ONCE
 
 _COMPILER = 1536 << 20
-_SHARE_OF_FREE = 0.75
 _SMALLER = ("last:4", "lora:16", "last:1", "lora:4")  # what takes less, the most learning first
 _WAYS = 5  # that are named
 _LOOKED_AT = 16  # rows, those of the longest texts
@@ -102,11 +101,6 @@ def training_memory(
     activations = shape.activations * tokens + 16 * LOGITS_AT_ONCE * shape.vocabulary
     libraries = LIBRARIES + _COMPILER * compiled
     return TrainingMemory(weights, 16 * shape.trained, activations, libraries)
-
-
-def free_memory() -> int:
-    """Bytes that a run may take by default: three quarters of `available_memory`."""
-    return int(_SHARE_OF_FREE * available_memory())
 
 
 def peak_memory() -> int:
@@ -207,7 +201,7 @@ def check_fits(
         examples: Rows that are trained on, or measured.
         recipe: How runs train.
         max_tokens: Longer rows are cut.
-        limit: Bytes that a run may take; default `free_memory`.
+        limit: Bytes that a run may take; default `airrep.machine.memory.free_memory`.
         runner: See `eval_harness.runners.choice.choose_runner`.
         compiled: With torch.compile.
         progress: Say what a run takes.

@@ -1,4 +1,4 @@
-"""Under a limit of memory a run is refused with what would fit, or runs to its end."""
+"""Under a limit of memory a run, or scoring, is refused with what would fit, or gets to its end."""
 
 import json
 import re
@@ -6,15 +6,17 @@ import shutil
 
 import pytest
 
+from airrep.gradients.memory import scoring_memory
 from curate.demo_data import demo_pool
 from eval_harness.runners.memory import training_memory
 
-# The command line of `record`, in a process that can take so many bytes more than its imports did.
+# The command line, in a process that can take so many bytes more than its imports did.
 LIMITED = """
     import resource, sys, psutil
     from airrep.machine.memory import available_memory
     from curate.cli import main
     import eval_harness.runs.subset_runs, eval_harness.runners.memory, curate.verbs.record
+    import curate.stages.scoring_memory, curate.verbs.select, selection.scorers.nudge
     most = psutil.Process().memory_info().vms + int(sys.argv.pop(1))
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sys.exit(main(sys.argv[1:]))
@@ -64,6 +66,45 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(record, place):
     ways = done.stderr.split("What would fit: ")[1].split("; ")
     assert len([way for way in ways if way.startswith("--trainable")]) >= 3
     assert not (place[0] / "runs" / "plan.json").exists()
+
+
+@pytest.fixture
+def select(program, place):
+    """Run `curate select` by a scorer within so many bytes; the program that ended."""
+
+    def run(room, scorer):
+        words = ["select", "--pool", "pool.jsonl", "--targets", "held_out.jsonl", "--k", "2"]
+        words += ["--scorer", scorer, "--model", "lm"]
+        hidden = {"ONEDNN_MAX_CPU_ISA": "AVX2"}  # computed in float32 on any CPU
+        done = program(LIMITED, room, *words, folder=place[0], OMP_NUM_THREADS="1", **hidden)
+        return done.wait(), done
+
+    return run
+
+
+@pytest.mark.parametrize("scorer", ["gradient", "gradient_adam"])
+def test_scoring_that_does_not_fit_is_refused_before_anything_is_loaded(select, place, scorer):
+    needed = scoring_memory(place[0] / "lm", scorer, narrow=False).total
+    status, done = select(needed, scorer)
+    assert status == 1
+    assert f"curate select: lm: scoring by {scorer} takes about" in done.stderr
+    ways = done.stderr.split("What would fit: ")[1].split("; ")
+    assert len(ways) >= 4
+    assert ways[0].startswith("--model-dtype" if scorer == "gradient" else "--scorer gradient")
+    assert "--scorer rds takes" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scorer", ["rds", "gradient", "gradient_adam", "nudge"])
+def test_scoring_that_fits_by_the_formula_gets_to_its_end(select, place, scorer):
+    from transformers import LlamaForCausalLM
+
+    folder, config = place
+    LlamaForCausalLM(config).save_pretrained(folder / "lm")
+    needed = scoring_memory(folder / "lm", scorer, narrow=False, longest=256).total
+    status, done = select(int(1.01 * needed / 0.75), scorer)
+    assert status == 0, done.stderr[-2000:]
+    assert "nothing written" in done.stdout
 
 
 @pytest.mark.slow
