@@ -32,13 +32,23 @@ from curate.stages.scorer_choice import load_model
 from eval_harness.measures.reliability import FEWEST_SUBSETS, noise_ceiling
 from eval_harness.runners.choice import RunnerName, check_runner_name, choose_runner
 from eval_harness.runners.recipe import Precision, Recipe
-from eval_harness.runs.subsets import Draw, FewSources, Stratified, Uniform, draw_plan, subset_size
+from eval_harness.runs.subsets import (
+    Draw,
+    FewSources,
+    Stratified,
+    Uniform,
+    default_size,
+    default_subsets,
+    draw_plan,
+    subset_size,
+)
 
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
     from airrep.language_model.tokens import Tokens
 
 SubsetKind = Literal["uniform", "stratified", "few_sources"]
+_MOST_SUBSETS = 100  # unless it is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +151,8 @@ def record(  # type: ignore[misc]  # the options of both are these
     model: str | Path,
     output: str | Path,
     *,
-    subsets: int = 100,
-    size: float = 100.0,
+    subsets: int | None = None,
+    size: float | None = None,
     kind: SubsetKind = "uniform",
     repeats: int = 2,
     epochs: int = 2,
@@ -174,8 +184,10 @@ def record(  # type: ignore[misc]  # the options of both are these
         evaluation: Held-out rows whose losses are measured; none of them may be in the pool.
         model: Directory, GGUF file or hub id of the causal language model to fine-tune.
         output: Directory for the runs; `lds` reads it.
-        subsets: How many to draw; 3 or more.
-        size: Rows in each: a number, or a fraction of the pool (below 1).
+        subsets: How many to draw, 3 or more; default 100, or of a small pool as many as have each
+            row in 20 of them, but at least 10.
+        size: Rows in each: a number, or a fraction of the pool (below 1); default 100, or a third
+            of the pool.
         kind: How subsets are drawn: uniform; stratified, every source with its share of the pool;
             or few_sources, rows of 1 to 4 sources only, as selections are.
         repeats: Runs of each subset, with other seeds; 2 or more show how noisy losses are.
@@ -218,7 +230,7 @@ def record(  # type: ignore[misc]  # the options of both are these
     """
     check_runner_name(runner)
     recipe = Recipe(epochs, learning_rate, batch_size, trainable, precision)
-    if subsets < FEWEST_SUBSETS or stack < 1:
+    if (subsets is not None and subsets < FEWEST_SUBSETS) or stack < 1:
         raise ArgumentError(
             f"expected at least {FEWEST_SUBSETS} subsets (LDS ranks them) and a stack of 1 or "
             f"more, found {subsets} and {stack}."
@@ -232,8 +244,10 @@ def record(  # type: ignore[misc]  # the options of both are these
     wanted = with_roles(columns if evaluation_columns is None else evaluation_columns, roles)
     judged_on = read_input(evaluation, "evaluation", wanted, on_bad_row)
     examples, held_out = list(trained_on.examples), list(judged_on.examples)
-    draw = _draw(kind, subset_size(size, len(examples)), examples)
-    plan = draw_plan(examples, held_out, [(draw, subsets)], repeats=repeats, seed=seed)
+    many = default_size(len(examples)) if size is None else subset_size(size, len(examples))
+    draw = _draw(kind, many, examples)
+    number = subsets or default_subsets(len(examples), many, _MOST_SUBSETS)
+    plan = draw_plan(examples, held_out, [(draw, number)], repeats=repeats, seed=seed)
     if (directory / "plan.json").exists():
         plan.save(directory)  # refuses another plan before a model is loaded
 

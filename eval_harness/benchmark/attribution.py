@@ -15,7 +15,7 @@ from airrep.disk.atomic import write_json
 from airrep.pooling import GroupPooling
 from airrep.records import Example
 from airrep.supervision import SubsetLosses, SubsetPlan
-from eval_harness.benchmark.config import AttributionConfig
+from eval_harness.benchmark.config import AttributionConfig, AttributionSizes
 from eval_harness.benchmark.methods import Method, ScoreFiles
 from eval_harness.benchmark.plots import plot_attribution
 from eval_harness.benchmark.problems import sample
@@ -42,6 +42,7 @@ class Attribution:
     """
 
     config: AttributionConfig
+    sizes: AttributionSizes
     plan: SubsetPlan
     pool: Sequence[Example]
     evaluation: Sequence[Example]
@@ -58,13 +59,14 @@ class Attribution:
         seed: int,
     ) -> Attribution:
         """Draw evaluation examples and subsets; the first subsets are those for validation."""
-        validation = sample(targets, config.validation, seed)
-        evaluation = [*validation, *sample(test, config.targets, seed)]
+        sizes = config.sizes(len(pool), len(targets), len(test))
+        validation = sample(targets, sizes.validation, seed)
+        evaluation = [*validation, *sample(test, sizes.targets, seed)]
         positions = np.arange(len(evaluation))
         roles = {"validation": positions[: len(validation)], "test": positions[len(validation) :]}
-        draws = [(Uniform(config.size), config.validation_subsets + config.subsets)]
+        draws = [(Uniform(sizes.size), sizes.validation_subsets + sizes.subsets)]
         plan = draw_plan(pool, evaluation, draws, repeats=config.repeats, seed=seed, roles=roles)
-        return cls(config, plan, pool, evaluation, directory)
+        return cls(config, sizes, plan, pool, evaluation, directory)
 
     def record(self, runner: Runner, *, progress: bool) -> SubsetLosses:
         """Run the plan with one kind of training; see `run_subsets`."""
@@ -73,7 +75,7 @@ class Attribution:
 
     def part(self, role: str) -> tuple[npt.NDArray[np.int64], slice]:
         """Evaluation positions and subsets of a role."""
-        split = self.config.validation_subsets
+        split = self.sizes.validation_subsets
         subsets = slice(split) if role == "validation" else slice(split, None)
         return self.plan.roles[role], subsets
 

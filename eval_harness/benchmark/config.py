@@ -14,12 +14,14 @@ from airrep.schema import Count, Finite, Natural, Positive, check_fields
 from eval_harness.files.settings import read_settings
 from eval_harness.runners.choice import RunnerName
 from eval_harness.runners.recipe import Recipe, Trainable
+from eval_harness.runs.subsets import default_size, default_subsets
 from selection.selectors.base import AUTO
 
 Setting = Literal["present", "removed", "wrong_labels", "templates_held_out"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
 Budget = Count | Literal["auto"]
 Subsets = Annotated[int, Meta(ge=3)]  # LDS ranks them
+_SUBSETS, _EXAMPLES = 100, 200
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,24 @@ class AttributionConfig:
     """The LDS part: random subsets, and how well scores predict their effect.
 
     Attributes:
-        subsets: Subsets that figures are reported on; 3 or more.
-        validation_subsets: Further ones, on which pooling scales are chosen; 3 or more.
-        size: Rows of a subset.
+        subsets: Subsets that figures are reported on, 3 or more; default 100, or fewer where few
+            rows are there to draw from (`eval_harness.runs.subsets.default_subsets`).
+        validation_subsets: Further ones, on which pooling scales are chosen, 3 or more; default 40,
+            or fewer in the same measure.
+        size: Rows of a subset; default 100, or a third of the rows.
         repeats: Fine-tuning seeds of each; 2 or more give the noise ceiling.
-        targets: Examples of the test file whose losses are measured.
-        validation: Examples of the targets file, for the choice of scales.
+        targets: Examples of the test file whose losses are measured; default 200, or all.
+        validation: Examples of the targets file, for the choice of scales; default 200, or all.
         cheap: Kinds of cheaper training ("last:1", "lora:8") to hold against the recipe's.
         scales: Candidates for the scale of attention pooling.
     """
 
-    subsets: Subsets = 100
-    validation_subsets: Subsets = 40
-    size: Count = 100
+    subsets: Subsets | None = None
+    validation_subsets: Subsets | None = None
+    size: Count | None = None
     repeats: Count = 2
-    targets: Count = 200
-    validation: Count = 200
+    targets: Count | None = None
+    validation: Count | None = None
     cheap: list[str] = field(default_factory=list)
     scales: Annotated[list[Positive], Meta(min_length=1)] = field(
         default_factory=lambda: [1, 2, 5, 10, 20, 40, 80]
@@ -52,6 +56,35 @@ class AttributionConfig:
         check_fields(self, "attribution")
         for trainable in self.cheap:
             Trainable.parse(trainable)
+
+    def sizes(self, pool: int, targets: int, test: int) -> AttributionSizes:
+        """All that is drawn, with a number for what was left open.
+
+        Args:
+            pool: Rows that subsets are drawn from.
+            targets: Examples of the targets file.
+            test: Examples of the test file.
+        """
+        size = self.size or default_size(pool)
+        subsets = default_subsets(pool, size, _SUBSETS)
+        return AttributionSizes(
+            size,
+            self.subsets or subsets,
+            self.validation_subsets or subsets * 2 // 5,
+            self.targets or max(1, min(_EXAMPLES, test)),
+            self.validation or max(1, min(_EXAMPLES, targets)),
+        )
+
+
+@dataclass(frozen=True)
+class AttributionSizes:
+    """How much the LDS part draws; see `AttributionConfig`."""
+
+    size: int
+    subsets: int
+    validation_subsets: int
+    targets: int
+    validation: int
 
 
 @dataclass(frozen=True)

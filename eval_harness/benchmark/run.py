@@ -99,6 +99,7 @@ def run_benchmark(
     files_read = {"pool": pool, "targets": targets, "test": test}
     check_disjoint({name: rows.examples for name, rows in files_read.items()})
     check_writable(directory)
+    config = _settled(config, *(len(rows.examples) for rows in files_read.values()))
     every = [example for rows in files_read.values() for example in rows.examples]
     check_fits(
         config.model,
@@ -176,6 +177,14 @@ def run_benchmark(
         write_text(markdown, directory / "results.md")
         write_checksums(directory, [directory / name for name in _RESULTS])
     return BenchmarkResult(directory, [] if report is None else report.rows, tried, markdown)
+
+
+def _settled(config: BenchmarkConfig, pool: int, targets: int, test: int) -> BenchmarkConfig:
+    """The config with numbers for all that it left open."""
+    if config.attribution is None:
+        return config
+    sizes = config.attribution.sizes(pool, targets, test)
+    return replace(config, attribution=replace(config.attribution, **asdict(sizes)))
 
 
 def _stated(config: BenchmarkConfig) -> dict[str, Any]:

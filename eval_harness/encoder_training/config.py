@@ -14,6 +14,7 @@ from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.runners.choice import RunnerName
 from eval_harness.runners.recipe import Recipe
 from eval_harness.runs.splits import SupervisionConfig
+from eval_harness.runs.subsets import FEWEST_DRAWN
 
 TeacherKind = Literal["fisher", "adam"]
 Kind = Literal["uniform", "few_sources", "selected"]
@@ -223,7 +224,10 @@ class EncoderTrainingConfig:
     def _check_use(self) -> None:
         if self.use is None:
             return
-        counts = {kind: getattr(self.supervision, kind) for kind in self.use}
+        drawn = self.supervision
+        counts = {kind: getattr(drawn, kind) for kind in self.use}
+        if drawn.uniform is None and "uniform" in counts:
+            counts["uniform"] = FEWEST_DRAWN  # or more, as the rows allow
         for kind, count in counts.items():
             if not count:
                 raise ArgumentError(

@@ -12,7 +12,7 @@ from airrep.records import Example
 from airrep.supervision import SubsetLosses
 from eval_harness.benchmark.attribution import Attribution
 from eval_harness.encoder_training.config import EncoderTrainingConfig
-from eval_harness.encoder_training.rows import TrainingRows, draw_all, share_out_rows
+from eval_harness.encoder_training.rows import TrainingRows, draw_all, settled, share_out_rows
 from eval_harness.runners.base import Runner, provenance
 from eval_harness.runners.choice import choose_runner, longest_tokens
 from eval_harness.runners.memory import check_fits
@@ -28,13 +28,14 @@ class DrawnRuns:
         rows: All rows, by what they are for.
         splits: What is learned from.
         evaluation: What decides when to stop, and what figures are reported on.
+        config: The config, with numbers for what it left open.
         note: Why models are not trained in stacks, if "auto" found that they cannot be.
     """
 
     rows: TrainingRows
     splits: list[Split]
     evaluation: Attribution
-    _config: EncoderTrainingConfig
+    config: EncoderTrainingConfig
     _files: Mapping[str, Sequence[Example]]
     note: str = field(default="", init=False)
     _runner: Runner = field(init=False)
@@ -59,11 +60,14 @@ class DrawnRuns:
             progress=progress,
         )
         rows = share_out_rows(files, config)
-        return cls(rows, *draw_all(rows, config, directory / "evaluation"), config, files)
+        splits, evaluation = draw_all(rows, config, directory / "evaluation")
+        return cls(
+            rows, splits, evaluation, settled(config, len(rows.pool), evaluation.sizes), files
+        )
 
     def bind(self, model: LanguageModel) -> dict[str, Any]:
         """Choose how models are trained; returns what the directory is bound to by it."""
-        config = self._config
+        config = self.config
         longest = longest_tokens(model, [e for given in self._files.values() for e in given])
         self._runner, self.note = choose_runner(
             config.runner, model, config.recipe, longest, config.stack

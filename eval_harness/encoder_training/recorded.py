@@ -35,8 +35,9 @@ from airrep.supervision import (
     write_run,
 )
 from eval_harness.benchmark.attribution import Attribution
+from eval_harness.benchmark.config import AttributionSizes
 from eval_harness.encoder_training.config import EncoderTrainingConfig, RecordedConfig
-from eval_harness.encoder_training.rows import TrainingRows
+from eval_harness.encoder_training.rows import TrainingRows, settled
 from eval_harness.runs.airrep_files import IndexedSplit, losses_file, read_index, read_losses_file
 from eval_harness.runs.splits import Split
 
@@ -74,6 +75,7 @@ class RecordedRuns:
 
     rows: TrainingRows
     evaluation: Attribution
+    config: EncoderTrainingConfig
     _files: RecordedConfig
     _learned: list[_Part]
     _tested: _Part
@@ -112,7 +114,9 @@ class RecordedRuns:
         file = user_path(config.recorded.index, "recorded.index")
         index = read_index(file, len(corpus.places))
         last = index[-1]
-        kept, tested, roles = _hold_out(last, corpus, config)
+        attribution = config.evaluation.attribution
+        sizes = attribution.sizes(len(pool), len(last.dev), len(last.dev))
+        kept, tested, roles = _hold_out(last, corpus, sizes, config.seed)
         held = np.concatenate([roles["validation"], roles["test"]])  # columns of the last split
         unseen = {corpus.digests[i].tobytes() for i in corpus.places[last.dev[held]].tolist()}
         learned = []
@@ -133,11 +137,7 @@ class RecordedRuns:
         named = {"validation": places[:middle], "test": places[middle:]}
         test = _part(last, corpus, tested, held, named, file)
         evaluation = Attribution(
-            config.evaluation.attribution,
-            test.plan,
-            test.pool,
-            test.evaluation,
-            directory / "evaluation",
+            attribution, sizes, test.plan, test.pool, test.evaluation, directory / "evaluation"
         )
         rows = TrainingRows(
             _different(part.pool for part in learned),
@@ -146,7 +146,8 @@ class RecordedRuns:
             test.evaluation[:middle],
             test.evaluation[middle:],
         )
-        return cls(rows, evaluation, config.recorded, learned, test)
+        numbers = settled(config, len(pool), sizes)
+        return cls(rows, evaluation, numbers, config.recorded, learned, test)
 
     def bind(self, model: LanguageModel) -> dict[str, Any]:
         """Take the runs for those of a model; returns what the directory is bound to by it."""
@@ -194,10 +195,10 @@ class _Corpus:
 
 
 def _hold_out(
-    split: IndexedSplit, corpus: _Corpus, config: EncoderTrainingConfig
+    split: IndexedSplit, corpus: _Corpus, asked: AttributionSizes, seed: int
 ) -> tuple[Sequence[int], Sequence[int], dict[str, Indices]]:
     """Subsets to learn from, subsets that are held out, and positions in `dev` by role."""
-    asked, usable = config.evaluation.attribution, corpus.measured(split)
+    usable = corpus.measured(split)
     for one, other, found, what in (
         ("validation_subsets", "subsets", len(split.subsets), "subset"),
         ("validation", "targets", len(usable), "measured row"),
@@ -209,7 +210,7 @@ def _hold_out(
                 f"split of the index (dev_id {split.dev_id!r}) has {counted(found, what)}; ask for "
                 "fewer."
             )
-    order = np.random.default_rng([config.seed, 5]).permutation(usable)
+    order = np.random.default_rng([seed, 5]).permutation(usable)
     last = asked.validation + asked.targets
     roles = {
         "validation": np.sort(order[: asked.validation]),

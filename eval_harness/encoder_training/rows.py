@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from airrep.console.wording import counted
@@ -11,6 +11,7 @@ from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.supervision import SubsetPlan
 from eval_harness.benchmark.attribution import Attribution
+from eval_harness.benchmark.config import AttributionSizes
 from eval_harness.encoder_training.config import EncoderTrainingConfig
 from eval_harness.runs.held_out import check_disjoint, hold_out
 from eval_harness.runs.splits import Split, draw_splits
@@ -56,7 +57,9 @@ def share_out_rows(
         held_out[0] if held_out else files["evaluation.pool"],
         *(drawn[name] if name in drawn else files[name] for name in FILES[3:]),
     )
-    asked = config.evaluation.attribution
+    asked = config.evaluation.attribution.sizes(
+        len(rows.held_out), len(rows.validation), len(rows.test)
+    )
     for name, wanted, found, own, origin in (
         ("size", asked.size, rows.held_out, FILES[2], "pool"),
         ("validation", asked.validation, rows.validation, FILES[3], "targets"),
@@ -75,6 +78,27 @@ def share_out_rows(
                 )
             )
     return rows
+
+
+def settled(
+    config: EncoderTrainingConfig, pool: int, sizes: AttributionSizes
+) -> EncoderTrainingConfig:
+    """The config with numbers for all that it left open.
+
+    Args:
+        config: The config.
+        pool: Rows that splits are made of.
+        sizes: What the evaluation draws.
+    """
+    attribution = replace(config.evaluation.attribution, **asdict(sizes))
+    supervision = config.supervision
+    if config.recorded is None:
+        supervision = replace(supervision, **asdict(supervision.sizes(pool)))
+    return replace(
+        config,
+        supervision=supervision,
+        evaluation=replace(config.evaluation, attribution=attribution),
+    )
 
 
 def draw_all(

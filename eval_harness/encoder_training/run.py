@@ -112,7 +112,7 @@ def train_and_test(
         runs = DrawnRuns.draw(files, config, directory, progress=progress)
     else:
         runs = RecordedRuns.read(files["pool"], config, directory, pool_rows)
-    splits, evaluation = runs.splits, runs.evaluation
+    splits, evaluation, config = runs.splits, runs.evaluation, runs.config
     model = LanguageModel.from_pretrained(
         config.model, separator=config.separator, max_tokens=config.max_tokens
     )

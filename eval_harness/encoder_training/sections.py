@@ -144,11 +144,11 @@ def data_section(facts: Facts) -> str:
     ]
     rest = len(sources) - len(by_source)
     more = f"\n\n… and {counted(rest, 'more source')}." if rest > 0 else ""
-    drawn = held.attribution
+    drawn = {role: len(places) for role, places in facts.measured.plan.roles.items()}
     return (
         f"{table(['what for', 'file', 'rows', 'sources'], lines)}\n\n"
-        f"Drawn from the last two: {counted(drawn.validation, 'validation example')} and "
-        f"{counted(drawn.targets, 'test example')}. {_apart(facts)}\n\n"
+        f"Drawn from the last two: {counted(drawn['validation'], 'validation example')} and "
+        f"{counted(drawn['test'], 'test example')}. {_apart(facts)}\n\n"
         + table(["source", "learned from: pool", "examples", "test"], by_source)
         + more
     )

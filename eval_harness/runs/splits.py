@@ -17,10 +17,19 @@ from airrep.errors import ArgumentError
 from airrep.records import Example
 from airrep.schema import Count, Natural, check_fields
 from airrep.supervision import SubsetPlan
-from eval_harness.runs.subsets import Draw, FewSources, Selected, Uniform, draw_plan
+from eval_harness.runs.subsets import (
+    Draw,
+    FewSources,
+    Selected,
+    Uniform,
+    default_size,
+    default_subsets,
+    draw_plan,
+)
 from selection.scorers.lexical import Bm25Scorer
 from selection.selectors import make_selector
 
+_SPLITS, _ROWS_OF_A_SPLIT, _SUBSETS = 4, 300, 200
 _BM25_SCALE = 15.0  # of selection, as chosen on validation data (docs/results.md)
 
 
@@ -29,30 +38,49 @@ class SupervisionConfig:
     """What is drawn for each split.
 
     Attributes:
-        splits: Parts that pool and examples are dealt into.
-        size: Rows of a subset.
-        uniform: Subsets of rows that are all equally likely.
+        splits: Parts that pool and examples are dealt into; default 4, or fewer where each would
+            have fewer than 300 pool rows.
+        size: Rows of a subset; default 100, or a third of a part.
+        uniform: Subsets of rows that are all equally likely; default 200, or fewer of a small part
+            (`eval_harness.runs.subsets.default_subsets`).
         few_sources: Subsets of 1 to 4 sources.
         selected: Subsets that a selector picked, by BM25, for 1 to 32 of the split's examples.
         repeats: Fine-tuning runs of each subset; 1 teaches most for the time.
     """
 
-    splits: Count = 4
-    size: Count = 100
-    uniform: Natural = 200
+    splits: Count | None = None
+    size: Count | None = None
+    uniform: Natural | None = None
     few_sources: Natural = 0
     selected: Natural = 0
     repeats: Count = 1
 
     def __post_init__(self) -> None:
         check_fields(self, "supervision")
-        if self.subsets < 2:
+        if self.uniform is not None and self.uniform + self.few_sources + self.selected < 2:
             raise ArgumentError("supervision: an encoder learns from 2 subsets or more per split.")
 
-    @property
-    def subsets(self) -> int:
-        """Subsets of one split, of all kinds."""
-        return self.uniform + self.few_sources + self.selected
+    def sizes(self, pool: int) -> SupervisionSizes:
+        """What depends on the rows, with a number for what was left open.
+
+        Args:
+            pool: Rows that splits are made of.
+        """
+        splits = self.splits or max(1, min(_SPLITS, pool // _ROWS_OF_A_SPLIT))
+        size = self.size or default_size(pool // splits)
+        uniform = self.uniform
+        if uniform is None:
+            uniform = default_subsets(pool // splits, size, _SUBSETS)
+        return SupervisionSizes(splits, size, uniform)
+
+
+@dataclass(frozen=True)
+class SupervisionSizes:
+    """How much is drawn; see `SupervisionConfig`."""
+
+    splits: int
+    size: int
+    uniform: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +106,19 @@ def draw_splits(
     Raises:
         ArgumentError: Too few rows or examples for the splits.
     """
-    if len(pool) // config.splits < config.size or len(examples) < config.splits:
+    sizes = config.sizes(len(pool))
+    if len(pool) // sizes.splits < sizes.size or len(examples) < sizes.splits:
         raise ArgumentError(
-            f"supervision: {config.splits} splits of {len(pool):,} pool rows and "
-            f"{counted(len(examples), 'example')} are too small for subsets of {config.size}; use "
+            f"supervision: {sizes.splits} splits of {len(pool):,} pool rows and "
+            f"{counted(len(examples), 'example')} are too small for subsets of {sizes.size}; use "
             "fewer splits, smaller subsets or more rows."
         )
     parts = [
-        [[rows[i] for i in np.sort(part).tolist()] for part in _deal(len(rows), config.splits, key)]
+        [[rows[i] for i in np.sort(part).tolist()] for part in _deal(len(rows), sizes.splits, key)]
         for rows, key in ((pool, [seed, 0]), (examples, [seed, 1]))
     ]
     return [
-        Split(rows, targets, _plan(rows, targets, config, seed, number))
+        Split(rows, targets, _plan(rows, targets, config, sizes, seed, number))
         for number, (rows, targets) in enumerate(zip(*parts, strict=True))
     ]
 
@@ -99,15 +128,20 @@ def _deal(count: int, parts: int, key: list[int]) -> list[np.ndarray]:
 
 
 def _plan(
-    pool: list[Example], targets: list[Example], config: SupervisionConfig, seed: int, number: int
+    pool: list[Example],
+    targets: list[Example],
+    config: SupervisionConfig,
+    sizes: SupervisionSizes,
+    seed: int,
+    number: int,
 ) -> SubsetPlan:
-    draws: list[tuple[Draw, int]] = [(Uniform(config.size), config.uniform)]
+    draws: list[tuple[Draw, int]] = [(Uniform(sizes.size), sizes.uniform)]
     if config.few_sources:
-        draws.append((FewSources(config.size), config.few_sources))
+        draws.append((FewSources(sizes.size), config.few_sources))
     if config.selected:
         selector = make_selector("layered_greedy", scale=_BM25_SCALE)
         scores = Bm25Scorer().score(targets, pool)
-        draws.append((Selected(config.size, scores, selector), config.selected))
+        draws.append((Selected(sizes.size, scores, selector), config.selected))
     own = int(np.random.SeedSequence([seed, 2, number]).generate_state(1)[0])
     roles = {"train": np.arange(len(targets))}
     return draw_plan(pool, targets, draws, repeats=config.repeats, seed=own, roles=roles)

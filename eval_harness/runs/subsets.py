@@ -21,6 +21,23 @@ from eval_harness.runs.held_out import check_disjoint
 from selection.scores import Scores
 from selection.selectors.base import Selector
 
+_SIZE, _SHARE = 100, 3
+_TIMES = 20
+FEWEST_DRAWN = 10  # by default
+
+
+def default_size(rows: int) -> int:
+    """Rows of a subset of so many: 100, or a third of them where that is less."""
+    return max(1, min(_SIZE, rows // _SHARE))
+
+
+def default_subsets(rows: int, size: int, most: int) -> int:
+    """How many subsets to draw: so many that a row is in 20 of them, but 10 to `most`.
+
+    Of few rows, more subsets say the same again: they share most of their rows.
+    """
+    return min(most, max(FEWEST_DRAWN, -(-_TIMES * rows // size)))
+
 
 class Draw(ABC):
     """One way to draw a subset."""

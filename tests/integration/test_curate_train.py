@@ -25,7 +25,9 @@ from airrep.errors import ArgumentError, CurateError, OutputError
 from curate import cli
 from curate.configs.files import load_config
 from curate.demo_data import demo_pool
+from eval_harness.benchmark.config import AttributionConfig
 from eval_harness.encoder_training.config import PATHS, EncoderTrainingConfig
+from eval_harness.encoder_training.rows import settled
 from eval_harness.files.array_file import read_array
 from eval_harness.files.settings import read_settings
 
@@ -433,7 +435,14 @@ def test_the_documented_config_has_every_setting(tmp_path):
                 yield from keys(value, f"{where}{key}.")
 
     assert sorted(keys(given)) == sorted(keys(shown))
-    default = asdict(EncoderTrainingConfig("", "", ""))
+    plenty = 10**9  # rows, for numbers that few rows would make smaller
+    default = asdict(
+        settled(
+            EncoderTrainingConfig("", "", ""),
+            plenty,
+            AttributionConfig().sizes(plenty, plenty, plenty),
+        )
+    )
     chosen = ("model", "pool", "targets", "columns", "recipe", "supervision", "use")
     for key in set(default) - {*chosen}:
         assert shown[key] == default[key], "the example shows defaults, where a default will do"

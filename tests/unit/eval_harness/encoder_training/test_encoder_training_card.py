@@ -28,7 +28,9 @@ def _examples(name, count, source="s"):
 
 
 def _losses(pool, examples, subsets, repeats, seconds):
-    plan = draw_plan(pool, examples, [(Uniform(4), subsets)], repeats=repeats)
+    first, second = np.array_split(np.arange(len(examples)), 2)
+    roles = {"validation": first, "test": second}
+    plan = draw_plan(pool, examples, [(Uniform(4), subsets)], repeats=repeats, roles=roles)
     shape = (subsets, repeats)
     facts = {"model": "f1f2", "runner": "stacked", "precision": "bfloat16"}
     return SubsetLosses(plan, np.zeros((*shape, len(examples))), facts, np.full(shape, seconds))

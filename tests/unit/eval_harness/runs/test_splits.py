@@ -58,7 +58,7 @@ def test_each_split_has_a_plan_of_its_own():
         plan = split.plan
         plan.check(split.pool, split.evaluation)
         assert plan.kinds == ["uniform"] * 4 + ["few_sources"] * 3 + ["selected"] * 2
-        assert [len(rows) for rows in plan.subsets] == [5] * CONFIG.subsets
+        assert [len(rows) for rows in plan.subsets] == [5] * 9
         assert all(0 <= rows.min() <= rows.max() < 30 for rows in plan.subsets)
         assert all(len(set(rows.tolist())) == 5 for rows in plan.subsets)
         assert plan.repeats == 2

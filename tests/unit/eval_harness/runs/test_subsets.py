@@ -12,6 +12,8 @@ from eval_harness.runs.subsets import (
     Selected,
     Stratified,
     Uniform,
+    default_size,
+    default_subsets,
     draw_plan,
     subset_size,
 )
@@ -177,3 +179,18 @@ def test_sizes_in_rows_and_fractions(size, expected):
 def test_sizes_out_of_range(size):
     with pytest.raises(ArgumentError, match=r"out of range; expected a fraction .* or 1 to 60"):
         subset_size(size, 60)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "subsets"),
+    [(100_000, 100, 100), (600, 100, 100), (300, 100, 60), (75, 25, 60), (9, 3, 60), (1, 1, 20)],
+)
+def test_few_rows_have_smaller_subsets_and_fewer_of_them(rows, size, subsets):
+    assert default_size(rows) == size
+    assert default_subsets(rows, size, 100) == subsets
+
+
+def test_there_are_always_some_subsets():
+    assert default_subsets(100, 80, 100) == 25
+    assert default_subsets(100, 100, 3) == 3
+    assert default_subsets(10, 100, 100) == 10
