@@ -64,12 +64,14 @@ class Runner(Protocol):
         model: The model that every run starts from; never changed.
         recipe: How runs train.
         stack: Runs that are trained together, if they have the same number of rows.
+        way: How it computes, where there are several ways, which round differently; else "".
     """
 
     name: str
     model: LanguageModel
     recipe: Recipe
     stack: int
+    way: str
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
         """Train one model per run; all runs have the same number of rows.
@@ -130,4 +132,5 @@ def provenance(runner: Runner) -> dict[str, Any]:
         "stack": runner.stack,
         **runner.recipe.to_dict(),
         "precision": str(dtype).removeprefix("torch."),
+        **({"way": runner.way} if runner.way else {}),
     }

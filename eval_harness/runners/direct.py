@@ -28,7 +28,7 @@ from airrep.console.progress import bar
 from airrep.disk.digests import content_digest
 from airrep.disk.parts import kept_steps
 from airrep.errors import LossError
-from airrep.language_model.attention import attention_by_products
+from airrep.language_model.attention import attention_by_products, by_products
 from airrep.language_model.batching import pad
 from airrep.language_model.blocks import last_blocks, transformer_blocks
 from airrep.language_model.lora import (
@@ -107,6 +107,11 @@ class DirectRunner:
             name, blocks = transformer_blocks(model.network)
             adapted_layers(blocks, name)
         self._dtype = dtype_named(recipe.precision, model.network.device)
+        ways = {
+            "attention by products": by_products(model.network, self._dtype),
+            "compiled": compiled,
+        }
+        self.way = ", ".join(way for way, taken in ways.items() if taken)
         self._is_plain: bool | None = None
 
     def train(self, runs: Sequence[TrainingRun]) -> TrainedModels:
@@ -159,7 +164,7 @@ class DirectRunner:
     def _told(self, run: TrainingRun, tokens: Sequence[Tokens]) -> str:
         """All that what is trained depends on, for whom parts of it are kept."""
         rows = content_digest(*(token_key(each) for each in tokens))
-        where = f"{self.model.network.device.type} {self._tokens_at_once} {self.compiled}"
+        where = f"{self.model.network.device.type} {self._tokens_at_once}"
         return f"{provenance(self)} {where} {run.seed} {rows}"
 
     def _network_to_train(self, seed: int) -> PreTrainedModel:

@@ -65,6 +65,7 @@ class StackedRunner:
     """
 
     name = "stacked"
+    way = ""
 
     def __init__(self, model: LanguageModel, recipe: Recipe, stack: int = 8) -> None:
         """Take the model apart.

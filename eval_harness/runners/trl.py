@@ -54,6 +54,7 @@ class TrlRunner:
     """
 
     name = "trl"
+    way = ""
     stack = 1
 
     def __init__(self, model: LanguageModel, recipe: Recipe) -> None:

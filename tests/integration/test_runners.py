@@ -359,9 +359,12 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(build, runs, held_out):
     plain = DirectRunner(model, settings).train(runs[:1]).losses(held_out)
     compiled = DirectRunner(model, settings, compiled=True).train(runs[:1])
     np.testing.assert_allclose(compiled.losses(held_out), plain, atol=TOLERANCE, rtol=0)
+    assert provenance(DirectRunner(model, settings, compiled=True))["way"] == "compiled"
     [whole] = compiled.models()
     assert all(module._compiled_call_impl is None for module in whole.network.modules())
-    narrow = DirectRunner(model, recipe(precision="bfloat16"), compiled=True).train(runs[:1])
+    runner = DirectRunner(model, recipe(precision="bfloat16"), compiled=True)
+    assert provenance(runner)["way"] == "attention by products, compiled"
+    narrow = runner.train(runs[:1])
     np.testing.assert_allclose(narrow.losses(held_out), plain, atol=0.1, rtol=0)
 
 

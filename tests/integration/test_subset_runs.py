@@ -205,6 +205,7 @@ class Broken:
 
     def __init__(self, runner):
         self.runner, self.name, self.stack = runner, runner.name, runner.stack
+        self.way = runner.way
         self.model, self.recipe = runner.model, runner.recipe
 
     def train(self, runs):
