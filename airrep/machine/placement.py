@@ -1,4 +1,4 @@
-"""Where the parts of a language model are: on one device, or spread over several GPUs."""
+"""The devices of a language model's parts: one device, or several GPUs."""
 
 from __future__ import annotations
 

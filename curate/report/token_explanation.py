@@ -1,4 +1,4 @@
-"""Which tokens of a pool row speak for a target and which against it: what there is to say."""
+"""The texts of `explain --tokens`: the tokens of a pool row, with their shares in its influence."""
 
 from __future__ import annotations
 

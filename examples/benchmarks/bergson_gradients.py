@@ -1,4 +1,4 @@
-"""What Bergson's projected gradients cost; a worker of real_models.py.
+"""Measure the cost of Bergson's projected gradients; a worker of real_models.py.
 
 It runs in an environment that has Bergson and none of our packages (docs/benchmarks.md), and so it
 imports none. Standard input holds the model's directory and the tokens and labels of rows; the

@@ -1,4 +1,4 @@
-"""What long verbs say on standard error: how much there is, before it; then how long it takes."""
+"""Long verbs say on standard error how much there is to do, then how long it takes."""
 
 import json
 import re

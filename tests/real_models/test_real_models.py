@@ -1,4 +1,4 @@
-"""What the library does with a real language model, against transformers and plain PyTorch.
+"""The library on a real language model, compared with transformers and plain PyTorch.
 
 CURATE_REAL_MODEL names the model's directory: `make test-real MODEL=DIRECTORY`. All is computed on
 the CPU. A model with a chat template reads conversations, one without reads text.
