@@ -21,16 +21,17 @@ from airrep.records import Example
 if TYPE_CHECKING:
     from airrep.language_model.model import LanguageModel
 
-# Scorers that need a language model: what their memory is reckoned as, and whether they also read
-# weights of other number types than float32.
-_SCORED_BY: dict[str, tuple[ScoredBy, bool]] = {
-    "rds": ("rds", True),
-    "gradient": ("gradient", True),
-    "gradient_cosine": ("gradient", True),
-    "gradient_adam": ("gradient_adam", False),
-    "nudge": ("nudge", False),
-}
 _DTYPES: tuple[ModelDtype, ...] = get_args(ModelDtype)
+# Scorers that need a language model: what their memory is reckoned as, and the number types of
+# weights that they can read.
+_SCORED_BY: dict[str, tuple[ScoredBy, tuple[ModelDtype, ...]]] = {
+    "rds": ("rds", _DTYPES),
+    "gradient": ("gradient", _DTYPES),
+    "gradient_cosine": ("gradient", _DTYPES),
+    "gradient_adam": ("gradient_adam", ("float32", "bfloat16")),
+    "nudge": ("nudge", ("float32",)),
+}
+_ANYWAY = ("a smaller model", "more free memory")
 _LOOKED_AT = 16  # rows, those of the longest texts
 
 
@@ -41,6 +42,7 @@ def check_scoring_memory(
     examples: Iterable[Example],
     *,
     limit: int | None = None,
+    instead: Sequence[str] | None = None,
     progress: bool = False,
 ) -> None:
     """Refuse scoring that does not fit into the memory of a CPU, and say what would.
@@ -51,6 +53,7 @@ def check_scoring_memory(
         dtype: Number type that its weights are held in.
         examples: What is scored, targets and pool rows.
         limit: Bytes that may be taken; default `airrep.machine.memory.free_memory`.
+        instead: What takes less, in words; default other number types and scorers.
         progress: Say what scoring takes.
 
     Raises:
@@ -79,18 +82,19 @@ def check_scoring_memory(
         said = f"scoring takes about {as_gib(needed)}, and may take {as_gib(limit)}"
         announce("memory", said, shown=progress)
         return
-    ways = [
+    fewer_bits = [
         f"--model-dtype {other} takes {as_gib(size)}"
         for other in _DTYPES
-        if loaded is None and all(_SCORED_BY[each][1] for each in known)
+        if loaded is None and all(other in _SCORED_BY[each][1] for each in known)
         if (size := max(taken(each, other) for each in known)) <= limit
     ]
-    ways += [
+    cheaper = [
         f"--scorer {other} takes {as_gib(size)}"
         for other in ("gradient", "rds")
         if other not in known and (size := taken(other, dtype)) <= limit
     ]
-    ways += ["--scorer airrep needs no language model", "a smaller model", "more free memory"]
+    without = "--scorer airrep needs no language model"
+    ways = [*([*fewer_bits, *cheaper, without] if instead is None else instead), *_ANYWAY]
     raise ArgumentError(
         f"{loaded.name if loaded else model}: scoring by {dearest} takes about {as_gib(needed)} "
         f"(weights in {dtype}, rows of up to {longest:,} tokens), and three quarters of what is "

@@ -108,6 +108,7 @@ def fit(
     """
     from airrep.training.copies import save_narrow  # here, because they bring torch
     from airrep.training.untrained import gradient_encoder
+    from curate.stages.scoring_memory import check_scoring_memory
 
     if processes() > 1:
         raise ArgumentError("fit does not run under accelerate or torchrun; start one process.")
@@ -128,6 +129,10 @@ def fit(
     binding = directory / BINDING
     if binding.exists():
         claim(binding, belongs, "fitted encoder")
+    shorter = [f"--max-tokens {max_tokens // 2}"] if max_tokens > 1 else []
+    check_scoring_memory(
+        ["gradient"], model, "float32", examples, instead=shorter, progress=progress
+    )
     announce("fit", f"gradients of {counted(len(examples), 'row')}", shown=progress)
     with kept_in(directory, _PARTS):
         encoder = gradient_encoder(

@@ -30,9 +30,9 @@ def measure(
     Args:
         model: Directory of the language model.
         rows: `input_ids` and `labels` of each.
-        rank: Of each side's projection.
+        rank: Rank of each side's projection.
         narrow: Compute in bfloat16.
-        threads: Of torch.
+        threads: Threads that torch may use.
     """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:

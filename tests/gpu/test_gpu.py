@@ -1,4 +1,4 @@
-"""Results of a GPU, compared with those of the CPU; the same tests run on the CPU alone, in the long tail.
+"""Results of a GPU, compared with those of the CPU; the long tail runs the same tests without one.
 
 On a CPU they show that they are not broken, since both sides are the CPU then.
 """
