@@ -156,8 +156,8 @@ class DirectRunner:
                 optimizer.step()
                 keep(kept, number + 1, moving, optimizer)
                 counter.advance()
-        del optimizer
         trained = self._finished(network)
+        del optimizer, vocabulary, moving, network
         return_freed()
         return OneTrainedModel(trained, self.recipe.precision)
 
@@ -217,12 +217,7 @@ class DirectRunner:
     def _finished(self, network: PreTrainedModel) -> LanguageModel:
         """The trained model, whole, adapters merged; nothing in it requires gradients."""
         if self._trainable.kind == "lora":
-            adapted, network = network, copy.deepcopy(self.model.network)
-            weights = dict(network.named_parameters())
-            for name, layer in adapted.named_modules():
-                if isinstance(layer, LoraLinear):
-                    with torch.no_grad():
-                        weights[f"{name}.weight"] += ALPHA_OVER_RANK * layer.up @ layer.down
+            network = _merged(self.model.network, network)
         elif self.compiled:
             for block in transformer_blocks(network)[1]:
                 block._compiled_call_impl = None
@@ -231,6 +226,23 @@ class DirectRunner:
         network.requires_grad_(False)
         network.config.use_cache = self.model.network.config.use_cache
         return replace(self.model, network=network.eval())
+
+
+def _merged(original: PreTrainedModel, adapted: PreTrainedModel) -> PreTrainedModel:
+    """A network with the adapters in its weights; those without adapters are the original's."""
+    adapters = {
+        f"{name}.weight": layer
+        for name, layer in adapted.named_modules()
+        if isinstance(layer, LoraLinear)
+    }
+    weights = {}
+    for name, parameter in original.named_parameters():
+        merged = parameter.detach()
+        if name in adapters:
+            added = adapters[name].up.detach() @ adapters[name].down.detach()
+            merged = torch.add(merged, added, alpha=ALPHA_OVER_RANK)
+        weights[id(parameter)] = nn.Parameter(merged, requires_grad=False)
+    return copy.deepcopy(original, weights)
 
 
 def parts_of_batch(batch: Sequence[Tokens], tokens_at_once: int) -> list[list[Tokens]]:

@@ -3,8 +3,8 @@
 With W weights, T of them trained (of LoRA, the adapters'), B weights of the blocks, A bytes of
 activations a token, P padded tokens of a part of a batch, V tokens in the vocabulary:
 
-    4·W                     the weights that every run starts from; 8·W with LoRA, which is merged
-                            into a copy before losses are measured
+    4·W                     the weights that every run starts from; 4·B more with LoRA, which is
+                            merged into copies of these before losses are measured
     16·T                    a copy of what is trained, its gradient, and Adam's two moments
     2·W, or 2·B with LoRA   weights cast to bfloat16, where that is computed in
     A·P                     what the backward pass needs; A is read off the model's own forward
@@ -94,7 +94,7 @@ def training_memory(
     """
     shape = _shape_of(str(find_checkpoint(model)), trainable, narrow)
     if trainable.startswith("lora"):
-        weights = 8 * shape.weights + 2 * narrow * shape.in_blocks
+        weights = 4 * shape.weights + (4 + 2 * narrow) * shape.in_blocks
     else:
         weights = (4 + 2 * narrow) * shape.weights
     tokens = max(TOKENS_AT_ONCE, longest)
