@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from curate.stages.constraint_binding import bind
 from curate.stages.destination import check_run
 from curate.stages.inputs import Input, Inputs, compares_answers, what_is_scored
 from curate.stages.pool_guard import Kept, PoolGuard
-from curate.stages.requests import SelectionRequest
+from curate.stages.requests import ScoringRequest, SelectionRequest
 from curate.stages.scorer_choice import announce_scoring
 from curate.training_set import TrainingSet
 from curate.writing.file_format import ending_of, is_of_trainer
@@ -33,13 +33,16 @@ from curate.writing.row_files import check_can_be_written
 from selection.capabilities import ScorerCapabilities
 from selection.constraints import standings
 from selection.overview import overview
+from selection.proposals import late_picks, proposed
 from selection.scorers.pairs import PairScorer
+from selection.selectors import make_selector
 
 if TYPE_CHECKING:
     from airrep.records import Example
     from selection.constraints import BoundConstraints
     from selection.result import Selection
-    from selection.scores import Scores
+    from selection.scorers import Scorer
+    from selection.scores import Provenance, Scores
     from selection.selectors import Selector
 
 PARTS = "scoring"  # what files of parts are called, in the output directory
@@ -56,6 +59,32 @@ class _Chosen:
     constraints: BoundConstraints | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Proposal:
+    """What a first scorer left to a second one.
+
+    Attributes:
+        scorer: Name of the first.
+        provenance: Of its scores.
+        rows: (n,) positions among those that it scored, in the order in which it proposed them.
+        of: How many it scored.
+    """
+
+    scorer: str
+    provenance: Provenance
+    rows: npt.NDArray[np.int64]
+    of: int
+
+    def stated(self, picks: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """The same in a manifest, with how many of the picks were proposed late.
+
+        Args:
+            picks: Positions of the chosen rows among the proposed ones, in the pool's order.
+        """
+        late = late_picks(np.sort(self.rows)[picks], self.rows)
+        return {"scorer": self.scorer, "rows": len(self.rows), "of": self.of, "late": late}
+
+
 class SelectionRun:
     """One run; its manifest says how long each stage took.
 
@@ -64,6 +93,7 @@ class SelectionRun:
         arguments: The same as a manifest keeps it; a selector that was left open is filled in.
         seconds: Time of each stage that is done.
         scored: See `what_is_scored`; None before.
+        proposal: The rows that a first scorer proposed to a second; None without one.
     """
 
     def __init__(self, request: SelectionRequest) -> None:
@@ -71,6 +101,7 @@ class SelectionRun:
         self.arguments = replayable(request.given)
         self.seconds: dict[str, float] = {}
         self.scored: str | None = None
+        self.proposal: _Proposal | None = None
 
     def result(self) -> TrainingSet:
         """Run all stages, and write the result if there is an output directory.
@@ -83,7 +114,7 @@ class SelectionRun:
         wait_for_everyone()  # before one of several processes has written its result
         guard = self._guard(inputs)
         with started(self.request.engine) as workers:
-            scores, selector = self._score(inputs, guard, workers)
+            scores, selector = self._score(inputs, guard, workers, share)
             chosen = self._choose(inputs, guard, scores, selector, share)
             with self._timed("overview"):
                 seen = overview(chosen.scores, chosen.selection.indices)
@@ -117,7 +148,7 @@ class SelectionRun:
             return
         run = run_of(self.request.verb, self.arguments, inputs.records)
         given = self.request.given
-        named = ("scorer", "selector", "encoder", "model")
+        named = ("scorer", "rescore", "selector", "encoder", "model")
         objects = {
             name: given[name]
             for name in named
@@ -131,26 +162,58 @@ class SelectionRun:
             self._check_left(guard)
             return guard
 
-    def _score(self, inputs: Inputs, guard: PoolGuard, workers: Engine) -> tuple[Scores, Selector]:
-        """Scores of the rows that the guard lets through, and what will choose by them."""
-        with self._timed("score"):
-            scorer = self.request.scoring.made(
-                (inputs.targets, inputs.pool.examples), self.request.store, workers
-            )
-            signed = ScorerCapabilities.of(scorer).signed
-            self.scored = what_is_scored(inputs, signed=signed)
-            if signed and compares_answers(inputs):
-                scorer = PairScorer(scorer)
+    def _score(
+        self, inputs: Inputs, guard: PoolGuard, workers: Engine, share: npt.NDArray[np.float64]
+    ) -> tuple[Scores, Selector]:
+        """Scores of the rows that the guard lets through, and what will choose by them.
+
+        Of two scorers the second sees the rows that the first proposes, and its scores count.
+        """
+        with self._timed("score"), kept_in(self.request.output.directory, PARTS):
+            *first, last = self.request.scoring.stages
+            for stage in first:
+                scorer = self._scorer(stage, inputs, workers)
+                self._narrow(guard, self._scores(stage, scorer, inputs, guard), inputs, share)
+            scorer = self._scorer(last, inputs, workers)
             selector = self.request.choice.chooser(scorer, len(guard.to_score))
             if "selector" in self.arguments and self.arguments["selector"] is None:
                 self.arguments["selector"] = selector.name
                 self._check_run(inputs)
-            scoring, rows = self.request.scoring, len(guard.to_score)
-            announce_scoring(
-                scoring.scorer, scorer.name, rows, len(inputs.targets), shown=scoring.progress
+            return self._scores(last, scorer, inputs, guard), selector
+
+    def _scorer(self, stage: ScoringRequest, inputs: Inputs, workers: Engine) -> Scorer:
+        scorer = stage.made((inputs.targets, inputs.pool.examples), self.request.store, workers)
+        signed = ScorerCapabilities.of(scorer).signed
+        self.scored = what_is_scored(inputs, signed=signed)
+        return PairScorer(scorer) if signed and compares_answers(inputs) else scorer
+
+    def _scores(
+        self, stage: ScoringRequest, scorer: Scorer, inputs: Inputs, guard: PoolGuard
+    ) -> Scores:
+        counts = len(guard.to_score), len(inputs.targets)
+        announce_scoring(stage.scorer, scorer.name, *counts, shown=stage.progress)
+        return scorer.score(inputs.targets, guard.to_score)
+
+    def _narrow(
+        self, guard: PoolGuard, scores: Scores, inputs: Inputs, share: npt.NDArray[np.float64]
+    ) -> None:
+        """Leave the rows that these scores propose, and a selection that meets the constraints."""
+        kept, scores = guard.settled(scores)
+        self._check_left(guard)
+        asked = self.request.choice
+        rows = proposed(scores, asked.proposals(self.request.scoring.rescore_rows))
+        if asked.asked is not None:
+            bound = bind(asked.asked, inputs.pool.examples, kept, self.request.scoring.model)
+            size = asked.size
+            if isinstance(size, AtMost):
+                size = _there(size, kept.rows, bound, share, inputs.targets)
+            assert not isinstance(size, str), "constraints and k = 'auto' were refused"
+            meeting = make_selector("round_robin").select(
+                scores, size, weights=asked.weights, constraints=bound
             )
-            with kept_in(self.request.output.directory, PARTS):
-                return scorer.score(inputs.targets, guard.to_score), selector
+            rows = np.concatenate([rows, np.setdiff1d(meeting.indices, rows)])
+        self.proposal = _Proposal(scores.method, scores.provenance, rows, len(kept.rows))
+        guard.narrow(np.sort(rows))
 
     def _choose(
         self,
@@ -180,11 +243,13 @@ class SelectionRun:
     def _manifest(self, inputs: Inputs, made: _Chosen, share: npt.NDArray[np.float64]) -> Manifest:
         chosen, bound, asked = made.selection, made.constraints, self.request.choice
         default = asked.size if isinstance(asked.size, AtMost) else None
+        proposal = self.proposal
+        provenance = [*(() if proposal is None else proposal.provenance), *made.scores.provenance]
         return Manifest(
             verb=self.request.verb,
             arguments=self.arguments,
             inputs=inputs.records,
-            encoders=[dict(each) for each in made.scores.provenance],
+            encoders=[dict(each) for each in provenance],
             guard=made.kept.report.counts,
             chosen={
                 "scorer": made.scores.method,
@@ -200,6 +265,7 @@ class SelectionRun:
                 "certificate": None if chosen.certificate is None else chosen.certificate.to_dict(),
                 "constraints": [] if bound is None else standings(bound, chosen, made.size, share),
                 "fingerprint": fingerprint(taken(made.kept.rows, chosen.indices)),
+                "proposed": None if proposal is None else proposal.stated(chosen.indices),
             },
             seconds=self.seconds,
         )

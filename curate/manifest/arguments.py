@@ -28,7 +28,7 @@ def replayable(call: Mapping[str, Any]) -> dict[str, Any]:
         kept = _absolute(name, value)
         if isinstance(kept, str | int | float | None):
             arguments[name] = kept
-        elif name in ("scorer", "encoder") and isinstance(value, Sequence):
+        elif name in ("scorer", "rescore", "encoder") and isinstance(value, Sequence):
             parts = [_absolute(name, each) for each in value]
             arguments |= {name: parts} if all(isinstance(each, str) for each in parts) else {}
         elif name in ("columns", "target_columns", "roles"):

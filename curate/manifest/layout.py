@@ -38,6 +38,16 @@ class EncoderLayout:
 
 
 @dataclass(frozen=True)
+class ProposedLayout:
+    """What a first scorer left to a second."""
+
+    scorer: str
+    rows: Whole
+    of: Whole
+    late: Whole
+
+
+@dataclass(frozen=True)
 class ChosenLayout:
     """What was chosen, as far as it is computed with; manifests of old name no constraints."""
 
@@ -46,6 +56,7 @@ class ChosenLayout:
     selector: str
     scale: Number
     constraints: list[Standing] | None = None
+    proposed: ProposedLayout | None = None
 
 
 @dataclass(frozen=True)

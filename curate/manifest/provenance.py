@@ -19,7 +19,7 @@ MANIFEST_FILE = "manifest.json"
 FILES_KEY = "files"  # in the file only: digests of the files that were saved with it
 MANIFEST_VERSION = 2  # 1 held one encoder at most, or {}, as `encoder`
 # arguments that earlier manifests lack, which is as if they were these
-_LATER = {"modules": None, "model_dtype": "float32"}
+_LATER = {"modules": None, "model_dtype": "float32", "rescore": None, "rescore_rows": None}
 _NO_MATTER = ("pool", "targets", "test", "store", "tokens_per_batch", "format")  # arguments
 _PACKAGES = ("torch", "transformers", "datasets", "numpy", "scikit-learn", "faiss-cpu", "trl")
 
@@ -52,7 +52,9 @@ class Manifest:
         chosen: Selector, scorer, number of rows, layers, `fewer_than` (the default of k, where
             nobody gave one and there were fewer rows), the selector's objective and after how
             many rows it was best (null of a selector without one), how it stands with each
-            constraint, and a digest of the chosen rows in order.
+            constraint, a digest of the chosen rows in order, and which scorer proposed how many
+            rows of how many to a second, with the number of chosen rows among the last tenth of
+            them (null without a second scorer).
         seconds: Time of each stage.
         verb: What repeats the run with these arguments: "select" or "harmful".
     """

@@ -166,6 +166,13 @@ def _no_row(insight: Insight, name: str, is_target: bool) -> str:
             f"no pool row has the id {name!r}, but a target has; ask for the target: --target on "
             "the command line, target=True in Python."
         )
+    proposed = insight.manifest["chosen"].get("proposed")
+    if proposed is not None and proposed["rows"] < proposed["of"]:
+        return (
+            f"no row with the id {name!r} was scored by the second scorer: it looked at the "
+            f"{proposed['rows']:,} rows that {proposed['scorer']} proposed of {proposed['of']:,}. "
+            f"{_ABOUT_IDS} {_nearest(name, insight.ids)}"
+        ).rstrip()
     return (
         f"no pool row has the id {name!r}; the {counted(len(insight.ids), 'pool row')} "
         f"{_range(insight.ids)}. {_ABOUT_IDS} Rows that could not be read have none. "

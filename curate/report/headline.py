@@ -66,6 +66,9 @@ def tiles(insight: Insight, covered: Sequence[TargetCoverage]) -> list[Tile]:
             )
         )
     removed = [each for each in insight.removed if not each.warned]
+    if proposed := insight.manifest["chosen"].get("proposed"):
+        by = f"by {proposed['scorer']}, of {proposed['of']:,}"
+        found.append(Tile(f"{proposed['rows']:,}", "rows proposed", by))
     if insight.removed:
         found.append(Tile(f"{len(removed):,}", "rows removed", _reasons(removed) or "see below"))
     total = sum(seconds.values())

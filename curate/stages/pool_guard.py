@@ -82,6 +82,16 @@ class PoolGuard:
             return kept, scores
         return kept, scores.columns(np.searchsorted(self._findings.unleaked, kept.positions))
 
+    def narrow(self, positions: npt.NDArray[np.int64]) -> None:
+        """Let only some of the rows that are settled be scored again, and chosen.
+
+        Args:
+            positions: Among them, ascending.
+        """
+        kept = self._kept
+        assert kept is not None, "rows are narrowed after they are settled"
+        self._kept = Kept(taken(kept.rows, positions), kept.positions[positions], kept.report)
+
     def _settle(self, strength: npt.NDArray[np.floating] | None) -> Kept:
         report, stays = self._findings.settle(strength)
         positions = self._findings.unleaked[stays]

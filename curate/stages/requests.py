@@ -6,7 +6,7 @@ The arguments are those of `curate.select`, which documents them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from airrep.disk.paths import user_path
 from airrep.engines import Engine, EngineName
 from airrep.errors import ArgumentError
-from airrep.machine.arguments import check_seed
+from airrep.machine.arguments import check_count, check_seed
 from airrep.machine.number_types import ModelDtype
 from curate.guard import Duplicates, Leakage, check_settings
 from curate.manifest.arguments import replayable
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from airrep.records import Example
     from selection.scorers import Scorer
     from selection.selectors import Selector
+
+
+_PROPOSED = 10  # rows that a second scorer looks at, for each that is chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +97,8 @@ class ScoringRequest:
 
     Attributes:
         keeps_gradients: Whether a store that was asked for is for gradients as well.
+        rescore: A second scorer, which only looks at rows that the first one proposes.
+        rescore_rows: How many it proposes; default ten for each row that is chosen.
     """
 
     scorer: ScorerChoice = "airrep"
@@ -106,12 +111,44 @@ class ScoringRequest:
     progress: bool = False
     keeps_gradients: bool = True
     model_dtype: ModelDtype = "float32"
+    rescore: ScorerChoice | None = None
+    rescore_rows: int | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
 
+    @property
+    def stages(self) -> list[ScoringRequest]:
+        """A request for each scorer, with what it looks at."""
+        if self.rescore is None:
+            return [self]
+        first, second = self.scorer, self.rescore
+        by_model = uses(first, "model"), uses(second, "model")
+        return [
+            replace(
+                self,
+                scorer=scorer,
+                model=self.model if own or (last and not any(by_model)) else None,
+                model_dtype=self.model_dtype if own or last else "float32",
+                modules=self.modules if takes_modules(scorer) or last else None,
+                rescore=None,
+                rescore_rows=None,
+            )
+            for scorer, own, last in zip((first, second), by_model, (False, True), strict=True)
+        ]
+
     def check(self, *, counts_tokens: bool = False) -> None:
         """Refuse an unknown scorer, and a model that is missing or of no use (`check_scorer`)."""
+        if self.rescore is not None:
+            self._check_rescoring()
+            for stage in self.stages:
+                stage.check(counts_tokens=counts_tokens)
+            return
+        if self.rescore_rows is not None:
+            raise ArgumentError(
+                "rescore_rows says how many rows a second scorer looks at, and there is none: name "
+                "it with rescore (--rescore), or leave rescore_rows out."
+            )
         check_scorer(self.scorer, self.model, counts_tokens=counts_tokens)
         check_model_dtype(self.scorer, self.model, self.model_dtype)
         if self.modules is not None and not takes_modules(self.scorer):
@@ -121,6 +158,21 @@ class ScoringRequest:
                 "gradient_adam."
             )
         embedding_pair(self.encoder)
+
+    def _check_rescoring(self) -> None:
+        """Refuse a second scorer that is the first, and a number of rows that is none.
+
+        Raises:
+            ArgumentError: See there.
+        """
+        named = isinstance(self.scorer, str) and isinstance(self.rescore, str)
+        if named and self.rescore == self.scorer:
+            raise ArgumentError(
+                f"rescore is {self.rescore!r}, which is the scorer that proposes: choose another, "
+                "or leave rescore out."
+            )
+        if self.rescore_rows is not None:
+            check_count(self.rescore_rows, "rescore_rows")
 
     def made(
         self,
@@ -191,6 +243,26 @@ class ChoiceRequest:
     def number(self) -> int | None:
         """How many rows, if the user gave a number."""
         return None if self.k is None or self.k == AUTO else self.k
+
+    def proposals(self, rescore_rows: int | None) -> int:
+        """How many rows a second scorer looks at.
+
+        Raises:
+            ArgumentError: Fewer than are chosen; or nothing says how many.
+        """
+        k = self.number or (int(self.size) if isinstance(self.size, AtMost) else None)
+        if rescore_rows is None and k is None:
+            raise ArgumentError(
+                "rescore_rows: without a number of rows to choose, say how many the second scorer "
+                "looks at (--rescore-rows)."
+            )
+        number = rescore_rows or _PROPOSED * int(k or 0)
+        if self.number is not None and number < self.number:
+            raise ArgumentError(
+                f"rescore_rows is {number:,}, fewer than the {self.number:,} rows that are chosen "
+                "of them; raise it, or lower k."
+            )
+        return number
 
     def share(self, inputs: Inputs) -> npt.NDArray[np.float64]:
         """How much each target counts; refuses a k that is larger than the pool as well.

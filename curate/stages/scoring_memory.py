@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import torch
 
 from airrep.console.progress import announce
+from airrep.disk.paths import user_path
 from airrep.errors import ArgumentError, RecordError
 from airrep.gradients.memory import ScoredBy, as_gib, scoring_memory
 from airrep.language_model.model import count_tokens
@@ -65,6 +66,8 @@ def check_scoring_memory(
         dtype = cast("ModelDtype", str(loaded.network.dtype).removeprefix("torch."))
     if default_device().type != "cpu" or dtype not in _DTYPES:
         return
+    if isinstance(model, str | Path):
+        user_path(model, "model")
     known = [name for name in scorers if name in _SCORED_BY]
     longest = _longest(model, examples)
     shape = model if isinstance(model, str | Path) else model.network.config

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from selection.scorers import Scorer
 
 # What `select` asks for besides.
-_NOT_ASKED = ("encoder", "selector", "scale", "constraints", "memory_limit", "default_k")
+_NOT_ASKED = (
+    "encoder",
+    "selector",
+    "scale",
+    "constraints",
+    "memory_limit",
+    "default_k",
+    "rescore",
+    "rescore_rows",
+)
 DEFAULT_K = 100
 
 

@@ -44,6 +44,8 @@ def select(
     scorer: ScorerName | Sequence[ScorerName] | OwnArray | Scorer = "airrep",
     selector: SelectorName | Selector | None = None,
     encoder: str | Path | Encoder | tuple[OwnArray, OwnArray] | None = None,
+    rescore: ScorerName | Sequence[ScorerName] | OwnArray | Scorer | None = None,
+    rescore_rows: int | None = None,
     model: str | Path | LanguageModel | None = None,
     model_dtype: ModelDtype = "float32",
     scale: float | None = None,
@@ -89,6 +91,9 @@ def select(
             (airrep) of up to 100,000 rows, unless a scale is given; else layered_greedy.
         encoder: For the airrep scorer: a checkpoint directory or hub id; default the built-in one.
             Or embeddings of your own, a pair of arrays or .npy files: of the targets, of the pool.
+        rescore: A second scorer, one that costs more: it looks at the rows alone that scorer
+            proposes, each target's best in turn, and by its scores the rows are chosen.
+        rescore_rows: How many rows it looks at; default ten for each row that is chosen.
         model: Directory, GGUF file or hub id of the causal language model that will be fine-tuned,
             as it is before that; for rds, the gradient scorers and nudge, and for a token budget.
         model_dtype: Number type that the model's weights are held in while it scores: float32,
@@ -159,6 +164,8 @@ def select(
                 seed=seed,
                 progress=progress,
                 model_dtype=model_dtype,
+                rescore=rescore,
+                rescore_rows=rescore_rows,
             ),
             choice=ChoiceRequest(k, selector, scale, weights, constraints, memory_limit, seed),
             output=OutputRequest(output, format, overwrite),

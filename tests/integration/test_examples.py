@@ -72,6 +72,10 @@ REDUCED = {
         "attribution_cost",
         "--model {lm} --data {data} --sizes 1M --rows 16 --repeats 1 --threads 1",
     ),
+    "benchmarks/cascade.py": benchmark(
+        "cascade",
+        "--model {lm} --data {data} --pool 60 --k 5 --sources sciq --cheap tfidf --shares 0.2",
+    ),
     "benchmarks/certified_scale.py": benchmark(
         "certified_scale", "--pool 2000 --targets 10 --dim 16 --k 20 --scratch {out}/scratch"
     ),

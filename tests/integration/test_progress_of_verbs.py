@@ -78,7 +78,9 @@ RUNS = "--evaluation held_out.jsonl --output OUT/runs --subsets 6 --size 4 --rep
 def test_scoring_by_a_model_counts_rows_and_targets(said, place, scorer):
     rows = len((place / "pool.jsonl").read_text().splitlines())
     err = said(f"select {POOL} --targets targets.jsonl --k 4 --model lm --scorer {scorer}")
-    lines, name = err.splitlines(), {"rds": "rds+"}.get(scorer, scorer)
+    memory, *lines = err.splitlines()
+    assert re.fullmatch(r"memory: scoring takes about .* GiB, and may take .* GiB", memory)
+    name = {"rds": "rds+"}.get(scorer, scorer)
     assert re.fullmatch(rf"score: \d+ rows, 3 targets, by {re.escape(name)}", lines[0])
     assert int(lines[0].split()[1]) <= rows
     title = {"nudge": "passes", "rds": "hidden states"}.get(scorer, "gradients")
@@ -112,7 +114,7 @@ def test_runs_say_what_they_take_after_the_first(said):
 def test_embedding_and_fitting_say_how_many_rows(said):
     assert re.match(r"embed: (\d+) of \1 rows\n", said(f"embed {POOL} --store OUT/store"))
     err = said(f"fit {POOL} --model lm --output OUT/fitted --dim 4 --max_tokens 32")
-    assert re.match(r"fit: gradients of \d+ rows\n", err)
+    assert re.match(r"memory: scoring takes .*\nfit: gradients of \d+ rows\n", err)
     assert re.search(r"^moments: .* batch", err, re.M)
 
 
