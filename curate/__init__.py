@@ -13,9 +13,11 @@
     curate.record("pool.jsonl", "heldout.jsonl", model, "runs")  # what training on subsets does
     curate.lds("runs", "pool.jsonl", "heldout.jsonl")           # and whether scores foresee it
     curate.export("runs", "pool.jsonl", "heldout.jsonl", "out")  # runs for AirRep's own code
+    curate.trial("pool.jsonl", "targets.jsonl", model)          # does selecting help? ten minutes
     curate.benchmark("config.yaml", "results")                  # methods against each other
     curate.train("train.yaml", "trained")                       # a scorer for your own model
     curate.fit("pool.jsonl", model, "encoder")                  # one of its gradients, no runs
+    curate.compare("out", "other")                              # two selections of one pool
     curate.verify("out")                                        # is it still what was written?
 
 Everything loads on first use: importing this package imports neither torch nor datasets.
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from curate.training_set import TrainingSet as TrainingSet
     from curate.verbs.benchmark import benchmark as benchmark
     from curate.verbs.check import check as check
+    from curate.verbs.compare import compare as compare
     from curate.verbs.convert import convert as convert
     from curate.verbs.embed import embed as embed
     from curate.verbs.export import export as export
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from curate.verbs.record import record as record
     from curate.verbs.select import select as select
     from curate.verbs.train import train as train
+    from curate.verbs.trial import trial as trial
     from curate.verification import verify as verify
     from selection.constraints import Constraints as Constraints
 
@@ -54,6 +58,7 @@ __getattr__, __dir__, __all__ = lazily(
         "curate.training_set": ["TrainingSet"],
         "curate.verbs.benchmark": ["benchmark"],
         "curate.verbs.check": ["check"],
+        "curate.verbs.compare": ["compare"],
         "curate.verbs.convert": ["convert"],
         "curate.verbs.embed": ["embed"],
         "curate.verbs.export": ["export"],
@@ -63,6 +68,7 @@ __getattr__, __dir__, __all__ = lazily(
         "curate.verbs.record": ["record"],
         "curate.verbs.select": ["select"],
         "curate.verbs.train": ["train"],
+        "curate.verbs.trial": ["trial"],
         "curate.verification": ["verify"],
         "selection.constraints": ["Constraints"],
     },

@@ -17,8 +17,8 @@ from airrep.machine.arguments import check_seed
 from airrep.records import Example, normalize
 from airrep.store import EmbeddingStore
 from curate.demo_data import TASKS, demo_pool, demo_targets
+from curate.report.wording import table
 from curate.stages.scorer_choice import load_encoder
-from curate.summary import table
 from curate.training_set import TrainingSet
 from curate.verbs.select import select
 from eval_harness.measures.precision import source_precision

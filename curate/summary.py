@@ -13,6 +13,7 @@ from curate.guard import GuardReport
 from curate.manifest.provenance import Manifest
 from curate.report.kept.insight import Insight, RowText
 from curate.report.objective import best_size
+from curate.report.wording import table
 from eval_harness.files.markdown import code_block
 from selection.overview import ScoreOverview
 from selection.result import Selection
@@ -33,6 +34,7 @@ def summarize(insight: Insight, guard: GuardReport, manifest: Manifest) -> str:
         _guarded(guard),
         _encoded(manifest),
         _scored(manifest),
+        _proposed(manifest),
         _chosen(selection, manifest),
         _sources(selection, insight.sources),
         _targets(selection, insight.targets),
@@ -59,17 +61,6 @@ def dataset_card(name: str, summary: str, manifest: Manifest) -> str:
         f"{code_block(summary)}\n\nThe arguments of `curate.select` were\n\n"
         f"{code_block(arguments, 'json')}\n"
     )
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a plain table: the first column to the left, numbers to the right."""
-    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        rest = (f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
-        return "  ".join([f"{cells[0]:<{widths[0]}}", *rest]).rstrip()
-
-    return [line(header), *(line(row) for row in rows)]
 
 
 def _read(manifest: Manifest) -> list[str]:
@@ -131,6 +122,19 @@ def _scored(manifest: Manifest) -> list[str]:
     """What of each row was scored, where that is not simply prompt and completion."""
     scored = manifest.chosen.get("scored")
     return [f"scored  {scored}"] if scored else []
+
+
+def _proposed(manifest: Manifest) -> list[str]:
+    """How many rows a second scorer looked at, and whether more might have been chosen."""
+    proposed = manifest.chosen.get("proposed")
+    if proposed is None:
+        return []
+    return [
+        f"scored  {_rows(proposed['rows'], 18)} again, which {proposed['scorer']} proposed of "
+        f"{proposed['of']:,}",
+        f"        {proposed['late']:,} of {counted(manifest.chosen['rows'], 'chosen row')} "
+        f"{'is' if proposed['late'] == 1 else 'are'} of the last tenth that it proposed",
+    ]
 
 
 def _chosen(selection: Selection, manifest: Manifest) -> list[str]:

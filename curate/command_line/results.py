@@ -38,6 +38,8 @@ def as_text(verb: str, options: Mapping[str, Any], result: Any) -> str:  # noqa:
             return f"{options.get('scores') or scorer}: LDS {result}"
         case "report":
             return f"wrote   {result}"
+        case "trial":
+            return f"{result}\nwrote   {output}" if output else str(result)
         case "benchmark" | "train":
             return f"{result}\nwrote   {output}"
     return str(result)
@@ -56,7 +58,7 @@ def as_json(verb: str, options: Mapping[str, Any], result: Any) -> str:  # noqa:
                 "guard": result.guard.to_dict(),
                 "manifest": result.manifest.to_dict(),
             }
-        case "check":
+        case "check" | "compare" | "trial":
             found = result.to_dict()
         case "verify":
             found = {

@@ -27,18 +27,21 @@ VERBS: Mapping[str, str] = {
     "record": "curate.verbs.record",
     "lds": "curate.verbs.lds",
     "export": "curate.verbs.export",
+    "trial": "curate.verbs.trial",
     "benchmark": "curate.verbs.benchmark",
     "train": "curate.verbs.train",
     "fit": "curate.verbs.fit",
     "demo": "curate.demo",
     "report": "curate.verbs.report",
     "explain": "curate.verbs.explain",
+    "compare": "curate.verbs.compare",
     "verify": "curate.verification.directory",
 }
 # Parameters that follow the verb without a name.
 _POSITIONAL = {
     "report": ("directory",),
     "explain": ("directory", "name"),
+    "compare": ("first", "second"),
     "verify": ("directory",),
     "benchmark": ("config",),
     "train": ("config",),
@@ -72,7 +75,7 @@ _OWN: Mapping[str, _Own] = {
     "json": (
         bool,
         "Print the result as one JSON object.",
-        ["select", "harmful", "check", "convert", "lds", "explain", "verify"],
+        ["select", "harmful", "check", "convert", "lds", "trial", "explain", "compare", "verify"],
     ),
     "quiet": (bool, "Show no progress.", VERBS),
     "verbose": (bool, "Show how long stages took, and where an error comes from.", VERBS),

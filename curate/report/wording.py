@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from airrep.console.wording import counted, whole_words
 
@@ -100,3 +100,14 @@ def _fitting(text: str, size: int) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if escaped_size(text[:middle]) <= size else (low, middle - 1)
     return whole_words(text, low)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a plain table: the first column to the left, numbers to the right."""
+    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        rest = (f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
+        return "  ".join([f"{cells[0]:<{widths[0]}}", *rest]).rstrip()
+
+    return [line(header), *(line(row) for row in rows)]

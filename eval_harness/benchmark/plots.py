@@ -13,6 +13,7 @@ import pandas as pd
 
 from airrep.disk.atomic import atomic_file
 from eval_harness.benchmark.tables import rows_of
+from eval_harness.measures.arms import Arm
 
 Float64 = npt.NDArray[np.float64]
 _INK, _ACCENT, _QUIET = "#1f2933", "#2563eb", "#9aa5b1"
@@ -69,6 +70,24 @@ def plot_trials(summary: pd.DataFrame, file: Path, against: str = "random") -> N
     for axes in grid[len(panels) :]:
         axes.remove()
     _finish(figure, grid[: len(panels)], file)
+
+
+def plot_arms(arms: Sequence[Arm], file: Path) -> None:
+    """Loss minus that of random rows, of every arm but these, with intervals."""
+    if find_spec("matplotlib") is None:
+        return
+    from matplotlib.figure import Figure
+
+    shown = [(arm.name, arm.vs_random) for arm in arms if arm.vs_random is not None]
+    figure = Figure(figsize=(7, 1.2 + _HEIGHT * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    center, low, high = ([getattr(gap, end) for _, gap in shown] for end in ("mean", "low", "high"))
+    places = range(len(shown))
+    axes.errorbar(center, places, xerr=_spread(center, low, high), fmt="o", color=_ACCENT, ms=4)
+    axes.set_yticks(places, [name for name, _ in shown])
+    axes.axvline(0, color=_QUIET, linewidth=0.8)
+    axes.set_xlabel("loss minus that of random rows (95% interval; left is better)")
+    _finish(figure, [axes], file)
 
 
 def _spread(center: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Float64:

@@ -204,9 +204,11 @@ def test_the_manifest_counts_the_overviews_time(saved):
 def test_the_report_pages_commands_and_python_run(rows, tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[4] / "docs" / "report.md").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
-    curate.select(*rows, 20, scorer="tfidf", output="chosen")
-    (commands,) = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    for line in commands.splitlines():
+    for name, part in zip(("pool", "targets"), rows, strict=True):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    curate.select("pool.jsonl", "targets.jsonl", 20, scorer="tfidf", output="chosen")
+    commands = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for line in "".join(commands).splitlines():
         assert cli.main(shlex.split(line)[1:]) == 0, line
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     exec(compile(code, "report.md", "exec"), {})
