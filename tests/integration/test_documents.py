@@ -81,7 +81,12 @@ def test_the_readmes_command_lines_run_in_order(here, capsys):
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_draws")
 def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
-    for name, rows in (("pool", demo_pool(30)), ("heldout", demo_pool(6, seed=5))):
+    given = {
+        "pool": demo_pool(30),
+        "heldout": demo_pool(6, seed=5),
+        "targets": demo_targets("email_reply", 8),
+    }
+    for name, rows in given.items():
         (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ran = []
     for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", EVIDENCE, re.DOTALL | re.M):
@@ -97,11 +102,13 @@ def test_the_evidence_pages_commands_run_in_order(here, tiny_lm, capsys):
             assert program == "curate"
             if verb == "benchmark" or "sunweiwei/" in line:
                 continue  # see test_benchmark.py and test_lds_benchmark.py
+            if verb == "trial":
+                options += ["--k", "3", "--epochs", "1", "--max_tokens", "48"]
             small = [] if verb != "record" else SMALL if "--subsets" in words else [*SMALL, *FEW]
             silent = ["--quiet"] if verb == "export" else ["--progress", "false"]
             assert cli.main([verb, *_instead(options, small), *silent]) == 0, line
             ran.append(verb)
-    assert ran == ["record"] * 4 + ["lds"] * 7 + ["export", "lds"]
+    assert ran == ["trial"] + ["record"] * 4 + ["lds"] * 7 + ["export", "lds"]
     lines = capsys.readouterr().out.splitlines()
     results = [line for line in lines if ": LDS " in line]
     names = [
